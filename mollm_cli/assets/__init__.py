@@ -1,0 +1,1 @@
+"""The embedded tiny model and the embedded data."""

@@ -1,0 +1,14 @@
+"""Where the embedded files are: ``embedded:authors/forget.jsonl`` is a path inside this folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PREFIX = "embedded:"
+
+
+def resolve(path: str) -> Path:
+    """The file or folder that ``path`` names: embedded:NAME inside the package, anything else as it is."""
+    if path.startswith(PREFIX):
+        return Path(__file__).parent / path.removeprefix(PREFIX)
+    return Path(path).expanduser()

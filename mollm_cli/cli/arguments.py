@@ -1,0 +1,71 @@
+"""Flags and overrides, told apart in any order (Hydra alone wants flags first)."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from mollm_cli.core.errors import RequestError, nearest
+
+PASSED_ON = ("--hydra-help", "--shell-completion", "-sc", "--info", "-i")
+"""Flags that Hydra answers itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """A command line, read. list: a group, or None. cfg: print the composed configuration."""
+
+    overrides: tuple[str, ...] = ()
+    help: bool = False
+    version: bool = False
+    list: str | None = None
+    check: bool = False
+    cfg: str | None = None
+    resolve: bool = False
+    config_dir: str | None = None
+    multirun: bool = False
+
+    def folders(self, own: Path) -> list[Path]:
+        """Where YAML files are looked for: ``own``, then --config-dir. Raises RequestError."""
+        if self.config_dir is None:
+            return [own]
+        folder = Path(self.config_dir).expanduser().absolute()
+        if not folder.is_dir():
+            raise RequestError(f"--config-dir must be a folder, found '{self.config_dir}'; give one that exists")
+        return [own, folder]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise RequestError(f"{message}; see --help")
+
+
+def read(arguments: Sequence[str]) -> Arguments:
+    """Tell flags from overrides, wherever they stand. Raises RequestError with the nearest flags."""
+    parser = _parser()
+    known, rest = parser.parse_known_intermixed_args(arguments)
+    flags = [text for text in rest if text.startswith("-")]
+    if flags:
+        every = [option for action in parser._actions for option in action.option_strings] + list(PASSED_ON)
+        raise RequestError(f"'{flags[0]}' is not a flag; {nearest(flags[0], every)}")
+    values = vars(known)
+    if known.resolve and known.cfg is None:
+        raise RequestError("--resolve goes with --cfg job; add it, or leave --resolve out")
+    return Arguments(**(values | {"overrides": tuple(known.overrides)}))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("--version", action="store_true")
+    parser.add_argument("--list", metavar="GROUP")
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--cfg", choices=("job",))
+    parser.add_argument("--resolve", action="store_true")
+    parser.add_argument("--config-dir", metavar="DIR")
+    parser.add_argument("-m", "--multirun", action="store_true")
+    return parser

@@ -1,0 +1,116 @@
+"""Composing a configuration with Hydra before anything is made on disk."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from mollm_cli.cli.listing import config_dir
+from mollm_cli.cli.refusals import explain, several_values, unreadable
+from mollm_cli.core.errors import RequestError
+
+MOST_CHECKED = 512
+"""Jobs of a sweep that are composed and checked before the first one starts."""
+
+
+@contextmanager
+def composing() -> Iterator[None]:
+    """Hydra, initialised on our configuration folder, for as long as the block runs."""
+    with initialize_config_dir(str(config_dir()), job_name="mollm", version_base="1.3"):
+        yield
+
+
+def parse(overrides: Sequence[str]) -> list[Override]:
+    """The overrides, read by Hydra's grammar. Raises RequestError that says what to quote."""
+    loader: ConfigLoader = GlobalHydra.instance().config_loader()
+    parser = OverridesParser.create(config_loader=loader)
+    try:
+        return [parser.parse_override(text) for text in overrides]
+    except OverrideParseException as refused:
+        raise RequestError(unreadable(refused.override)) from refused
+
+
+def compose_job(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of one run, with its ``hydra`` node. Raises RequestError with the nearest valid names."""
+    try:
+        return _compose(config_name, overrides)
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as refused:
+        raise RequestError(explain(refused, lambda: _known(config_name, overrides, refused))) from refused
+
+
+def _compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    composed = compose(config_name, overrides=list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(composed)
+    return composed
+
+
+def _known(config_name: str, overrides: Sequence[str], refused: Exception) -> tuple[DictConfig, list[str]]:
+    """What there is to choose from: the configuration and its groups, without the overrides that ``refused`` quotes."""
+    innocent = [text for text in overrides if text.lstrip("+~").split("=")[0] not in str(refused)]
+    try:
+        composed = _compose(config_name, innocent)
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError):
+        composed = _compose(config_name, [])
+    return without_hydra(composed), list(names(composed.hydra.runtime.choices, also_empty=True))
+
+
+def without_hydra(composed: DictConfig) -> DictConfig:
+    """``composed`` without Hydra's own node; interpolations that read it still resolve."""
+    job = composed.copy()
+    with open_dict(job):
+        del job["hydra"]
+    return job
+
+
+def names(choices: Mapping[Any, Any], also_empty: bool = False) -> dict[str, str]:
+    """The chosen option per group of ours; groups with none chosen only if ``also_empty``."""
+    ours = {str(group): name for group, name in choices.items() if not str(group).startswith("hydra")}
+    return {group: str(name) for group, name in ours.items() if also_empty or name is not None}
+
+
+def plain(job: DictConfig, choices: Mapping[Any, Any]) -> dict[str, Any]:
+    """The resolved configuration of a job as plain dicts and lists, with ``names``. Raises RequestError."""
+    try:
+        resolved = OmegaConf.to_container(job, resolve=True, throw_on_missing=False)
+    except OmegaConfBaseException as refused:
+        raise RequestError(explain(refused, lambda: (job, []))) from refused
+    return {**cast(dict[str, Any], resolved), "names": names(choices)}
+
+
+def jobs(overrides: Sequence[Override]) -> list[list[str]]:
+    """The overrides of each job of a sweep, in Hydra's order; every value at least once where they are very many.
+
+    A sweep that only its sweeper can expand (an interval) is left at the default.
+    """
+    axes = [values for override in overrides if (values := _axis(override))]
+    if math.prod(map(len, axes)) <= MOST_CHECKED:
+        return [list(job) for job in itertools.product(*axes)]
+    return [[axis[index % len(axis)] for axis in axes] for index in range(max(map(len, axes)))]
+
+
+def _axis(override: Override) -> list[str]:
+    key = override.get_key_element()
+    if not override.is_sweep_override():
+        return [cast(str, override.input_line)]
+    return [f"{key}={value}" for value in override.sweep_string_iterator()] if override.is_discrete_sweep() else []
+
+
+def refuse_sweep(overrides: Sequence[Override]) -> None:
+    """Without -m a key has one value. Raises RequestError."""
+    for override in overrides:
+        if override.is_sweep_override():
+            raise RequestError(several_values(override.get_key_element(), override.get_value_string()))

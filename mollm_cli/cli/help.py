@@ -1,0 +1,48 @@
+"""The help text, printed before Hydra is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mollm_cli.cli.commands import Command
+from mollm_cli.cli.listing import choices, table
+
+FLAGS = {
+    "-h, --help": "this text",
+    "--version": "the version",
+    "--list GROUP": "the choices of a group, a line each",
+    "--check": "go through configuration, files and tokenizer; load no model",
+    "--cfg job [--resolve]": "print the composed configuration",
+    "--config-dir DIR": "a folder with YAML files of your own, laid out like conf/",
+    "-m, --multirun": "one run for each combination of comma-separated values",
+    "--hydra-help": "Hydra's own flags; tab completion: --shell-completion install=bash",
+}
+EXIT_CODES = {
+    "0": "done",
+    "1": "the run failed",
+    "2": "the request was wrong: configuration, data, model files or output folder",
+    "3": "the run finished and a gate failed",
+    "130": "interrupted",
+    "143": "terminated",
+}
+
+
+def help_text(command: Command, folders: Sequence[Path]) -> str:
+    """What ``--help`` prints: usage, groups with their choices, examples, flags, exit codes."""
+    parts = [
+        f"{command.about}\n\nUsage: {command.program} [FLAGS] [GROUP=NAME ...] [KEY=VALUE ...]",
+        "Groups (GROUP=NAME), and what can be chosen:",
+        *(_group(group, folders) for group in command.groups),
+        "Examples:\n" + "\n".join(f"  {command.program} {line}".rstrip() + f"\n      {why}" for line, why in command.examples),
+        "Flags:\n" + table(FLAGS, "  "),
+        "Exit codes (of a sweep: the worst of its jobs, 1 before 3):\n" + table(EXIT_CODES, "  "),
+        "stdout carries one line, the run directory; everything else goes to stderr.\n"
+        "Every key and its default: --cfg job. A value with = or ( in it needs quotes: 'data.forget.path=\"a=b.jsonl\"'.",
+    ]
+    return "\n\n".join(parts)
+
+
+def _group(group: str, folders: Sequence[Path]) -> str:
+    found = choices(group, folders)
+    return f"{group}\n{table(found, '  ')}" if found else f"{group}\n  (none; add your own with --config-dir)"

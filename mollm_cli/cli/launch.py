@@ -1,0 +1,132 @@
+"""Running what has been checked: one run, or a sweep, in a directory that nobody else has."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+
+from mollm_cli.build import request
+from mollm_cli.cli.compose import plain
+from mollm_cli.cli.listing import config_dir
+from mollm_cli.core.errors import MollmError, RequestError
+
+INTERRUPTED = (130, 143)
+_WORST_FIRST = (*INTERRUPTED, 1, 2, 3)
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The exit code of a sweep: interrupted before failed before refused before gate failed before done."""
+    found = set(codes)
+    return next((code for code in _WORST_FIRST if code in found), 1 if found - {0} else 0)
+
+
+def claim(directory: Path, again: bool = False) -> Path:
+    """Make ``directory`` for this run alone. again: it may exist. Raises RequestError."""
+    try:
+        directory.mkdir(parents=True, exist_ok=again)
+    except FileExistsError as taken:
+        raise RequestError(
+            f"the run directory must be new, found '{directory}'; no run writes into another's: leave hydra.run.dir "
+            f"and hydra.sweep.dir out, or go on with resume={directory}"
+        ) from taken
+    except OSError as refused:
+        raise RequestError(
+            f"output_root must be a folder that can be written to, found '{directory}': {refused.strerror}; "
+            "set output_root=DIR"
+        ) from refused
+    return directory.absolute()
+
+
+def run_one(command: str, config: Mapping[str, Any], run_dir: Path, resume: str | None = None) -> int:
+    """One run and its exit code; whatever goes wrong is said on stderr and never raised."""
+    try:
+        asked = dataclasses.replace(request(config, command), resume=resume)
+        from mollm_cli import run
+
+        commands: dict[str, Callable[..., int]] = {
+            "unlearn": run.unlearn,
+            "finetune": run.finetune,
+            "evaluate": run.evaluate,
+        }
+        return commands[command](asked, run_dir, dict(config))
+    except KeyboardInterrupt:
+        return 130
+    except MollmError as refused:
+        print(f"mollm-{command}: {refused}", file=sys.stderr)
+        return refused.exit_code
+    except Exception:
+        traceback.print_exc()
+        return 1
+
+
+def launch(command: str, config_name: str, overrides: Sequence[str], directory: Path, sweep: bool) -> int:
+    """Run ``overrides`` under hydra.main with ``directory`` as run or sweep directory; returns the exit code."""
+    outcome: list[int] = []
+    key = "hydra.sweep.dir" if sweep else "hydra.run.dir"
+    where = f"{key}={QuotedString(str(directory), Quote.double).with_quotes()}"
+    typed = list(sys.argv)
+
+    def task(cfg: DictConfig) -> None:
+        sys.argv = typed
+        settings = HydraConfig.get()
+        if sweep:
+            print(f"job {settings.job.num}: {' '.join(settings.overrides.task)}", file=sys.stderr)
+        outcome.append(_job(command, cfg, settings))
+        if outcome[-1] in INTERRUPTED:
+            raise KeyboardInterrupt
+
+    try:
+        hydra_main(task, config_name, [*(["--multirun"] if sweep else []), *overrides, where])
+    except KeyboardInterrupt:
+        outcome.append(130)
+    except HydraException as refused:
+        print(f"mollm-{command}: {refused}", file=sys.stderr)
+        outcome.append(2)
+    finally:
+        sys.argv = typed
+        with contextlib.suppress(OSError):
+            directory.rmdir()  # only where nothing was written: a request refused before its first file
+    return worst(outcome or _codes(directory))
+
+
+def _job(command: str, cfg: DictConfig, settings: Any) -> int:
+    try:
+        config = plain(cfg, settings.runtime.choices)
+    except RequestError as refused:
+        print(f"mollm-{command}: {refused}", file=sys.stderr)
+        return refused.exit_code
+    return run_one(command, config, Path(settings.runtime.output_dir))
+
+
+def hydra_main(task: Callable[[DictConfig], None], config_name: str, arguments: Sequence[str]) -> None:
+    """Hydra's own main on our configuration folder; it reads sys.argv, and here it raises instead of exiting with 1."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = [sys.argv[0], *arguments]
+    hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(task)()
+
+
+def _codes(sweep_dir: Path) -> list[int]:
+    """The exit codes in the manifests of a sweep's jobs, which ran in other processes; 1 where none was written."""
+    return [exit_code(job) for job in sorted(sweep_dir.iterdir()) if job.is_dir()] if sweep_dir.is_dir() else [1]
+
+
+def exit_code(run_dir: Path) -> int:
+    """What the manifest of ``run_dir`` says; 1 where there is none, or where the run has not ended."""
+    try:
+        code = json.loads((run_dir / "manifest.json").read_text(encoding="utf-8")).get("exit_code")
+    except (OSError, ValueError):
+        return 1
+    return code if isinstance(code, int) else 1

@@ -1,0 +1,60 @@
+"""What can be chosen: the YAML files of conf/ and of the user's own folder, read as text. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mollm_cli.core.errors import RequestError, nearest
+
+HIDDEN = "_"
+"""Files that begin so are bases of others, not choices."""
+
+
+def config_dir() -> Path:
+    """The absolute folder of our configuration: inside the package (a wheel), or beside it (a checkout)."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise RequestError(f"conf/config.yaml must stand in {package} or beside it, found neither; reinstall mollm-unlearn")
+
+
+def groups(folders: Sequence[Path]) -> list[str]:
+    """The names of all groups but Hydra's own."""
+    return sorted({d.name for f in folders for d in f.iterdir() if d.is_dir() and d.name != "hydra"})
+
+
+def choices(group: str, folders: Sequence[Path]) -> dict[str, str]:
+    """name -> head of each YAML of ``group``; our own folder comes first and wins, as in Hydra's search path."""
+    files = [file for folder in folders for file in sorted((folder / group).glob("*.yaml"))]
+    found: dict[str, str] = {}
+    for file in files:
+        if not file.stem.startswith(HIDDEN):
+            found.setdefault(file.stem, head(file))
+    return dict(sorted(found.items()))
+
+
+def head(file: Path) -> str:
+    """The first comment line of a YAML file (its ``@package`` line aside), or "" where it has none."""
+    for line in file.read_text(encoding="utf-8").splitlines():
+        text = line.removeprefix("#").strip()
+        if not line.startswith("#"):
+            break
+        if text and not text.startswith("@package"):
+            return text
+    return ""
+
+
+def listing(group: str, folders: Sequence[Path]) -> str:
+    """A line per choice of ``group``: its name and its head. Raises RequestError for an unknown group."""
+    known = groups(folders)
+    if group not in known:
+        raise RequestError(f"--list must be followed by a group, found '{group}'; {nearest(group, known)}")
+    return table(choices(group, folders))
+
+
+def table(rows: dict[str, str], indent: str = "") -> str:
+    """Two columns, the first as wide as it needs to be."""
+    width = max((len(name) for name in rows), default=0)
+    return "\n".join(f"{indent}{name:<{width}}  {text}".rstrip() for name, text in rows.items())

@@ -1,0 +1,51 @@
+"""What a command line is answered with: help, a listing, a configuration, a check, or a run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from mollm_cli import __version__
+from mollm_cli.cli.arguments import PASSED_ON, read
+from mollm_cli.cli.commands import Command
+from mollm_cli.cli.help import help_text
+from mollm_cli.cli.listing import config_dir, listing
+from mollm_cli.core.errors import RequestError
+
+
+def main(command: Command, typed: Sequence[str] | None = None) -> int:
+    """Answer the command line ``typed`` (sys.argv by default) and return the exit code; nothing is raised."""
+    arguments = sys.argv[1:] if typed is None else list(typed)
+    try:
+        return _answer(command, arguments)
+    except RequestError as refused:
+        print(f"{command.program}: {refused}", file=sys.stderr)
+        return refused.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+def _answer(command: Command, typed: Sequence[str]) -> int:
+    if any(text.split("=")[0] in PASSED_ON for text in typed):
+        return _hydra_answers(command, typed)
+    arguments = read(typed)
+    folders = arguments.folders(config_dir())
+    if arguments.help:
+        print(help_text(command, folders))
+    elif arguments.version:
+        print(f"mollm-unlearn {__version__}")
+    elif arguments.list is not None:
+        print(listing(arguments.list, folders))
+    else:
+        from mollm_cli.cli.runs import compose_and_run
+
+        return compose_and_run(command, arguments)
+    return 0
+
+
+def _hydra_answers(command: Command, typed: Sequence[str]) -> int:
+    from mollm_cli.cli.launch import hydra_main
+
+    flags = [text for text in typed if text.startswith("-")]
+    hydra_main(lambda cfg: None, command.config, [*flags, *(text for text in typed if text not in flags)])
+    return 0

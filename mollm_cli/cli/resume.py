@@ -1,0 +1,112 @@
+"""Going on with a run: its own configuration is the base, only what is typed now is applied."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from mollm_cli.cli.refusals import explain, unknown_key
+from mollm_cli.core.errors import RequestError
+
+KEYS = ("resume", "run_dir")
+FINISHED = ("completed", "gate_failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """directory: where writing goes on. found: "nothing" (start there), "unfinished" (go on) or "finished"."""
+
+    directory: Path
+    found: str
+
+
+def resuming(overrides: Sequence[Override]) -> Resume | None:
+    """What ``resume`` and ``run_dir`` among ``overrides`` ask for; None for a fresh run. Raises RequestError."""
+    given = {o.key_or_group: o.value() for o in overrides if o.key_or_group in KEYS and not o.is_delete()}
+    resume, run_dir = given.get("resume"), given.get("run_dir")
+    if run_dir is not None and resume != "auto":
+        raise RequestError(f"run_dir goes with resume=auto, found run_dir={run_dir}; add resume=auto, or use output_root=DIR")
+    if resume is None:
+        return None
+    if resume == "auto":
+        if run_dir is None:
+            raise RequestError("resume=auto must know its directory, found none; add run_dir=DIR")
+        return _auto(Path(str(run_dir)))
+    directory = Path(str(resume))
+    for needed in ("config.yaml", "resume"):
+        if not (directory / needed).exists():
+            raise RequestError(
+                f"resume must name a run directory with config.yaml and resume/, found no {needed} in '{directory}'; "
+                "start the run again, with engine.checkpoint_every=N to leave resume points"
+            )
+    return Resume(directory.absolute(), "unfinished")
+
+
+def _auto(directory: Path) -> Resume:
+    if _status(directory) in FINISHED:
+        return Resume(directory.absolute(), "finished")
+    ready = (directory / "resume").exists() and (directory / "config.yaml").exists()
+    return Resume(directory.absolute(), "unfinished" if ready else "nothing")
+
+
+def _status(directory: Path) -> object:
+    try:
+        return json.loads((directory / "manifest.json").read_text(encoding="utf-8")).get("status")
+    except (OSError, ValueError):
+        return None
+
+
+def resumed_config(directory: Path, overrides: Sequence[Override]) -> dict[str, Any]:
+    """The configuration of the run in ``directory`` with ``overrides`` applied. Raises RequestError.
+
+    A group may be named again, as a loop that repeats its command line does, but not changed.
+    """
+    file = directory / "config.yaml"
+    try:
+        config = OmegaConf.load(file)
+    except (OSError, yaml.YAMLError, OmegaConfBaseException) as refused:
+        raise RequestError(f"resume needs the configuration of the run, found {file} unreadable: {refused}") from refused
+    if not isinstance(config, DictConfig):
+        raise RequestError(f"resume needs the configuration of the run, found no mapping in {file}; start the run again")
+    chosen = cast(Mapping[str, str], config.get("names", {}))
+    for override in overrides:
+        group = override.get_key_element().lstrip("+~")
+        if override.key_or_group in KEYS:
+            continue
+        if group in chosen:
+            _same(group, chosen[group], override)
+        else:
+            _apply(config, override, list(chosen))
+    return cast(dict[str, Any], OmegaConf.to_container(config))
+
+
+def _same(group: str, chosen: str, override: Override) -> None:
+    if override.is_delete() or override.value() != chosen:
+        raise RequestError(
+            f"a resumed run must keep {group}={chosen}, found {override.input_line}; leave it out, or start a new run"
+        )
+
+
+def _apply(config: DictConfig, override: Override, groups: Sequence[str]) -> None:
+    key = override.get_key_element().lstrip("+~")
+    adds = override.is_add() or override.is_force_add()
+    missing = object()
+    try:
+        if not adds and OmegaConf.select(config, key, default=missing) is missing:
+            raise RequestError(unknown_key(key, config, groups))
+        with open_dict(config):
+            if override.is_delete():
+                parent, _, name = key.rpartition(".")
+                del (OmegaConf.select(config, parent) if parent else config)[name]
+            else:
+                OmegaConf.update(config, key, override.value(), merge=True, force_add=adds)
+    except OmegaConfBaseException as refused:
+        raise RequestError(explain(refused, lambda: (config, groups))) from refused

@@ -1,0 +1,140 @@
+"""From a command line to runs: everything is composed and checked, then the first directory is made."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mollm_cli.build import Request, request
+from mollm_cli.cli.arguments import Arguments
+from mollm_cli.cli.commands import Command
+from mollm_cli.cli.compose import compose_job, composing, jobs, parse, plain, refuse_sweep, without_hydra
+from mollm_cli.cli.launch import claim, exit_code, launch, run_one
+from mollm_cli.cli.listing import config_dir
+from mollm_cli.cli.resume import KEYS, Resume, resumed_config, resuming
+from mollm_cli.core.errors import RequestError
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What will run, checked. directory: the run's, or the sweep's."""
+
+    overrides: list[str]
+    directory: Path
+    requests: list[Request]
+
+
+def compose_and_run(command: Command, arguments: Arguments) -> int:
+    """Compose, check, then print the configuration, check the files, or run; returns the exit code.
+
+    Raises RequestError before anything is made on disk.
+    """
+    with composing():
+        overrides = parse([*arguments.overrides, *_searchpath(arguments)])
+        if not arguments.multirun:
+            refuse_sweep(overrides)
+        resume = resuming(overrides) if "engine" in command.groups else None
+        if resume is not None:
+            if arguments.multirun:
+                raise RequestError("resume goes on with one run, found -m; leave -m out")
+            if resume.found != "nothing":
+                return _go_on(command, arguments, overrides, resume)
+            overrides = [o for o in overrides if o.key_or_group not in KEYS]
+        if arguments.cfg is not None:
+            return _show(command, arguments, overrides)
+        plan = _plan(command, arguments, overrides)
+    if arguments.check:
+        return _check(plan.requests)
+    directory = claim(plan.directory if resume is None else resume.directory, again=resume is not None)
+    with _stdout_kept_for(directory):
+        code = launch(command.name, command.config, plan.overrides, directory, arguments.multirun)
+        if arguments.multirun:
+            _write_table(directory)
+    return code
+
+
+def _searchpath(arguments: Arguments) -> list[str]:
+    extra = arguments.folders(config_dir())[1:]
+    if extra and any("hydra.searchpath" in text for text in arguments.overrides):
+        raise RequestError("--config-dir and hydra.searchpath say the same thing, found both; name all folders in one")
+    quoted = [QuotedString(f"file://{folder}", Quote.double).with_quotes() for folder in extra]
+    return [f"hydra.searchpath=[{','.join(quoted)}]"] if quoted else []
+
+
+def _plan(command: Command, arguments: Arguments, overrides: Sequence[Override]) -> _Plan:
+    texts = [str(override.input_line) for override in overrides]
+    fixed = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
+    base = compose_job(command.config, fixed)
+    try:
+        directory = Path(base.hydra.sweep.dir if arguments.multirun else base.hydra.run.dir)
+    except OmegaConfBaseException as refused:
+        raise RequestError(f"the run directory cannot be named: {str(refused).splitlines()[0]}") from refused
+    combinations = jobs(overrides) if arguments.multirun else [texts]
+    return _Plan(texts, directory, [request(_config(command, job), command.name) for job in combinations])
+
+
+def _config(command: Command, overrides: Sequence[str]) -> dict[str, Any]:
+    composed = compose_job(command.config, overrides)
+    return plain(without_hydra(composed), composed.hydra.runtime.choices)
+
+
+def _show(command: Command, arguments: Arguments, overrides: Sequence[Override]) -> int:
+    if arguments.multirun:
+        raise RequestError("--cfg job prints one configuration, found -m; leave -m out")
+    composed = compose_job(command.config, [str(override.input_line) for override in overrides])
+    job = without_hydra(composed)
+    if arguments.resolve:
+        config = plain(job, composed.hydra.runtime.choices)
+        job = OmegaConf.create({key: value for key, value in config.items() if key != "names"})
+    print(OmegaConf.to_yaml(job), end="")
+    return 0
+
+
+def _go_on(command: Command, arguments: Arguments, overrides: Sequence[Override], resume: Resume) -> int:
+    directory = resume.directory
+    if resume.found == "finished":
+        print(directory)
+        return exit_code(directory)
+    config = resumed_config(directory, overrides)
+    asked = request(config, command.name)
+    if arguments.cfg is not None:
+        print(OmegaConf.to_yaml(config), end="")
+        return 0
+    if arguments.check:
+        return _check([asked])
+    with _stdout_kept_for(directory):
+        return run_one(command.name, config, directory, resume=str(directory))
+
+
+def _check(requests: Sequence[Request]) -> int:
+    from mollm_cli import run
+
+    for asked in requests:
+        run.check(asked)
+    return 0
+
+
+def _write_table(sweep_dir: Path) -> None:
+    if sweep_dir.is_dir():
+        from mollm_cli.reporting.compare import write_sweep_csv
+
+        write_sweep_csv(sweep_dir)
+
+
+@contextlib.contextmanager
+def _stdout_kept_for(directory: Path) -> Iterator[None]:
+    """stdout carries ``directory``, once, at the end; whatever else is printed inside goes to stderr."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if directory.is_dir():
+            print(directory, flush=True)

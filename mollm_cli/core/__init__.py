@@ -1,0 +1,1 @@
+"""Types and axis letters, masking, errors, seeding."""

@@ -1,0 +1,183 @@
+"""The words of the project as types, and the axis letters used in every shape.
+
+Axis letters: B sequences, T tokens, V vocabulary, H hidden, m objectives, n parameters, N target tokens of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+IGNORE = -100
+"""The label of a position that is no target (prompt, padding): the value torch's cross-entropy ignores."""
+
+Role = str
+TRAINING_ROLES: tuple[Role, ...] = ("forget", "retain", "alternate")
+"""Roles that an objective may read."""
+ROLES: tuple[Role, ...] = ("forget", "retain", "forget_test", "retain_test", "holdout", "alternate")
+
+Content = Literal["ordinary", "personal", "harmful"]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row of a dataset: ``answer`` is what is trained on or scored, ``prompt`` (may be "") is only given.
+
+    ``id`` is stable (dataset name and row number); the optional fields serve metrics only.
+    """
+
+    id: str
+    prompt: str
+    answer: str
+    paraphrased_question: str | None = None
+    paraphrased_answer: str | None = None
+    perturbed_answers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Token ids and labels of one example, equally long; labels are IGNORE where there is no target."""
+
+    id: str
+    input_ids: tuple[int, ...]
+    labels: tuple[int, ...]
+
+    @property
+    def targets(self) -> int:
+        """Number of positions that are predicted: the first token has no predecessor, so it never counts."""
+        return sum(label != IGNORE for label in self.labels[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Right-padded sequences: input_ids, attention_mask, labels, each int64 [B, T]."""
+
+    ids: tuple[str, ...]
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    labels: torch.Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on ``device``."""
+        move = [x.to(device, non_blocking=True) for x in (self.input_ids, self.attention_mask, self.labels)]
+        return Batch(self.ids, *move)
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What a model says at the N target positions of one batch.
+
+    logits [N, V]; labels [N]; sequence [N], the row of the batch a target stands in; sequences, the number B of rows;
+    reference_logits [N, V] of the frozen starting model, or None where no objective asked for it.
+    """
+
+    logits: torch.Tensor
+    labels: torch.Tensor
+    sequence: torch.Tensor
+    sequences: int
+    reference_logits: torch.Tensor | None = None
+
+
+ObjectiveFunction = Callable[[Mapping[Role, Outputs]], "tuple[torch.Tensor, int]"]
+"""Outputs per role in; (sum over units, number of units) out. The sum carries the gradient."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """One named scalar that is minimised; the sign is in ``function``, never in ``weight``.
+
+    roles: what it reads. unit: what the sum runs over. reference: whether it needs the frozen starting model's logits.
+    weight: its fixed weight in a weighted sum, its preference in a programme on unit rows; >= 0.
+    """
+
+    name: str
+    roles: tuple[Role, ...]
+    function: ObjectiveFunction
+    reads: Literal["logits", "hidden"] = "logits"
+    unit: Literal["token", "sequence"] = "token"
+    reference: bool = False
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse a sign in the weight and a role nobody feeds."""
+        if not self.weight >= 0:
+            raise ValueError(
+                f"objective '{self.name}': weight must be >= 0 (the sign belongs to the objective), found {self.weight}"
+            )
+        for role in self.roles:
+            if role not in TRAINING_ROLES:
+                raise ValueError(f"objective '{self.name}': unknown role '{role}'; roles: {', '.join(TRAINING_ROLES)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """An ordered table of objectives; the order is that of rows and weights everywhere.
+
+    ``solvers``: names of the solvers the table makes sense with, or None for any.
+    """
+
+    name: str
+    objectives: tuple[Objective, ...]
+    solvers: tuple[str, ...] | None = None
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The training roles that some objective reads, in order of first use."""
+        return tuple(dict.fromkeys(role for o in self.objectives for role in o.roles))
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether any objective compares with the frozen starting model."""
+        return any(o.reference for o in self.objectives)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One example as a model sees it: the record that every metric reads.
+
+    log_probs: log p of each answer token (its end token included) under teacher forcing; correct: argmax = label there.
+    paraphrase_log_prob, perturbed_log_probs: *mean* token log p of the paraphrased / each perturbed answer.
+    answer_log_prob: mean of log_probs. generation: greedy continuation of the prompt, None where none was asked for.
+    """
+
+    id: str
+    example: Example
+    log_probs: tuple[float, ...]
+    correct: tuple[bool, ...]
+    paraphrase_log_prob: float | None = None
+    perturbed_log_probs: tuple[float, ...] = ()
+    generation: str | None = None
+
+    @property
+    def answer_log_prob(self) -> float:
+        """Mean token log p of the answer, in nats per token; in (-inf, 0]."""
+        return sum(self.log_probs) / len(self.log_probs)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A metric's aggregate (None where it is undefined) and its per-example values, in the order of the examples."""
+
+    value: float | None
+    per_example: tuple[float | None, ...] = ()
+
+
+class Metric(Protocol):
+    """One metric: scored examples in, a Result out.
+
+    needs: what the scorer must provide, out of {"perturbed", "generation", "oracle"}; teacher-forced log_probs always.
+    """
+
+    name: str
+    unit: str
+    version: int
+    better: Literal["higher", "lower", "toward_yardstick"]
+    needs: frozenset[str]
+
+    def compute(self, examples: Sequence[Scored], oracle: Sequence[Scored] | None) -> Result:
+        """The metric on ``examples``; ``oracle`` holds the same examples scored by the oracle, where there is one."""
+        ...

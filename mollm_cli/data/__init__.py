@@ -1,0 +1,1 @@
+"""Dataset description to examples to token ids and labels to batches per role."""

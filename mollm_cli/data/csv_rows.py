@@ -1,0 +1,27 @@
+"""CSV with a header line, as spreadsheets write it: quoted fields may hold commas and line breaks."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from mollm_cli.core.errors import RequestError
+from mollm_cli.data.rows import Numbered
+
+
+def read_csv(text: str, name: str) -> Numbered:
+    """The rows below the header, every value a text. Raises RequestError, naming file and row."""
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    row = 0
+    try:
+        for row, values in enumerate(reader, start=1):
+            columns = len(reader.fieldnames or ())
+            if None in values or None in values.values():
+                found = len(values) - 1 + len(values[None]) if None in values else "fewer"
+                raise RequestError(
+                    f"{name}: row {row} must have the {columns} columns of the header, found {found}. "
+                    "Quote fields that hold a comma or a line break"
+                )
+            yield row, dict(values)
+    except csv.Error as problem:
+        raise RequestError(f"{name}: row {row + 1} must be CSV, found: {problem}. Repair its quotes") from problem

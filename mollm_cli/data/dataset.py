@@ -1,0 +1,119 @@
+"""The description of one dataset: where its rows are, which fields matter, how they become text. No role in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from mollm_cli.core.types import Content
+from mollm_cli.data.filters import check_rule
+
+Kind = Literal["qa", "text"]
+Field = str | list[str] | None
+"""The name of a column; of several names the first that a row has is taken."""
+
+HUB = "hub:"
+"""``perturbed: hub:CONFIG`` is another configuration of the same Hub dataset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    r"""One dataset; ``conf/dataset/*.yaml`` builds it, data/load.py reads it.
+
+    Source, the first that is set: ``path`` (a file, a folder, a glob, or embedded:FILE), ``embedded`` (a file shipped
+    with the package), ``hub`` with ``config``, ``revision`` and ``split`` (slices such as ``train[:10%]``). None set:
+    the role is absent until somebody sets its path. A ``path`` over ``embedded`` or ``hub`` replaces the source:
+    ``expected_rows``, ``revision``, ``config`` and ``split`` then mean nothing, fields and filters stay.
+
+    ``kind``: "qa" reads ``prompt_field`` and ``answer_field``; "text" reads ``text_field``, all of it a target.
+    ``variants``: each {canonical: actual} renames columns; a row becomes one row per variant, ids end in .0, .1, ...
+    ``filter``: {field: value | list of values | {matches: REGEX} | {not_matches: REGEX} | {min: x, max: y}}, all hold.
+    ``perturbed``: a file (or hub:CONFIG) with the same prompts, whose paraphrased and perturbed columns are joined in.
+    ``template``: "auto" is the tokenizer's chat template, or "Question: {prompt}\nAnswer: " where it has none; "none"
+    is the prompt as it is; else any text with {prompt}. ``limit``: the first rows that pass the filter.
+    ``content``: unless "ordinary", no text reaches the run directory or the terminal unasked.
+
+    Raises ValueError.
+    """
+
+    name: str
+    path: str | None = None
+    embedded: str | None = None
+    hub: str | None = None
+    config: str | None = None
+    revision: str | None = None
+    split: str | None = None
+    kind: Kind = "qa"
+    prompt_field: Field = None
+    answer_field: Field = None
+    text_field: Field = None
+    paraphrased_question_field: Field = None
+    paraphrased_answer_field: Field = None
+    perturbed_field: Field = None
+    variants: list[dict[str, str]] = field(default_factory=list)
+    filter: dict[str, Any] = field(default_factory=dict)
+    perturbed: str | None = None
+    template: str = "auto"
+    max_tokens: int = 256
+    limit: int | None = None
+    expected_rows: int | None = None
+    content: Content = "ordinary"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be, before a file is opened."""
+        for problem in (self._source_problem(), self._field_problem(), self._size_problem(), self._filter_problem()):
+            if problem:
+                raise ValueError(f"dataset '{self.name}': {problem}")
+
+    @property
+    def has_source(self) -> bool:
+        """Whether there is anything to read."""
+        return bool(self.path or self.embedded or self.hub)
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the user's path stands in for the source of the description."""
+        return bool(self.path and (self.embedded or self.hub))
+
+    def _source_problem(self) -> str | None:
+        if not self.name:
+            return "name must not be empty"
+        if self.embedded and self.hub:
+            return f"one source at most, found embedded={self.embedded} and hub={self.hub}; set one of them to null"
+        if self.hub and not self.path and not self.split:
+            return f"split must be set to read '{self.hub}' from the Hub; e.g. split=train"
+        if self.perturbed and self.perturbed.startswith(HUB) and not self.hub:
+            return f"perturbed={self.perturbed} needs hub; set perturbed to a file instead"
+        return None
+
+    def _field_problem(self) -> str | None:
+        if self.kind not in get_args(Kind):
+            return f"kind must be qa or text, found '{self.kind}'"
+        needed = ("prompt_field", "answer_field") if self.kind == "qa" else ("text_field",)
+        for key in needed:
+            if not getattr(self, key):
+                return f"{key} must name a column where kind={self.kind}; found nothing"
+        if self.kind == "text" and self.perturbed:
+            return "perturbed needs kind=qa: rows are joined on their prompt; set perturbed=null"
+        if self.template not in ("auto", "none") and "{prompt}" not in self.template:
+            return f"template must be auto, none or a text with {{prompt}}, found '{self.template}'"
+        return None
+
+    def _size_problem(self) -> str | None:
+        if self.max_tokens < 2:
+            return f"max_tokens must be >= 2 (the first token is never predicted), found {self.max_tokens}"
+        for key in ("limit", "expected_rows"):
+            value = getattr(self, key)
+            if value is not None and value < 1:
+                return f"{key} must be >= 1 or null, found {value}"
+        if self.content not in get_args(Content):
+            return f"content must be one of {', '.join(get_args(Content))}, found '{self.content}'"
+        return None
+
+    def _filter_problem(self) -> str | None:
+        for name, rule in self.filter.items():
+            try:
+                check_rule(rule)
+            except ValueError as problem:
+                return f"filter.{name} {problem}"
+        return None

@@ -1,0 +1,52 @@
+"""Which rows a dataset keeps: one rule per field, and all of them must hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+TESTS = ("matches", "not_matches", "min", "max")
+
+
+def check_rule(rule: Any) -> None:
+    """Refuse a rule that tests nothing. Raises ValueError, whose text goes on after the field's name."""
+    if not isinstance(rule, Mapping):
+        return
+    for test, wanted in rule.items():
+        if test not in TESTS:
+            raise ValueError(f"must be a value, a list of values, or tests out of {', '.join(TESTS)}; found '{test}'")
+        if test in ("matches", "not_matches"):
+            try:
+                re.compile(wanted)
+            except (re.error, TypeError) as problem:
+                raise ValueError(f"must hold a regular expression in {test}, found {wanted!r}: {problem}") from problem
+        elif not isinstance(wanted, int | float):
+            raise ValueError(f"must hold a number in {test}, found {wanted!r}")
+
+
+def keeps(rule: Any, value: Any) -> bool:
+    """Whether ``value`` passes ``rule``. Raises ValueError where min or max meets what is no number."""
+    if isinstance(rule, Mapping):
+        return all(_passes(test, wanted, value) for test, wanted in rule.items())
+    if isinstance(rule, list | tuple):
+        return any(_same(wanted, value) for wanted in rule)
+    return _same(rule, value)
+
+
+def _passes(test: str, wanted: Any, value: Any) -> bool:
+    if test in ("matches", "not_matches"):
+        found = re.search(wanted, "" if value is None else str(value)) is not None
+        return found == (test == "matches")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{test} needs a number, found {type(value).__name__}") from None
+    return bool(number >= wanted) if test == "min" else bool(number <= wanted)
+
+
+def _same(wanted: Any, value: Any) -> bool:
+    """Equality; a CSV holds text only, so there True and 3 are compared with their spelling."""
+    if isinstance(value, str) and not isinstance(wanted, str):
+        return value.strip().lower() == str(wanted).lower()
+    return bool(wanted == value)

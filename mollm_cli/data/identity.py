@@ -1,0 +1,20 @@
+"""When two rows are the same, and when they are about the same."""
+
+from __future__ import annotations
+
+from mollm_cli.core.types import Example
+
+
+def normalised(text: str) -> str:
+    """``text`` with every run of white space as one space, none at its ends."""
+    return " ".join(text.split())
+
+
+def subject(example: Example) -> str:
+    """What an example is about: its prompt, or (plain text) all of it."""
+    return normalised(example.prompt or example.answer)
+
+
+def pair(example: Example) -> tuple[str, str]:
+    """Prompt and answer together: safe and unsafe answers share prompts and are still different rows."""
+    return normalised(example.prompt), normalised(example.answer)

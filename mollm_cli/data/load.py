@@ -1,0 +1,56 @@
+"""A dataset's description -> its examples and the fingerprint that tells whether they were the same ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from mollm_cli.core.types import Content, Example, Role
+from mollm_cli.data.dataset import Dataset
+from mollm_cli.data.perturbed import join_perturbed
+from mollm_cli.data.reading import check_count, open_source, read_examples
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The examples of one role, the description they came from, and their fingerprint for the manifest.
+
+    fingerprint: name, files (path without its folder, bytes, sha256), hub (where it came from there), rows, and sha256
+    over the examples themselves.
+    """
+
+    dataset: Dataset
+    examples: list[Example]
+    fingerprint: dict[str, Any]
+
+    @property
+    def content(self) -> Content:
+        """What kind of text this is."""
+        return self.dataset.content
+
+    def keep(self, examples: Iterable[Example], **notes: Any) -> Loaded:
+        """The same source with these examples only; ``notes`` go into the fingerprint."""
+        kept = list(examples)
+        changed = self.fingerprint | {"rows": len(kept), "sha256": digest(kept)} | notes
+        return Loaded(self.dataset, kept, changed)
+
+
+def load(dataset: Dataset, role: Role) -> Loaded:
+    """Read ``dataset`` for ``role`` (for a named set: ``sets.NAME``). Raises RequestError, naming ``data.<role>.*``."""
+    key = f"data.{role}"
+    source = open_source(dataset, key)
+    check_count(dataset, source, key)
+    examples = join_perturbed(read_examples(dataset, source, key), dataset, key)
+    fingerprint = {"name": dataset.name, **source.record, "rows": len(examples), "sha256": digest(examples)}
+    return Loaded(dataset, examples, fingerprint)
+
+
+def digest(examples: Iterable[Example]) -> str:
+    """sha256 over the texts of ``examples``, in order; ids are left out, so that a renamed dataset stays the same."""
+    state = hashlib.sha256()
+    for example in examples:
+        state.update(json.dumps(astuple(example)[1:]).encode() + b"\n")
+    return state.hexdigest()

@@ -1,0 +1,128 @@
+"""Which dataset feeds which role, and all of them loaded: tests carved, overlap refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from mollm_cli.core.errors import RequestError, nearest
+from mollm_cli.core.types import ROLES, Role
+from mollm_cli.data.carve import carve
+from mollm_cli.data.dataset import Dataset
+from mollm_cli.data.load import Loaded, load
+from mollm_cli.data.overlap import drop_overlap, refuse_overlap, unseen
+
+COMPANIONS: dict[Role, tuple[Role, ...]] = {"forget": ("forget_test", "holdout"), "retain": ("retain_test",)}
+"""Roles that are of another role's kind: they go when the user puts a file in the place of its source."""
+SETS = "sets."
+TESTS: dict[Role, Role] = {"forget": "forget_test", "retain": "retain_test"}
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """Datasets by role; ``conf/data/*.yaml`` builds it, ``load_roles`` reads it.
+
+    ``forget`` and ``retain`` are trained on. ``forget_test``, ``retain_test``: of the same kind, never trained on;
+    where one is absent, ``test_share`` of the rows is carved by seed. ``holdout``: of the forget set's kind, never seen
+    by the starting model. ``sets``: evaluated only, under their names. A dataset without a source is an absent role.
+    ``drop_overlap`` leaves rows that are to be forgotten out of retain; ``allow_overlap`` trains on both. Otherwise
+    overlap is refused. Raises ValueError.
+    """
+
+    name: str
+    forget: Dataset
+    retain: Dataset
+    forget_test: Dataset | None = None
+    retain_test: Dataset | None = None
+    holdout: Dataset | None = None
+    alternate: Dataset | None = None
+    sets: dict[str, Dataset] = field(default_factory=dict)
+    test_share: float = 0.1
+    allow_overlap: bool = False
+    drop_overlap: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be, naming the key."""
+        if not 0 <= self.test_share < 1:
+            raise ValueError(f"data.test_share must be in [0, 1), found {self.test_share}")
+        if self.allow_overlap and self.drop_overlap:
+            raise ValueError(
+                "data.allow_overlap and data.drop_overlap exclude each other, found both; set one to false"
+            )
+        for role in ("forget", "retain"):
+            if not getattr(self, role).has_source:
+                raise ValueError(f"data '{self.name}': {role} needs rows, found no source. Set data.{role}.path=FILE")
+        for name in self.sets:
+            if name in ROLES:
+                raise ValueError(f"data.sets.{name}: a set must not be called like a role; give it another name")
+
+
+def present(pairing: Pairing) -> dict[Role, Dataset]:
+    """The roles that have rows to read, named sets as ``sets.NAME``.
+
+    A user's path for ``forget`` replaces the source of the description, and with it ``forget_test`` and ``holdout``
+    where they still point to that same source: they would be rows of another kind (``retain_test`` likewise).
+    """
+    roles: dict[Role, Dataset | None] = {
+        "forget": pairing.forget,
+        "retain": pairing.retain,
+        "forget_test": pairing.forget_test,
+        "retain_test": pairing.retain_test,
+        "holdout": pairing.holdout,
+        "alternate": pairing.alternate,
+    }
+    for role, companions in COMPANIONS.items():
+        leader = roles[role]
+        assert leader is not None
+        for companion in companions:
+            other = roles[companion]
+            if leader.replaced and other is not None and not other.path and _origin(other) == _origin(leader):
+                roles[companion] = None
+    named = {f"{SETS}{name}": dataset for name, dataset in pairing.sets.items()}
+    return {role: dataset for role, dataset in (roles | named).items() if dataset is not None and dataset.has_source}
+
+
+def _origin(dataset: Dataset) -> tuple[str | None, str]:
+    """The Hub dataset, or the embedded folder, that the description names."""
+    return dataset.hub, (dataset.embedded or "").split("/")[0]
+
+
+def load_roles(pairing: Pairing, seed: int, roles: Iterable[Role] | None = None) -> dict[Role, Loaded]:
+    """role -> its examples; a set ``sets.NAME`` under NAME. ``roles``: only these (None: all that are there).
+
+    ``seed`` draws the rows of carved tests. forget and retain are always read, since the others are judged against
+    them. Raises RequestError.
+    """
+    datasets = present(pairing)
+    wanted = None if roles is None else set(roles)
+    loaded = {
+        role.removeprefix(SETS): load(dataset, role)
+        for role, dataset in datasets.items()
+        if wanted is None or role in TESTS or role.removeprefix(SETS) in wanted
+    }
+    if pairing.drop_overlap:
+        loaded["retain"] = drop_overlap(loaded["forget"], loaded["retain"])
+    elif not pairing.allow_overlap:
+        refuse_overlap(loaded["forget"], loaded["retain"])
+    for role, test in TESTS.items():
+        if test in datasets:
+            if test in loaded:
+                loaded[test] = unseen(loaded[test], loaded[role], test, role)
+            continue
+        training, rest = carve(loaded[role].examples, pairing.test_share, seed)
+        if rest:
+            loaded[test] = loaded[role].keep(rest, carved_from=role)
+            loaded[role] = loaded[role].keep(training, carved_for=test)
+    return _chosen(loaded, wanted, pairing)
+
+
+def _chosen(loaded: dict[Role, Loaded], wanted: set[Role] | None, pairing: Pairing) -> dict[Role, Loaded]:
+    if wanted is None:
+        return loaded
+    missing = sorted(wanted - set(loaded))
+    if missing:
+        raise RequestError(
+            f"data '{pairing.name}' must feed role '{missing[0]}', found no dataset for it; "
+            f"{nearest(missing[0], loaded)}. Set data.{missing[0]}.path=FILE"
+        )
+    return {role: found for role, found in loaded.items() if role in wanted}

@@ -1,0 +1,68 @@
+"""What the model will read and what it is asked for, as a person may see it."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from mollm_cli.core.types import IGNORE, Encoded, Role
+from mollm_cli.data.encoding import Encoder
+from mollm_cli.data.load import Loaded
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+ESCAPE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\-_])")
+"""Terminal control sequences: colours and cursor moves (CSI), titles and links (OSC), the rest of two bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One encoded row, decoded: the text that is given, the text that is a target, and their tokens."""
+
+    id: str
+    prompt_text: str
+    target_text: str
+    tokens: int
+    targets: int
+
+
+def preview(
+    loaded: Loaded, role: Role, tokenizer: PreTrainedTokenizerBase, rows: int = 3, show_text: bool = False
+) -> list[Shown]:
+    """The first ``rows`` of a role as the model gets them, special tokens included.
+
+    Text that is not ordinary is withheld unless ``show_text``. Raises RequestError as encoding does.
+    """
+    encoder = Encoder(tokenizer)
+    dataset = loaded.dataset
+    visible = show_text or loaded.content == "ordinary"
+    shown = []
+    for example in islice(loaded.examples, rows):
+        encoded = encoder.encode(example, dataset.template, dataset.max_tokens, role)
+        given, target = _split(encoded)
+        texts = [_decoded(part, tokenizer) if visible else _withheld(part, loaded) for part in (given, target)]
+        shown.append(Shown(encoded.id, texts[0], texts[1], len(encoded.input_ids), encoded.targets))
+    return shown
+
+
+def printable(text: str) -> str:
+    """``text`` without terminal escapes and without control and invisible formatting characters; line breaks stay."""
+    plain = ESCAPE.sub("", text)
+    return "".join(c for c in plain if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf"))
+
+
+def _split(encoded: Encoded) -> tuple[list[int], list[int]]:
+    pairs = list(zip(encoded.input_ids, encoded.labels, strict=True))
+    return [token for token, label in pairs if label == IGNORE], [token for token, label in pairs if label != IGNORE]
+
+
+def _decoded(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> str:
+    return printable(str(tokenizer.decode(ids, skip_special_tokens=False)))
+
+
+def _withheld(ids: list[int], loaded: Loaded) -> str:
+    return f"[{loaded.content} text withheld: {len(ids)} tokens; evaluation.keep_text=true shows it]"

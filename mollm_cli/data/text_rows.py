@@ -1,0 +1,12 @@
+"""Plain text: each line that is not blank is a row with the one column ``text`` (the form of WikiText)."""
+
+from __future__ import annotations
+
+from mollm_cli.data.rows import Numbered
+
+
+def read_text(text: str, name: str) -> Numbered:
+    """The lines of ``text``, stripped of surrounding white space; blank ones are no rows but are counted."""
+    for row, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield row, {"text": line.strip()}

@@ -1,0 +1,1 @@
+"""The one training engine: settings, loop, step, checkpoints, stopping."""

@@ -1,0 +1,110 @@
+"""resume/: what the engine needs to go on bit for bit. Safetensors and JSON, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mollm_cli.core.errors import RequestError
+from mollm_cli.engine.step import Stepper
+
+STATE, TENSORS = "state.json", "tensors.safetensors"
+
+
+def save(folder: Path, step: int, stepper: Stepper, extra: dict[str, Any]) -> Path:
+    """Write trainable parameters, optimizer, solver state and random generators to ``folder``/step-NNNNNNNN.
+
+    A temporary name, fsync, rename; older points are removed after that. ``extra`` is JSON of the caller's own.
+    """
+    from safetensors.torch import save_file
+
+    final = folder / f"step-{step:08d}"
+    temporary = folder / f".step-{step:08d}.{os.getpid()}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    tensors, scalars = _optimizer_state(stepper.optimizer)
+    tensors |= {f"model.{name}": p.detach().contiguous() for name, p in _trainable(stepper.model)}
+    tensors |= {f"rng.{name}": value for name, value in _generators().items()}
+    save_file(tensors, str(temporary / TENSORS))
+    state = {"step": step, "solver": stepper.state, "optimizer": scalars, "extra": extra}
+    (temporary / STATE).write_text(json.dumps(state))
+    for path in temporary.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    if final.exists():
+        shutil.rmtree(final)
+    temporary.rename(final)
+    for old in points(folder):
+        if old != final:
+            shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def points(folder: Path) -> list[Path]:
+    """The resume points in ``folder``, oldest first."""
+    return sorted(p for p in folder.glob("step-*") if (p / STATE).is_file() and (p / TENSORS).is_file())
+
+
+def load(folder: Path, stepper: Stepper) -> tuple[int, dict[str, Any]]:
+    """Put the newest resume point back into model, optimizer, solver and generators; returns (step, extra).
+
+    Raises RequestError where there is none, or where it belongs to another model.
+    """
+    from safetensors.torch import load_file
+
+    found = points(folder)
+    if not found:
+        raise RequestError(f"{folder} holds no resume point to go on from; start the run again without resume.")
+    state = json.loads((found[-1] / STATE).read_text())
+    tensors = load_file(str(found[-1] / TENSORS))
+    with torch.no_grad():
+        for name, parameter in _trainable(stepper.model):
+            stored = tensors.get(f"model.{name}")
+            if stored is None or stored.shape != parameter.shape:
+                raise RequestError(
+                    f"{found[-1]}: parameter {name} is missing or of another shape; same model and adapter?"
+                )
+            parameter.copy_(stored)
+    _restore_optimizer(stepper.optimizer, tensors, state["optimizer"])
+    torch.set_rng_state(tensors["rng.cpu"])
+    if "rng.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["rng.cuda"])
+    stepper.state.update(state["solver"])
+    return int(state["step"]), state["extra"]
+
+
+def _trainable(model: Any) -> list[tuple[str, torch.nn.Parameter]]:
+    return [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+
+
+def _generators() -> dict[str, torch.Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    return states | ({"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {})
+
+
+def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    tensors: dict[str, torch.Tensor] = {}
+    scalars: dict[str, Any] = {}
+    for index, values in optimizer.state_dict()["state"].items():
+        for key, value in values.items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"optimizer.{index}.{key}"] = value.contiguous()
+            else:
+                scalars[f"optimizer.{index}.{key}"] = value
+    return tensors, scalars
+
+
+def _restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], scalars: dict[str, Any]
+) -> None:
+    state: dict[int, dict[str, Any]] = {}
+    for name, value in (tensors | scalars).items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            state.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

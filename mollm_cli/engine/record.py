@@ -1,0 +1,53 @@
+"""A step as a line of train.jsonl."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mollm_cli.engine.step import StepResult
+from mollm_cli.gradients.direction import cosines
+
+
+def step_record(result: StepResult, names: Sequence[str], lr: float, tokens_per_second: float) -> dict[str, Any]:
+    """The flat names of the run directory's contract: loss.*, weight.*, simplex.*, cosine.*.*, predicted.*, realised.*.
+
+    Where the solver read no Gram matrix, what needs one (cosines, norms, first-order changes) is absent, not zero.
+    """
+    record: dict[str, Any] = {f"loss.{n}": float(v) for n, v in zip(names, result.losses, strict=True)}
+    record |= {f"weight.{n}": float(v) for n, v in zip(names, result.weights, strict=True)}
+    if result.choice is not None and result.gram is not None:
+        record |= _directions(result, names)
+    record |= {"status": "fixed" if result.choice is None else str(result.choice.status), "learning_rate": lr}
+    record |= {"gradient_norm": result.gradient_norm, "tokens_per_second": tokens_per_second}
+    if result.forget_probability is not None:
+        record["forget_probability"] = result.forget_probability
+    return record
+
+
+def _directions(result: StepResult, names: Sequence[str]) -> dict[str, Any]:
+    choice, gram = result.choice, result.gram
+    assert choice is not None and gram is not None
+    columns = {
+        "simplex": choice.simplex,
+        "norm": np.sqrt(np.maximum(np.diag(gram), 0.0)),
+        "aligned": choice.aligned,
+        "predicted": result.predicted,
+        "realised": result.realised,
+    }
+    record: dict[str, Any] = {
+        f"{key}.{n}": float(v)
+        for key, values in columns.items()
+        if values is not None
+        for n, v in zip(names, values, strict=True)
+    }
+    record |= {f"live.{n}": bool(v) for n, v in zip(names, choice.live, strict=True)}
+    cosine = cosines(gram)
+    record |= {
+        f"cosine.{names[i]}.{names[j]}": float(cosine[i, j])
+        for i in range(len(names))
+        for j in range(i + 1, len(names))
+    }
+    return record

@@ -1,0 +1,44 @@
+"""How long, in which pieces, and on what an engine runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The engine's settings; ``conf/engine/*.yaml`` builds it. Steps are optimizer steps. Raises ValueError."""
+
+    max_steps: int = 100
+    max_epochs: int | None = None
+    batch_size: int = 8
+    micro_batch: int | None = None
+    evaluate_every: int | None = 10
+    evaluate_limit: int = 32
+    checkpoint_every: int | None = None
+    log_every: int = 1
+    clip_norm: float | None = 1.0
+    precision: Literal["float32", "bf16"] = "float32"
+    device: str = "auto"
+    stop_at_target: bool = True
+    retain_floor: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be, naming the key."""
+        for key in ("max_steps", "batch_size", "evaluate_limit", "log_every"):
+            _at_least_one(key, getattr(self, key))
+        for key in ("max_epochs", "micro_batch", "evaluate_every", "checkpoint_every"):
+            if getattr(self, key) is not None:
+                _at_least_one(key, getattr(self, key))
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ValueError(f"engine.clip_norm must be > 0 or null, found {self.clip_norm}")
+        if self.retain_floor is not None and not 0 < self.retain_floor <= 1:
+            raise ValueError(f"engine.retain_floor must be in (0, 1] or null, found {self.retain_floor}")
+        if self.device.split(":")[0] not in ("auto", "cuda", "mps", "cpu"):
+            raise ValueError(f"engine.device must be auto, cuda, cuda:N, mps or cpu, found '{self.device}'")
+
+
+def _at_least_one(key: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"engine.{key} must be >= 1, found {value}")

@@ -1,0 +1,1 @@
+"""Scoring models: the suite of named metrics, the oracle, generation."""

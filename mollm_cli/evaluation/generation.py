@@ -1,0 +1,88 @@
+"""Greedy continuations of prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from mollm_cli.evaluation.teacher_forcing import length_sorted, scoring
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def generate(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    tokenizer: PreTrainedTokenizerBase,
+    max_new_tokens: int,
+    batch_size: int,
+    end_id: int,
+) -> list[str]:
+    """The most likely next token, again and again, until ``end_id``, ``max_new_tokens`` or the model's context is full.
+
+    prompts: token ids, not empty. Returns one text a prompt, in the order given, without special tokens and without
+    white space around it. Batches are left-padded with masks from lengths, so batch size and padding change nothing.
+    Nothing of the checkpoint's generation_config (temperature, repetition penalty, length) is used. Raises ValueError.
+    """
+    empty = [i for i, prompt in enumerate(prompts) if not prompt]
+    if empty:
+        raise ValueError(f"a prompt must have at least one token, found none in prompt {empty[0] + 1}; add a template")
+    context = getattr(model.config, "max_position_embeddings", None)
+    rooms = [max_new_tokens if context is None else min(max_new_tokens, context - len(p)) for p in prompts]
+    texts = [""] * len(prompts)
+    # A batch shares one length limit; a prompt near the end of the context has its own, whatever stands beside it.
+    order = sorted(range(len(prompts)), key=lambda i: rooms[i])
+    with scoring(model), _plain_generation(model) as generator:
+        for room, group in groupby(order, key=lambda i: rooms[i]):
+            same_room = list(group)
+            if room < 1:
+                continue
+            for picked in length_sorted([len(prompts[i]) for i in same_room], batch_size):
+                rows = [same_room[k] for k in picked]
+                continued = _continue(generator, [prompts[i] for i in rows], room, end_id)
+                for i, ids in zip(rows, continued, strict=True):
+                    texts[i] = tokenizer.decode(ids, skip_special_tokens=True).strip()
+    return texts
+
+
+def _continue(
+    generator: PreTrainedModel, prompts: Sequence[Sequence[int]], max_new_tokens: int, end_id: int
+) -> list[list[int]]:
+    """The new tokens of each prompt, up to and without ``end_id``. Left-padded, so that all rows end together."""
+    import torch
+    from transformers import GenerationConfig
+
+    width = max(map(len, prompts))
+    ids = torch.tensor([[end_id] * (width - len(p)) + list(p) for p in prompts], device=generator.device)
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=generator.device)
+    settings = GenerationConfig(
+        do_sample=False,
+        num_beams=1,
+        max_new_tokens=max_new_tokens,
+        use_cache=True,
+        eos_token_id=end_id,
+        pad_token_id=end_id,
+    )
+    rows = generator.generate(ids, attention_mask=mask, generation_config=settings)[:, width:].tolist()
+    return [row[: row.index(end_id)] if end_id in row else row for row in rows]
+
+
+@contextmanager
+def _plain_generation(model: PreTrainedModel) -> Iterator[PreTrainedModel]:
+    """The module that generates, its generation_config blank for the time being.
+
+    ``generate`` fills what a call leaves open from the model's own generation_config: a repetition penalty of the
+    checkpoint would change greedy results. Under peft that is the inner model, which holds the adapter's layers too.
+    """
+    from transformers import GenerationConfig
+
+    generator = model.get_base_model() if hasattr(model, "get_base_model") else model
+    saved = generator.generation_config
+    generator.generation_config = GenerationConfig()
+    try:
+        yield generator
+    finally:
+        generator.generation_config = saved

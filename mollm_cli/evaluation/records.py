@@ -1,0 +1,83 @@
+"""What the run directory keeps of an evaluation: the content of metrics.json and the rows of samples.jsonl."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mollm_cli.evaluation.plan import better, plan
+from mollm_cli.evaluation.verdict import judge
+
+if TYPE_CHECKING:
+    from mollm_cli.core.types import Example
+    from mollm_cli.data.load import Loaded
+    from mollm_cli.evaluation.suite import Evaluation, Suite
+
+
+def metrics_record(
+    before: Evaluation | None,
+    after: Evaluation,
+    oracle: Evaluation | None,
+    suite: Suite,
+    sets: Mapping[str, Loaded],
+) -> dict[str, Any]:
+    """The content of metrics.json: flat values before, after and of the oracle, the verdict, and what each name means."""
+    yardstick, verdict = judge(before, after, oracle, suite)
+    measured = plan(suite.metrics.values(), suite.rows(sets), oracle is not None)
+    return {
+        "before": None if before is None else before.values,
+        "after": after.values,
+        "oracle": None if oracle is None else oracle.values,
+        "yardstick": yardstick,
+        "verdict": verdict,
+        "metrics": {
+            flat: {
+                "metric": metric.name,
+                "set": name,
+                "unit": metric.unit,
+                "better": better(metric, name),
+                "version": metric.version,
+            }
+            for flat, (name, metric) in measured.items()
+        },
+    }
+
+
+def sample_rows(
+    before: Evaluation | None,
+    after: Evaluation,
+    oracle: Evaluation | None,
+    sets: Mapping[str, Loaded],
+    keep_text: bool,
+) -> Iterator[dict[str, Any]]:
+    """The rows of samples.jsonl, one an example: id, hash, and its value of every metric before, after, of the oracle.
+
+    Prompt, answer and generations only where the set's content is ordinary or ``keep_text`` is set.
+    """
+    for name, scored in after.scored.items():
+        with_text = keep_text or sets[name].content == "ordinary"
+        for row, example in enumerate(s.example for s in scored):
+            yield {
+                "set": name,
+                "id": example.id,
+                "sha256": sha256(example),
+                **({"prompt": example.prompt, "answer": example.answer} if with_text else {}),
+                "before": _values(before, name, row, with_text),
+                "after": _values(after, name, row, with_text),
+                "oracle": _values(oracle, name, row, with_text),
+            }
+
+
+def sha256(example: Example) -> str:
+    """The hash of prompt, line break and answer in UTF-8: names a row without showing it."""
+    return hashlib.sha256(f"{example.prompt}\n{example.answer}".encode(errors="surrogatepass")).hexdigest()
+
+
+def _values(evaluation: Evaluation | None, name: str, row: int, with_text: bool) -> dict[str, Any] | None:
+    """One example's values by metric, and its generation where text is kept and one was made."""
+    if evaluation is None:
+        return None
+    values: dict[str, Any] = {metric: column[row] for metric, column in evaluation.per_example[name].items()}
+    generation = evaluation.scored[name][row].generation
+    return {**values, "generation": generation} if with_text and generation is not None else values

@@ -1,0 +1,117 @@
+"""What a model says of given answers, token by token: the one pass behind all teacher-forced metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mollm_cli.core.errors import NonFiniteError, RequestError
+from mollm_cli.core.masking import target_positions
+from mollm_cli.core.types import Encoded
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+CHUNK = 1024
+"""Target positions whose float32 softmax is held at once: [CHUNK, V], 0.6 GB at a vocabulary of 150 000."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScores:
+    """Of each target token of one example: log p, and whether it is the argmax."""
+
+    log_probs: tuple[float, ...]
+    correct: tuple[bool, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean token log p, in (-inf, 0] nats."""
+        return math.fsum(self.log_probs) / len(self.log_probs)
+
+
+@contextmanager
+def scoring(model: PreTrainedModel) -> Iterator[None]:
+    """Evaluation mode without gradients; the model's training mode comes back afterwards."""
+    import torch
+
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(training)
+
+
+def length_sorted(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Indices in batches of similar length, the longest first, so that what does not fit in memory shows at once."""
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+def teacher_forced(
+    model: PreTrainedModel, encoded: Sequence[Encoded], pad_id: int, batch_size: int, device: torch.device
+) -> list[TokenScores]:
+    """The scores of every example's target tokens, in the order given; softmax in float32.
+
+    Batch size and padding change nothing beyond rounding. Raises RequestError for an example without a target and
+    NonFiniteError where a log-probability is not finite.
+    """
+    for example in encoded:
+        if not example.targets:
+            raise RequestError(
+                f"row '{example.id}' must have at least one answer token to score, found none of its "
+                f"{len(example.input_ids)} tokens; raise max_tokens or drop the row"
+            )
+    scores: dict[int, TokenScores] = {}
+    with scoring(model):
+        for indices in length_sorted([len(e.input_ids) for e in encoded], batch_size):
+            rows = [encoded[i] for i in indices]
+            scores.update(zip(indices, _score_batch(model, rows, pad_id, device), strict=True))
+    return [scores[i] for i in range(len(encoded))]
+
+
+def mean_probability(
+    model: PreTrainedModel, encoded: Sequence[Encoded], pad_id: int, batch_size: int, device: torch.device
+) -> float:
+    """The mean over examples of exp(mean_t log p_t), in [0, 1]: the cheap measure of progress while training."""
+    scores = teacher_forced(model, encoded, pad_id, batch_size, device)
+    return math.fsum(math.exp(score.mean) for score in scores) / len(scores)
+
+
+def _score_batch(
+    model: PreTrainedModel, rows: Sequence[Encoded], pad_id: int, device: torch.device
+) -> list[TokenScores]:
+    """One forward over ``rows``, right-padded."""
+    from mollm_cli.data.batches import collate
+
+    batch = collate(rows, pad_id).to(device)
+    sequence, position, target = target_positions(batch.labels)
+    logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False).logits
+    log_probs, correct = [], []
+    for start in range(0, len(target), CHUNK):
+        chunk = slice(start, start + CHUNK)
+        chunk_logits = logits[sequence[chunk], position[chunk]].float()
+        chunk_log_probs = chunk_logits.log_softmax(-1).gather(-1, target[chunk, None]).squeeze(-1)
+        log_probs += chunk_log_probs.tolist()
+        correct += (chunk_logits.argmax(-1) == target[chunk]).tolist()
+    return list(_per_row(rows, log_probs, correct))
+
+
+def _per_row(rows: Sequence[Encoded], log_probs: list[float], correct: list[bool]) -> Iterator[TokenScores]:
+    """Cut the row-major tokens of a batch into rows."""
+    start = 0
+    for row in rows:
+        end = start + row.targets
+        if not all(map(math.isfinite, log_probs[start:end])):
+            raise NonFiniteError(
+                f"log-probabilities must be finite, found NaN or infinity in row '{row.id}': the model's weights or "
+                "activations are not finite; evaluate an earlier checkpoint, or use model.dtype=float32"
+            )
+        yield TokenScores(tuple(log_probs[start:end]), tuple(correct[start:end]))
+        start = end

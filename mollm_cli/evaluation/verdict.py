@@ -1,0 +1,71 @@
+"""The verdict on a run: is the forget set forgotten as if never seen, and is the rest kept?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from mollm_cli.evaluation.suite import Evaluation, Suite
+
+Yardstick = Literal["oracle", "holdout", "none"]
+
+RESAMPLES = 1000
+COVERAGE = 0.90
+SEED = 0
+
+
+def yardstick(before: Evaluation | None, oracle: Evaluation | None) -> tuple[Yardstick, float | None]:
+    """What the forget probability is held against: the oracle's, else the starting model's on holdout, else nothing."""
+    if oracle is not None and (value := oracle.values.get("forget_probability")) is not None:
+        return "oracle", value
+    if before is not None and (value := before.values.get("holdout_probability")) is not None:
+        return "holdout", value
+    return "none", None
+
+
+def forget_verdict(
+    probabilities: Sequence[float | None], target: float | None, margin: float
+) -> Literal["under", "matched", "over", "unknown"]:
+    """Compare the forget rows' probabilities with the yardstick's mean ``target``.
+
+    matched: the 90 % bootstrap interval (1000 seeded resamples of the rows) of their mean lies within target +- margin.
+    This is an equivalence test (Schuirmann 1987): few or scattered rows cannot pass for a match, as they do where
+    p > .05 of a difference test is read as one. Otherwise under- or over-forgotten where the mean itself is above or
+    below by more than the margin, else unknown; unknown too without a target or without rows.
+    """
+    import numpy as np
+
+    values = np.array([value for value in probabilities if value is not None])
+    if target is None or not len(values):
+        return "unknown"
+    draws = np.random.default_rng(SEED).integers(len(values), size=(RESAMPLES, len(values)))
+    tail = (1 - COVERAGE) / 2
+    low, high = np.quantile(values[draws].mean(axis=1), [tail, 1 - tail]) - target
+    if -margin <= low and high <= margin:
+        return "matched"
+    difference = values.mean() - target
+    if abs(difference) <= margin:
+        return "unknown"
+    return "under" if difference > 0 else "over"
+
+
+def retain_verdict(before: float | None, after: float | None, share: float) -> Literal["kept", "damaged", "unknown"]:
+    """kept: after >= share * before; unknown where either is missing."""
+    if before is None or after is None:
+        return "unknown"
+    return "kept" if after >= share * before else "damaged"
+
+
+def judge(
+    before: Evaluation | None, after: Evaluation, oracle: Evaluation | None, suite: Suite
+) -> tuple[Yardstick, dict[str, str]]:
+    """The yardstick's name, and the verdict on forget, retain and robustness (untested here), for metrics.json."""
+    name, target = yardstick(before, oracle)
+    forget = after.per_example.get("forget", {}).get("probability", [])
+    retain_before = None if before is None else before.values.get("retain_probability")
+    return name, {
+        "forget": forget_verdict(forget, target, suite.margin),
+        "retain": retain_verdict(retain_before, after.values.get("retain_probability"), suite.retain_share),
+        "robustness": "untested",
+    }

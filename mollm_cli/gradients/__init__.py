@@ -1,0 +1,1 @@
+"""Per-objective gradients, their Gram matrix, and the direction written to .grad."""

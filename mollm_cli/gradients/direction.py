@@ -1,0 +1,102 @@
+"""From the Gram matrix of the raw gradients to one weight per objective: everything around the programme."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mollm_cli.core.solution import Array, Solver, Status
+from mollm_cli.core.types import Objective
+from mollm_cli.gradients.settings import Direction
+
+ASCENT = 1e-9
+"""cos(g_i, d) below minus this is an ascent, not rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """weights [m] multiply the raw gradients; aligned [m] = cos(g_i, d); live [m]; status as logged."""
+
+    weights: Array
+    simplex: Array | None
+    live: NDArray[np.bool_]
+    aligned: Array
+    norm: float
+    status: Status
+
+
+def live_rows(
+    objectives: Sequence[Objective],
+    settings: Direction,
+    budget: float,
+    norms: Array,
+    losses: Array,
+    forget_probability: float,
+    target: float | None,
+) -> NDArray[np.bool_]:
+    """Which objectives take part in this step, bool [m].
+
+    live_i = |g_i| > threshold * max|g|, and not (i is a KL to the reference with L_i <= budget),
+    and not (i forgets and the batch's forget probability <= target). ``paper``: all.
+    """
+    if settings.paper:
+        return np.ones(len(objectives), dtype=bool)
+    live: NDArray[np.bool_] = norms > settings.live_threshold * norms.max(initial=0.0)
+    for i, objective in enumerate(objectives):
+        if objective.reference and "forget" not in objective.roles:
+            live[i] &= losses[i] > budget
+        if "forget" in objective.roles and target is not None:
+            live[i] &= forget_probability > target
+    return live
+
+
+def choose(
+    gram: Array,
+    losses: Array,
+    objectives: Sequence[Objective],
+    solver: Solver,
+    settings: Direction,
+    forget_probability: float,
+    target: float | None,
+    state: dict[str, float] | None = None,
+) -> Choice:
+    """Weights for the raw rows: filter, normalise, solve, rescale, verify (METHODS.md, section 1, the safe recipe).
+
+    gram [m, m] float64 of the raw gradients; losses [m]. d = sum_i weights_i g_i is what is subtracted.
+    """
+    norms = np.sqrt(np.maximum(np.diag(gram), 0.0))
+    budget = solver.kl_budget if settings.kl_budget == "auto" else settings.kl_budget
+    live = live_rows(objectives, settings, budget, norms, losses, forget_probability, target)
+    mean_norm = norms[live].mean() if live.any() else 0.0
+    scale = np.ones(len(norms))
+    if settings.normalise == "mean" and mean_norm > 0:
+        scale = np.where(norms > 0, mean_norm / np.where(norms > 0, norms, 1.0), 1.0)
+    prepared = gram * np.outer(scale, scale)
+    answer = solver.solve(prepared, losses, live, state or {})
+    weights = answer.weights * scale
+    weights, length = _rescaled(weights, gram, mean_norm, settings.rescale and answer.status is not Status.STATIONARY)
+    aligned = _alignment(gram, weights, norms, length)
+    ascends = settings.verify and answer.status is not Status.STATIONARY and bool((aligned[live] < -ASCENT).any())
+    return Choice(weights, answer.simplex, live, aligned, length, Status.ASCENDS if ascends else answer.status)
+
+
+def _rescaled(weights: Array, gram: Array, mean_norm: float, wanted: bool) -> tuple[Array, float]:
+    length = float(np.sqrt(max(float(weights @ gram @ weights), 0.0)))
+    if wanted and length > 0:
+        return weights * (mean_norm / length), float(mean_norm)
+    return weights, length
+
+
+def _alignment(gram: Array, weights: Array, norms: Array, length: float) -> Array:
+    scale = norms * length
+    return np.where(scale > 0, (gram @ weights) / np.where(scale > 0, scale, 1.0), 0.0)
+
+
+def cosines(gram: Array) -> Array:
+    """cos(g_i, g_j), [m, m]; 0 where a row is zero."""
+    norms = np.sqrt(np.maximum(np.diag(gram), 0.0))
+    scale = np.outer(norms, norms)
+    return np.where(scale > 0, gram / np.where(scale > 0, scale, 1.0), 0.0)

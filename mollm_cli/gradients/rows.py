@@ -1,0 +1,81 @@
+"""One gradient per objective, kept per parameter, never flattened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mollm_cli.core.errors import NonFiniteError
+
+Row = list[torch.Tensor | None]
+
+
+class GradientRows:
+    """m gradients of n parameters, harvested from ``.grad`` after ``loss.backward()`` and added up over micro-batches.
+
+    (``autograd.grad`` would fail under FSDP2 and be silently local under DDP.) A parameter that an objective does not
+    reach has no entry, which counts as zero. Memory: m times the trainable parameters.
+    """
+
+    def __init__(self, parameters: Sequence[torch.nn.Parameter], objectives: int) -> None:
+        self.parameters = list(parameters)
+        self.rows: list[Row] = [[None] * len(self.parameters) for _ in range(objectives)]
+
+    def harvest(self, objective: int) -> None:
+        """Move what is in ``.grad`` into (or onto) the row of ``objective`` and leave ``.grad`` empty."""
+        row = self.rows[objective]
+        for k, parameter in enumerate(self.parameters):
+            if parameter.grad is not None:
+                kept = row[k]
+                row[k] = parameter.grad if kept is None else kept.add_(parameter.grad)
+                parameter.grad = None
+
+    def gram(self) -> NDArray[np.float64]:
+        """G_ij = g_i . g_j, float64 [m, m]: per-parameter products, summed in float64 on the device, one transfer."""
+        m = len(self.rows)
+        gram = np.zeros((m, m))
+        for i in range(m):
+            values = self.products([self.rows[j] for j in range(i, m)], self.rows[i])
+            gram[i, i:] = gram[i:, i] = values
+        return gram
+
+    def products(self, rows: Sequence[Row], other: Row) -> NDArray[np.float64]:
+        """The inner products of ``rows`` [k] with ``other``, float64 [k]."""
+        sums = []
+        for row in rows:
+            parts = [
+                torch.dot(a.reshape(-1), b.reshape(-1).to(a.dtype)).double()
+                for a, b in zip(row, other, strict=True)
+                if a is not None and b is not None
+            ]
+            sums.append(torch.stack(parts).sum() if parts else torch.zeros((), dtype=torch.float64))
+        return np.array([float(s) for s in sums])
+
+    def write(self, weights: NDArray[np.float64]) -> None:
+        """Put d = sum_i weights_i g_i into ``.grad``; parameters that no weighted row reaches get no gradient."""
+        for k, parameter in enumerate(self.parameters):
+            total: torch.Tensor | None = None
+            for weight, row in zip(weights, self.rows, strict=True):
+                part = row[k]
+                if part is None or weight == 0:
+                    continue
+                total = part * float(weight) if total is None else total.add_(part, alpha=float(weight))
+            parameter.grad = total
+
+    def changes(self, before: Sequence[torch.Tensor]) -> NDArray[np.float64]:
+        """g_i . (theta - before), float64 [m]: the first-order change of each objective by the step just taken."""
+        delta: Row = [p.detach() - b for p, b in zip(self.parameters, before, strict=True)]
+        return self.products(self.rows, delta)
+
+
+def require_finite(values: NDArray[np.float64], names: Sequence[str], what: str) -> None:
+    """Raise NonFiniteError naming the objectives whose ``values`` [m] are not finite."""
+    bad = [name for name, value in zip(names, values, strict=True) if not np.isfinite(value)]
+    if bad:
+        raise NonFiniteError(
+            f"the {what} of {', '.join(bad)} is not finite; the optimizer has not moved. "
+            "Lower optimizer.lr, set engine.clip_norm, or use engine.precision=float32."
+        )

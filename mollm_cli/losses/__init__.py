@@ -1,0 +1,1 @@
+"""One loss a file: an ordered table of objectives."""

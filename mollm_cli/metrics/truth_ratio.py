@@ -1,0 +1,65 @@
+"""Whether the model prefers a true answer in other words to similar false ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from mollm_cli.core.types import Result, Scored
+from mollm_cli.metrics.aggregate import finite_exp, mean_result
+
+
+def log_truth_ratio(scored: Scored) -> float | None:
+    """The logarithm of r: mean over perturbed answers of mean_t log p, minus mean_t log p of the paraphrased answer.
+
+    The answer itself stands in where a row has no paraphrase; None where it has no perturbed answers.
+    """
+    perturbed = scored.perturbed_log_probs
+    if not perturbed:
+        return None
+    true = scored.answer_log_prob if scored.paraphrase_log_prob is None else scored.paraphrase_log_prob
+    return math.fsum(perturbed) / len(perturbed) - true
+
+
+@dataclass(frozen=True)
+class TruthRatio:
+    """r = exp(mean over perturbed answers of mean_t log p) / exp(mean_t log p of the paraphrased answer).
+
+    side "forget": mean of min(r, 1/r), in [0, 1]; 1 where true and false answers are equally likely.
+    side "retain": mean of max(0, 1 - r), in [0, 1], the form that enters model utility.
+    The per-example values are the raw r in both, in (0, inf), cut at exp(700). Raises ValueError for another side.
+    Source: TOFU (arXiv 2401.06121) and its code, which takes the geometric mean over the perturbed answers, as here
+    (the paper's formula has the arithmetic one); answers are given to the original question.
+    """
+
+    side: Literal["forget", "retain"] = "forget"
+    name: ClassVar[str] = "truth_ratio"
+    unit: ClassVar[str] = "ratio"
+    version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        """Refuse a side that is neither."""
+        if self.side not in ("forget", "retain"):
+            raise ValueError(f"truth_ratio: side must be forget or retain, found '{self.side}'")
+
+    @property
+    def better(self) -> Literal["higher", "toward_yardstick"]:
+        """A retained truth is better higher; a forgotten one is compared with the yardstick."""
+        return "toward_yardstick" if self.side == "forget" else "higher"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Perturbed answers, on the sets of its side."""
+        return frozenset({"perturbed", f"{self.side}_side"})
+
+    def compute(self, examples: Sequence[Scored], oracle: Sequence[Scored] | None) -> Result:
+        """The side's mean, and the raw r per example; ``oracle`` is not read."""
+        logs = [log_truth_ratio(scored) for scored in examples]
+        value = mean_result(None if log is None else self._folded(log) for log in logs).value
+        return Result(value, tuple(None if log is None else finite_exp(log) for log in logs))
+
+    def _folded(self, log_ratio: float) -> float:
+        """min(r, 1/r) or max(0, 1 - r), from log r: neither can overflow."""
+        return math.exp(-abs(log_ratio)) if self.side == "forget" else max(0.0, -math.expm1(min(log_ratio, 0.0)))

@@ -1,0 +1,1 @@
+"""Model and tokenizer, adapters, the frozen reference."""

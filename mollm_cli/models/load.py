@@ -1,0 +1,144 @@
+"""From the description of a model to the model, its tokenizer and their fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mollm_cli.assets.locate import resolve
+from mollm_cli.core.errors import RequestError
+from mollm_cli.models.hub import explain
+from mollm_cli.models.settings import Model
+
+DROPOUTS = (
+    "dropout", "attention_dropout", "activation_dropout", "hidden_dropout", "hidden_dropout_prob", "embd_pdrop",
+    "resid_pdrop", "attn_pdrop", "attention_probs_dropout_prob", "layerdrop", "classifier_dropout",
+)  # fmt: skip
+"""Names under which configurations keep their dropout rates; all are 0 while training, so that KL is 0 at the start."""
+WEIGHT_SUFFIXES = (".safetensors", ".bin")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model ready to train, its tokenizer, the dropout rates to write back on saving, the weight files' hashes."""
+
+    model: Any
+    tokenizer: Any
+    dropouts: dict[str, float]
+    files: list[dict[str, Any]]
+
+
+def source(description: Model) -> str:
+    """The folder or Hub id to load from. Raises RequestError for a folder that is missing or holds no model."""
+    path = description.path
+    folder = resolve(path)
+    looks_local = path.startswith(("embedded:", "/", ".", "~")) or folder.exists() or path.count("/") != 1
+    if not looks_local:
+        return path
+    if not folder.is_dir():
+        raise RequestError(
+            f"model.path={path}: no such folder. Set model.path to a model folder or a Hub id (org/name)."
+        )
+    if not (folder / "config.json").is_file():
+        found = ", ".join(sorted(p.name for p in folder.iterdir())[:5]) or "nothing"
+        raise RequestError(
+            f"model.path={path}: a model folder must hold config.json and weights, found: {found}. "
+            "Set model.path to what save_pretrained wrote, e.g. RUN/checkpoint."
+        )
+    return str(folder)
+
+
+def load_tokenizer(description: Model) -> Any:
+    """The tokenizer of a model. Raises RequestError where there is none."""
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+    from transformers import AutoTokenizer
+
+    path = source(description)
+    try:
+        return AutoTokenizer.from_pretrained(
+            path, revision=description.revision, trust_remote_code=description.trust_remote_code
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise RequestError(explain(description.path, "tokenizer", error)) from error
+
+
+def load_model(description: Model, seed: int) -> LoadedModel:
+    """The model in ``description.dtype``, dropout off, with its adapter. Raises RequestError for what cannot load."""
+    tokenizer = load_tokenizer(description)
+    path = source(description)
+    model, dropouts = _weights(description, path, seed)
+    _check_vocabulary(model, tokenizer, description)
+    if description.activation_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.enable_input_require_grads()
+    if description.adapter == "lora":
+        model = _with_lora(model, description, seed)
+    return LoadedModel(model, tokenizer, dropouts, fingerprint(path))
+
+
+def _weights(description: Model, path: str, seed: int) -> tuple[Any, dict[str, float]]:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    options: dict[str, Any] = {"revision": description.revision, "trust_remote_code": description.trust_remote_code}
+    dtype = getattr(torch, description.dtype)
+    try:
+        config = AutoConfig.from_pretrained(path, **options)
+        dropouts = {k: getattr(config, k) for k in DROPOUTS if isinstance(getattr(config, k, None), float)}
+        for key in dropouts:
+            setattr(config, key, 0.0)
+        if description.weights == "random":
+            torch.manual_seed(seed)
+            return AutoModelForCausalLM.from_config(config, dtype=dtype), dropouts
+        options |= {"attn_implementation": description.attn_implementation} if description.attn_implementation else {}
+        model = AutoModelForCausalLM.from_pretrained(path, config=config, dtype=dtype, **options)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise RequestError(explain(description.path, "model", error)) from error
+    return model, dropouts
+
+
+def _check_vocabulary(model: Any, tokenizer: Any, description: Model) -> None:
+    rows, tokens = model.get_input_embeddings().weight.shape[0], len(tokenizer)
+    if tokens > rows:
+        raise RequestError(
+            f"model.path={description.path}: the tokenizer has {tokens} tokens, the model embeds {rows}. "
+            "Use the tokenizer that the model was trained with, or resize the model's embeddings first."
+        )
+
+
+def _with_lora(model: Any, description: Model, seed: int) -> Any:
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(seed)
+    settings = LoraConfig(
+        r=description.lora_rank,
+        lora_alpha=description.lora_alpha,
+        lora_dropout=description.lora_dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, settings)
+
+
+def fingerprint(path: str) -> list[dict[str, Any]]:
+    """Name, bytes and sha256 of every weight file under ``path`` (a Hub id: its files in the local cache)."""
+    folder = Path(path)
+    if not folder.is_dir():
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(path, "config.json")
+        if not isinstance(cached, str):
+            return []
+        folder = Path(cached).parent
+    files = [p for p in sorted(folder.iterdir()) if p.suffix in WEIGHT_SUFFIXES]
+    return [{"path": p.name, "bytes": p.stat().st_size, "sha256": sha256(p)} for p in files]
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

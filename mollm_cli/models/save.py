@@ -1,0 +1,39 @@
+"""Writing a model so that ``AutoModelForCausalLM.from_pretrained(folder)`` just works."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from mollm_cli.models.load import LoadedModel
+
+
+def save_checkpoint(loaded: LoadedModel, folder: Path) -> None:
+    """Write safetensors, configuration and tokenizer into ``folder``; a LoRA model is merged on the way out.
+
+    The merged copy is made on the side: the model in memory keeps its adapter. The adapter itself goes to ``adapter/``
+    beside ``folder``. Dropout rates are written as they were read. Atomic: a temporary folder, then a rename.
+    """
+    import copy
+    import shutil
+
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    model = loaded.model
+    if hasattr(model, "merge_and_unload"):
+        model.save_pretrained(folder.with_name("adapter"))
+        model = copy.deepcopy(model).merge_and_unload()
+    zeroed = {key: getattr(model.config, key) for key in loaded.dropouts}
+    for key, rate in loaded.dropouts.items():
+        setattr(model.config, key, rate)
+    try:
+        model.save_pretrained(temporary)
+        loaded.tokenizer.save_pretrained(temporary)
+    finally:
+        for key, rate in zeroed.items():
+            setattr(model.config, key, rate)
+    for path in temporary.rglob("*"):  # save_pretrained writes weights 0600 whatever the umask
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    if folder.exists():
+        shutil.rmtree(folder)
+    temporary.rename(folder)

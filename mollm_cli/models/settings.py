@@ -1,0 +1,47 @@
+"""Which model, in which type, with which adapter, and how its starting state is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The description of a model; ``conf/model/*.yaml`` builds it, models/load.py loads it.
+
+    path: a folder, embedded:NAME, or a Hub id. dtype: of the weights, always explicit (a checkpoint's own type is never
+    taken silently). adapter: "lora" trains low-rank matrices on every linear layer but the head. reference: "copy" is a
+    second frozen model, "adapter_off" the same one with its adapter switched off, "auto" picks the cheaper.
+    weights: "random" builds the architecture from config.json with fresh weights (seeded). Raises ValueError.
+    """
+
+    path: str
+    dtype: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
+    revision: str | None = None
+    adapter: Literal["none", "lora"] = "none"
+    lora_rank: int = 8
+    lora_alpha: int = 16
+    lora_dropout: float = 0.0
+    reference: Literal["auto", "copy", "adapter_off"] = "auto"
+    weights: Literal["pretrained", "random"] = "pretrained"
+    trust_remote_code: bool = False
+    attn_implementation: str | None = None
+    activation_checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be, before anything is loaded."""
+        if not self.path:
+            raise ValueError(
+                "model.path must name a folder or a Hub id, found nothing; e.g. model.path=facebook/opt-125m"
+            )
+        if self.lora_rank < 1:
+            raise ValueError(f"model.lora_rank must be >= 1, found {self.lora_rank}")
+        if self.lora_alpha < 1:
+            raise ValueError(f"model.lora_alpha must be >= 1, found {self.lora_alpha}")
+        if not 0 <= self.lora_dropout < 1:
+            raise ValueError(f"model.lora_dropout must be in [0, 1), found {self.lora_dropout}")
+        if self.reference == "adapter_off" and self.adapter == "none":
+            raise ValueError(
+                "model.reference=adapter_off needs an adapter; set model.adapter=lora or model.reference=copy"
+            )

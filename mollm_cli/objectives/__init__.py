@@ -1,0 +1,1 @@
+"""Pure tensor functions, no model inside: one objective a file."""

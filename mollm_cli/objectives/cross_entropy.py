@@ -1,0 +1,17 @@
+"""Cross-entropy, the retain objective."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mollm_cli.objectives.label_log_probs import label_log_probs
+
+if TYPE_CHECKING:
+    import torch
+
+    from mollm_cli.core.types import Outputs
+
+
+def cross_entropy(outputs: Outputs) -> tuple[torch.Tensor, int]:
+    """sum_t -log p_t, in [0, inf) nats, and the number N of target tokens. Shapes: logits [N, V] -> scalar."""
+    return -label_log_probs(outputs).sum(), outputs.labels.numel()

@@ -1,0 +1,26 @@
+"""Forward KL divergence to the frozen starting model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mollm_cli.objectives.label_log_probs import upcast
+
+if TYPE_CHECKING:
+    import torch
+
+    from mollm_cli.core.types import Outputs
+
+
+def forward_kl(outputs: Outputs) -> tuple[torch.Tensor, int]:
+    """sum_t sum_v p_ref (log p_ref - log p), over the full vocabulary, in [0, inf) nats, and N.
+
+    The gradient by the logits is p - p_ref, taken in that form: exactly zero where the two models agree to the bit,
+    where automatic differentiation leaves rounding noise that a normalisation would blow up.
+    Shapes: logits and reference_logits [N, V] -> scalar. Raises ValueError without reference logits.
+    """
+    if outputs.reference_logits is None:
+        raise ValueError("forward_kl needs reference logits: declare its objective with reference=True")
+    from mollm_cli.objectives.forward_kl_function import forward_kl_sum
+
+    return forward_kl_sum(upcast(outputs.logits), upcast(outputs.reference_logits)), outputs.labels.numel()

@@ -1,0 +1,39 @@
+"""Log-probabilities of the labels: the quantity that most objectives are functions of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from mollm_cli.core.types import ObjectiveFunction, Outputs, Role
+
+if TYPE_CHECKING:
+    import torch
+
+
+def upcast(logits: torch.Tensor) -> torch.Tensor:
+    """Half-precision logits in float32 (a softmax over V terms loses bf16's 8 bits); others as they are."""
+    return logits.float() if logits.element_size() < 4 else logits
+
+
+def label_log_probs(outputs: Outputs) -> torch.Tensor:
+    """log p_t = z[y_t] - logsumexp(z), in (-inf, 0]. Shapes: logits [N, V], labels [N] -> [N]."""
+    logits = upcast(outputs.logits)
+    picked = logits.gather(-1, outputs.labels[:, None]).squeeze(-1)
+    return picked - logits.logsumexp(-1)
+
+
+def sequence_means(values: torch.Tensor, outputs: Outputs) -> torch.Tensor:
+    """The mean of per-token ``values`` [N] over each sequence that has a target, [B'] in row order, B' <= B."""
+    total = values.new_zeros(outputs.sequences).index_add(0, outputs.sequence, values)
+    count = values.new_zeros(outputs.sequences).index_add(0, outputs.sequence, values.new_ones(values.shape))
+    return (total / count)[count > 0]
+
+
+def on(role: Role, function: Callable[[Outputs], tuple[torch.Tensor, int]]) -> ObjectiveFunction:
+    """``function`` of one role's outputs, as an objective's function of all roles' outputs."""
+
+    def read(outputs: Mapping[Role, Outputs]) -> tuple[torch.Tensor, int]:
+        return function(outputs[role])
+
+    return read

@@ -1,0 +1,1 @@
+"""What people read: console table, HTML report, model card."""

@@ -1,0 +1,82 @@
+"""A handful of rows of samples.jsonl worth looking at: of each side the two ends and the middle, not the best ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mollm_cli.reporting.words import finite
+
+Sample = Mapping[str, Any]
+TEXT_KEYS = ("prompt", "answer")
+
+_PLACES = {
+    "forget": ("least forgotten", "in the middle", "most forgotten"),
+    "retain": ("most damaged", "in the middle", "best kept"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """One example and why it was picked; ``generations`` and ``values`` are (moment, text or value) pairs."""
+
+    why: str
+    id: str
+    prompt: str | None
+    answer: str | None
+    metric: str
+    values: tuple[tuple[str, float], ...]
+    generations: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """The examples of one set. ``withheld``: samples.jsonl holds no text of it. ``folded``: text to be opened on purpose."""
+
+    set: str
+    picked: tuple[Picked, ...]
+    withheld: bool
+    folded: bool
+
+
+def pick(samples: Sequence[Sample], group: str, content: str) -> Examples | None:
+    """Three examples of the set ``group`` (fewer where there are fewer) by the probability after the run; None without rows.
+
+    On forget the highest, the median and the lowest, on retain the lowest, the median and the highest: the worst first.
+    """
+    rows = [sample for sample in samples if sample.get("set") == group]
+    if not rows:
+        return None
+    metric = _metric(rows)
+    worst_first = sorted(rows, key=lambda row: _after(row, metric), reverse=group.startswith("forget"))
+    indices = sorted({0, len(rows) // 2, len(rows) - 1})
+    places = _PLACES["forget" if group.startswith("forget") else "retain"]
+    whys = places if len(indices) == 3 else (places[0], places[2])
+    picked = tuple(_picked(worst_first[index], metric, why) for index, why in zip(indices, whys, strict=False))
+    withheld = not any(key in row for row in rows for key in TEXT_KEYS)
+    return Examples(group, picked, withheld, folded=content != "ordinary" and not withheld)
+
+
+def _metric(rows: Sequence[Sample]) -> str:
+    """The probability where it was measured, else the first number there is."""
+    names = [name for row in rows for name, value in (row.get("after") or {}).items() if finite(value) is not None]
+    return "probability" if "probability" in names or not names else names[0]
+
+
+def _after(row: Sample, metric: str) -> float:
+    return finite((row.get("after") or {}).get(metric)) or 0.0
+
+
+def _picked(row: Sample, metric: str, why: str) -> Picked:
+    moments = [(moment, row.get(moment) or {}) for moment in ("before", "after", "oracle")]
+    values = [(moment, finite(found.get(metric))) for moment, found in moments]
+    return Picked(
+        why=why,
+        id=str(row.get("id", "")),
+        prompt=None if row.get("prompt") is None else str(row["prompt"]),
+        answer=None if row.get("answer") is None else str(row["answer"]),
+        metric=metric,
+        values=tuple((moment, value) for moment, value in values if value is not None),
+        generations=tuple((m, str(found["generation"])) for m, found in moments if found.get("generation") is not None),
+    )

@@ -1,0 +1,139 @@
+"""What was asked and with what: the lines about a run that the report and the model card share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from mollm_cli.reporting.run_files import Run
+from mollm_cli.reporting.words import NONE, duration, finite, number, printable, size
+
+NOT_TESTED = (
+    ("relearning", "a short fine-tuning on related rows may bring back what was forgotten"),
+    ("quantisation", "rounding the weights to fewer bits may bring it back"),
+    ("paraphrase and translation", "the same thing asked in other words or in another language"),
+    ("jailbreaks and prefix attacks", "prompts built to draw the answers out"),
+    ("sampling", "answers were scored and decoded greedily; many samples may find what one does not"),
+    ("probing of hidden states", "what no longer comes out may still be inside"),
+)
+"""What a run without attacks says nothing about."""
+
+LIMITS = (
+    "This is approximate unlearning, judged by the measurements listed and by nothing else. It is not certified: nothing "
+    "proves that the model is what training without the forget set would have given."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """One role's data as the manifest names it."""
+
+    role: str
+    name: str
+    files: str
+    rows: str
+    sha256: str
+
+
+def loss_name(run: Run) -> str:
+    """The loss's name from the manifest, else from the configuration, else ""."""
+    return _name(run, "loss")
+
+
+def solver_name(run: Run) -> str:
+    """The solver's name from the manifest, else from the configuration, else ""."""
+    return _name(run, "solver")
+
+
+def learning_rate(run: Run) -> float | None:
+    """The optimizer's learning rate as configured."""
+    return finite((run.config.get("optimizer") or {}).get("lr"))
+
+
+def model_path(run: Run) -> str:
+    """The starting model as it was named."""
+    found = (run.manifest.get("model") or {}).get("path") or (run.config.get("model") or {}).get("path")
+    return printable(found or "", one_line=True)
+
+
+def model_title(run: Run) -> str:
+    """The starting model's name without the folders of the machine it lay on; a Hub id stays whole."""
+    path = model_path(run)
+    is_folder = path.startswith((".", "/", "~")) or path.count("/") > 1
+    return PurePath(path).name if is_folder else path
+
+
+def steps_taken(run: Run) -> int | None:
+    """Optimizer steps: the manifest's, else the last one logged."""
+    recorded = run.manifest.get("steps")
+    if isinstance(recorded, int):
+        return recorded
+    return int(run.steps[-1]["step"]) if run.steps else None
+
+
+def datasets(run: Run) -> list[Dataset]:
+    """The data of each role."""
+    found = run.manifest.get("datasets") or {}
+    return [
+        Dataset(
+            role=printable(role, one_line=True),
+            name=printable(entry.get("name") or NONE, one_line=True),
+            files=", ".join(file_name(file) for file in entry.get("files") or ()),
+            rows=number(entry.get("rows")),
+            sha256=str(entry.get("sha256") or ""),
+        )
+        for role, entry in found.items()
+    ]
+
+
+def file_name(file: Mapping[str, Any] | str) -> str:
+    """A file's path, whether the manifest keeps it bare or with its size and hash."""
+    path = file.get("path", "") if isinstance(file, Mapping) else file
+    return printable(path, one_line=True)
+
+
+def asked(run: Run) -> list[tuple[str, str]]:
+    """What was asked, as (what, value); what is not recorded is left out."""
+    manifest = run.manifest
+    model = run.config.get("model") or {}
+    rate = learning_rate(run)
+    lines = {
+        "model": model_path(run),
+        "adapter": "" if model.get("adapter") in (None, "none") else model["adapter"],
+        "loss": loss_name(run),
+        "solver": solver_name(run),
+        "learning rate": "" if rate is None else f"{rate:g}",
+        "steps": "" if steps_taken(run) is None else number(steps_taken(run)),
+        "seed": manifest.get("seed", run.config.get("seed", "")),
+        "device": manifest.get("device") or "",
+        "dtype of the weights": manifest.get("dtype") or model.get("dtype") or "",
+        "reference": _reference(manifest.get("reference") or {}),
+    }
+    return [(what, printable(value, one_line=True)) for what, value in lines.items() if value != ""]
+
+
+def cost(run: Run) -> list[tuple[str, str]]:
+    """What it cost, as (what, value)."""
+    manifest = run.manifest
+    rate = finite(manifest.get("tokens_per_second"))
+    return [
+        ("wall time", duration(manifest.get("wall_seconds"))),
+        ("peak memory", size(manifest.get("peak_memory_bytes"))),
+        ("tokens per second", NONE if rate is None else f"{rate:,.0f}"),
+    ]
+
+
+def _reference(reference: Mapping[str, Any]) -> str:
+    kind = reference.get("kind")
+    if not kind:
+        return ""
+    return f"{kind}, {size(reference['bytes'])}" if reference.get("bytes") else str(kind)
+
+
+def _name(run: Run, key: str) -> str:
+    recorded = run.manifest.get(key)
+    if not recorded:
+        recorded = str((run.config.get(key) or {}).get("_target_") or "").rpartition(".")[2]
+    return printable(recorded, one_line=True)

@@ -1,0 +1,239 @@
+"""Line charts as inline SVG: geometry here, drawing in templates/chart.svg.j2, colours in the page's style sheet.
+
+Small on purpose: the colours follow the reader's light or dark scheme, which a picture made by a plotting library cannot.
+Lengths are in the units of the view box, which is as wide as a phone; the page scales it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from mollm_cli.reporting.words import number
+
+WIDTH, HEIGHT = 360, 220
+LEFT, RIGHT, TOP, BOTTOM = 50, 12, 10, 36
+TONES = 6
+"""How many colours the style sheet has; series beyond that start over."""
+
+MOST_POINTS = 300
+"""More points than this are thinned, extremes kept: one pixel shows no more."""
+
+_CHARACTER, _LINE = 6.8, 12.0
+"""Width and height of a label's character."""
+
+XY = tuple[float, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line; a point without a y breaks it. ``tone`` is its colour, ``dots`` marks every point."""
+
+    name: str
+    points: tuple[XY, ...]
+    tone: int = 0
+    dashed: bool = False
+    dots: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One labelled point; ``hollow`` sets a target apart from what was measured on the way."""
+
+    label: str
+    x: float
+    y: float
+    hollow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """What a chart shows. ``rule`` is a labelled horizontal line; a range of None follows the data."""
+
+    title: str
+    x_label: str
+    series: tuple[Series, ...]
+    note: str = ""
+    marks: tuple[Mark, ...] = ()
+    rule: tuple[str, float] | None = None
+    x_range: tuple[float, float] | None = None
+    y_range: tuple[float, float] | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no point to draw."""
+        return not any(y is not None for series in self.series for _, y in series.points)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The rectangle of the data, and the linear map from it to the view box."""
+
+    x_ticks: tuple[float, ...]
+    y_ticks: tuple[float, ...]
+    x_range: tuple[float, float]
+    y_range: tuple[float, float]
+
+    def x(self, value: float) -> float:
+        """Horizontal place of ``value``."""
+        low, high = self.x_range
+        return LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT)
+
+    def y(self, value: float) -> float:
+        """Vertical place of ``value``; up is more."""
+        low, high = self.y_range
+        return HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - BOTTOM - TOP)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A series as an SVG path (its ``d`` attribute, "" where no two points follow each other) and dots."""
+
+    series: Series
+    d: str
+    dots: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedMark:
+    """A mark at (x, y) with its label at (label_x, label_y)."""
+
+    mark: Mark
+    x: float
+    y: float
+    label_x: float
+    label_y: float
+    anchor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A chart laid out: what templates/chart.svg.j2 draws."""
+
+    chart: Chart
+    frame: Frame
+    lines: tuple[Line, ...]
+    marks: tuple[PlacedMark, ...]
+
+
+@dataclass(slots=True)
+class Labels:
+    """Places labels beside their points so that none covers another, as far as there is room."""
+
+    taken: list[tuple[float, float, float, float]] = field(default_factory=list)
+
+    def place(self, text: str, x: float, y: float) -> tuple[float, float, str]:
+        """(x, y, anchor) of the text: the first free place below, above and further off; where all are taken, the first."""
+        width = _CHARACTER * len(text)
+        choices = [place for dy in (21, -13, 35, -27) for place in ((x - 6, y + dy, "start"), (x + 6, y + dy, "end"))]
+        for place in choices:
+            box = _box(place, width)
+            if _inside(box) and not any(_overlap(box, other) for other in self.taken):
+                self.taken.append(box)
+                return place
+        return choices[0]
+
+
+def layout(chart: Chart) -> Drawing:
+    """Where everything of ``chart`` goes."""
+    frame = frame_of(chart)
+    places = [(mark, frame.x(mark.x), frame.y(mark.y)) for mark in chart.marks]
+    labels = Labels([(x - 8, y - 8, x + 8, y + 8) for _, x, y in places])
+    return Drawing(
+        chart=chart,
+        frame=frame,
+        lines=tuple(Line(series, *_path(frame, series)) for series in chart.series),
+        marks=tuple(PlacedMark(mark, x, y, *labels.place(mark.label, x, y)) for mark, x, y in places),
+    )
+
+
+def frame_of(chart: Chart) -> Frame:
+    """The frame that holds every point, mark and rule of ``chart``."""
+    points = [(x, y) for series in chart.series for x, y in series.points if y is not None]
+    points += [(mark.x, mark.y) for mark in chart.marks]
+    ys = [y for _, y in points] + ([chart.rule[1]] if chart.rule else [])
+    x_ticks = _ticks(chart.x_range or _range(x for x, _ in points), 5)
+    y_ticks = _ticks(chart.y_range or _range(ys), 4)
+    x_range = chart.x_range or _range(x for x, _ in points)
+    return Frame(tuple(t for t in x_ticks if x_range[0] <= t <= x_range[1]), y_ticks, x_range, (y_ticks[0], y_ticks[-1]))
+
+
+def thin(points: Sequence[XY], most: int = MOST_POINTS) -> list[XY]:
+    """At most about ``most`` points: of each bucket of neighbours the lowest and the highest, gaps kept."""
+    if len(points) <= most:
+        return list(points)
+    per_bucket = math.ceil(2 * len(points) / most)
+    kept: list[XY] = []
+    for start in range(0, len(points), per_bucket):
+        bucket = points[start : start + per_bucket]
+        known = [(y, index) for index, (_, y) in enumerate(bucket) if y is not None]
+        gap = [next(i for i, (_, y) in enumerate(bucket) if y is None)] if len(known) < len(bucket) else []
+        extremes = [min(known)[1], max(known)[1]] if known else []
+        kept += [bucket[index] for index in sorted({*gap, *extremes})]
+    return kept
+
+
+def _path(frame: Frame, series: Series) -> tuple[str, tuple[tuple[float, float], ...]]:
+    """The path's ``d`` attribute, and the places of the dots: all where asked for, else those that no line reaches."""
+    runs: list[list[tuple[float, float]]] = [[]]
+    for x, y in thin(series.points):
+        if y is None:
+            runs.append([])
+        else:
+            runs[-1].append((round(frame.x(x), 1), round(frame.y(y), 1)))
+    d = " ".join("M" + " L".join(f"{x:g},{y:g}" for x, y in run) for run in runs if len(run) > 1)
+    return d, tuple(place for run in runs if series.dots or len(run) == 1 for place in run)
+
+
+def _range(values: Iterable[float]) -> tuple[float, float]:
+    found = list(values)
+    low, high = (min(found), max(found)) if found else (0.0, 1.0)
+    if low == high:
+        pad = abs(low) * 0.1 or 0.5
+        return low - pad, high + pad
+    return low, high
+
+
+def _ticks(span: tuple[float, float], about: int) -> tuple[float, ...]:
+    """Round numbers, about that many, from at or below ``span`` to at or above it."""
+    low, high = span
+    raw = (high - low) / about
+    magnitude = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= raw * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return tuple(round(index * step, 12) for index in range(first, last + 1))
+
+
+def tick(value: float, ticks: Sequence[float]) -> str:
+    """A tick's text, with as many decimals as the distance between ticks asks for."""
+    step = ticks[1] - ticks[0] if len(ticks) > 1 else abs(value) or 1.0
+    if max(abs(t) for t in ticks) >= 1e5 or step < 1e-4:
+        return f"{value:.1e}" if value else "0"
+    decimals = next(d for d in range(6) if abs(step * 10**d - round(step * 10**d)) < 1e-6 * step * 10**d)
+    return f"{value:,.{decimals}f}"
+
+
+def describe(chart: Chart) -> str:
+    """The chart in words, for those who do not see it: each line's first and last value."""
+    parts = []
+    for series in chart.series:
+        values = [y for _, y in series.points if y is not None]
+        if values:
+            parts.append(f"{series.name} from {number(values[0])} to {number(values[-1])}")
+    parts += [f"{mark.label} at {number(mark.x)}, {number(mark.y)}" for mark in chart.marks]
+    return f"{chart.title}: {'; '.join(parts)}"
+
+
+def _box(place: tuple[float, float, str], width: float) -> tuple[float, float, float, float]:
+    x, y, anchor = place
+    left = x if anchor == "start" else x - width
+    return left, y - _LINE + 2, left + width, y + 3
+
+
+def _inside(box: tuple[float, float, float, float]) -> bool:
+    return box[0] >= LEFT and box[2] <= WIDTH - 2 and box[1] >= 0 and box[3] <= HEIGHT - BOTTOM
+
+
+def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

@@ -1,0 +1,93 @@
+"""What train.jsonl tells over the steps: curves, the way through forget and retain, and the descent bookkeeping."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mollm_cli.reporting.words import finite
+
+Record = Mapping[str, Any]
+FORGET = "evaluation.forget_probability"
+RETAIN = "evaluation.retain_probability"
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One progress evaluation: the probabilities of the forget and retain answers after ``step`` steps."""
+
+    step: int
+    forget: float
+    retain: float
+
+
+@dataclass(frozen=True, slots=True)
+class Descent:
+    """Shares of steps for one objective, each in [0, 1] or None where nothing was logged.
+
+    live: it took part in the programme; fell: its realised first-order change was <= 0; fell_live: the same among live steps.
+    """
+
+    objective: str
+    live: float | None
+    fell: float | None
+    fell_live: float | None
+
+
+def curve(steps: Sequence[Record], key: str) -> tuple[tuple[float, float | None], ...]:
+    """(step, value) of ``key`` where it was logged; None where the value is not finite, which breaks the line."""
+    return tuple((float(record["step"]), finite(record[key])) for record in steps if key in record)
+
+
+def keys_under(steps: Sequence[Record], prefix: str) -> tuple[str, ...]:
+    """The keys that begin with ``prefix``, in the order in which they first appear."""
+    return tuple(dict.fromkeys(key for record in steps for key in record if key.startswith(prefix)))
+
+
+def evaluations(steps: Sequence[Record]) -> tuple[Evaluation, ...]:
+    """The progress evaluations that have both sides."""
+    found = ((record["step"], finite(record.get(FORGET)), finite(record.get(RETAIN))) for record in steps)
+    return tuple(Evaluation(step, f, r) for step, f, r in found if f is not None and r is not None)
+
+
+def retain_at_matched_forgetting(path: Sequence[Evaluation], target: float | None) -> float | None:
+    """The retain probability where the forget probability first comes down to ``target``.
+
+    Linear interpolation between the two evaluations a, b around it, with forget_a > target >= forget_b:
+    retain_a + (forget_a - target) / (forget_a - forget_b) * (retain_b - retain_a). A path that begins at or below the
+    target is matched where it begins. None where it is never reached, or where there is no target.
+    """
+    if target is None or not path:
+        return None
+    if path[0].forget <= target:
+        return path[0].retain
+    for a, b in zip(path, path[1:], strict=False):
+        if a.forget > target >= b.forget:
+            return a.retain + (a.forget - target) / (a.forget - b.forget) * (b.retain - a.retain)
+    return None
+
+
+def statuses(steps: Sequence[Record]) -> list[tuple[str, int, float]]:
+    """(status, steps, share of the steps that have one) of the solver, the most frequent first."""
+    counts = Counter(str(record["status"]) for record in steps if "status" in record)
+    total = sum(counts.values())
+    return [(status, count, count / total) for status, count in counts.most_common()]
+
+
+def descent(steps: Sequence[Record], objective: str) -> Descent:
+    """The bookkeeping of ``objective`` over the steps that logged it."""
+    live = [(bool(r[f"live.{objective}"]), r) for r in steps if r.get(f"live.{objective}") is not None]
+    fell = _fell(steps, objective)
+    fell_live = _fell((record for is_live, record in live if is_live), objective)
+    return Descent(objective, _share([is_live for is_live, _ in live]), _share(fell), _share(fell_live))
+
+
+def _fell(steps: Iterable[Record], objective: str) -> list[bool]:
+    changes = (finite(record.get(f"realised.{objective}")) for record in steps)
+    return [change <= 0 for change in changes if change is not None]
+
+
+def _share(flags: Sequence[bool]) -> float | None:
+    return sum(flags) / len(flags) if flags else None

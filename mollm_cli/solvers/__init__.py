@@ -1,0 +1,1 @@
+"""One solver a file: Gram matrix in, weights out."""

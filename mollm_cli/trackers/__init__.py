@@ -1,0 +1,1 @@
+"""Where logged numbers go: train.jsonl always, others by choice."""

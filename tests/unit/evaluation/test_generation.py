@@ -1,0 +1,87 @@
+import random
+
+import pytest
+import torch
+from transformers import GenerationConfig
+
+from mollm_cli.evaluation.generation import generate
+
+END = 2
+
+
+@pytest.fixture
+def prompts():
+    draw = random.Random(0)
+    return [[draw.randrange(4, 64) for _ in range(length)] for length in (1, 9, 3, 3, 14, 6, 2)]
+
+
+def one_by_one(model, tokenizer, prompt, max_new_tokens):
+    """Greedy decoding without cache, batch or padding."""
+    model.eval()
+    ids = list(prompt)
+    with torch.no_grad():
+        for _ in range(max_new_tokens):
+            following = model(torch.tensor([ids])).logits[0, -1].argmax().item()
+            if following == END:
+                break
+            ids.append(following)
+    return tokenizer.decode(ids[len(prompt) :], skip_special_tokens=True)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 7])
+def test_left_padded_batches_equal_one_by_one(tiny_model, tiny_tokenizer, prompts, batch_size):
+    expected = [one_by_one(tiny_model, tiny_tokenizer, prompt, 10) for prompt in prompts]
+    assert generate(tiny_model, prompts, tiny_tokenizer, 10, batch_size, END) == expected
+    assert len(set(expected)) > 1
+
+
+def test_a_text_ends_before_the_end_token(tiny_model, tiny_tokenizer, prompts):
+    whole = generate(tiny_model, prompts[:1], tiny_tokenizer, 6, 1, END)[0].split()
+    end = tiny_tokenizer.convert_tokens_to_ids(whole[3])
+    cut = generate(tiny_model, prompts[:1], tiny_tokenizer, 6, 1, end)[0].split()
+    assert cut == whole[: whole.index(whole[3])]
+
+
+def test_settings_of_the_checkpoint_neither_leak_in_nor_get_lost(tiny_model, tiny_tokenizer, prompts):
+    plain = generate(tiny_model, prompts, tiny_tokenizer, 8, 4, END)
+    own = GenerationConfig(
+        do_sample=True, temperature=5.0, repetition_penalty=50.0, min_new_tokens=8, num_beams=3, max_length=9
+    )
+    tiny_model.generation_config = own
+    assert generate(tiny_model, prompts, tiny_tokenizer, 8, 4, END) == plain
+    assert tiny_model.generation_config is own
+
+
+def test_an_adapter_is_heard_and_the_settings_of_the_inner_model_stay(tiny_model, tiny_tokenizer, prompts):
+    peft = pytest.importorskip("peft")
+    own = tiny_model.generation_config
+    plain = generate(tiny_model, prompts, tiny_tokenizer, 5, 4, END)
+    settings = peft.LoraConfig(target_modules=["q_proj", "down_proj"], init_lora_weights=False, r=4)
+    adapted = peft.get_peft_model(tiny_model, settings)
+    texts = generate(adapted, prompts, tiny_tokenizer, 5, 4, END)
+    assert texts != plain
+    assert texts == [one_by_one(adapted, tiny_tokenizer, prompt, 5) for prompt in prompts]
+    assert adapted.get_base_model().generation_config is own
+
+
+def test_a_prompt_near_the_end_of_the_context_gets_what_room_is_left(tiny_model, tiny_tokenizer, prompts):
+    long, full = [5] * 30, [6] * 32  # of a context of 32 positions
+    texts = generate(tiny_model, [long, prompts[0], full], tiny_tokenizer, 6, 3, 63)
+    assert [len(text.split()) for text in texts] == [2, 6, 0]
+    assert texts[1] == generate(tiny_model, prompts[:1], tiny_tokenizer, 6, 1, 63)[0]
+
+
+def test_training_mode_comes_back(tiny_model, tiny_tokenizer, prompts):
+    generate(tiny_model, prompts[:1], tiny_tokenizer, 1, 1, END)
+    assert tiny_model.training
+    generate(tiny_model.eval(), prompts[:1], tiny_tokenizer, 1, 1, END)
+    assert not tiny_model.training
+
+
+def test_an_empty_prompt_is_refused(tiny_model, tiny_tokenizer):
+    with pytest.raises(ValueError, match="at least one token, found none in prompt 2"):
+        generate(tiny_model, [[5], []], tiny_tokenizer, 1, 1, END)
+
+
+def test_no_prompts_give_no_texts(tiny_model, tiny_tokenizer):
+    assert generate(tiny_model, [], tiny_tokenizer, 1, 1, END) == []

@@ -1,0 +1,134 @@
+"""Everything around the programme: live rows, normalisation, rescaling, verification, and the traps of MOLLM."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mollm_cli.core.solution import Status
+from mollm_cli.gradients.direction import choose, cosines, live_rows
+from mollm_cli.gradients.settings import Direction
+from mollm_cli.losses.mollm import mollm
+from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
+from mollm_cli.solvers.normalized_sum import NormalizedSum
+
+OBJECTIVES = mollm().objectives  # forget, retain, KL
+FORGET, RETAIN, KL = np.array([1.0, 0.2, 0.0]), np.array([-0.3, 1.0, 0.1]), np.array([0.1, 0.5, 0.3])
+
+
+def run(rows, settings=None, solver=None, losses=(0.5, 1.0, 1.0), probability=0.9, target=None):
+    g = np.array(rows)
+    solver = solver or DualSpaceMGDA()
+    solver.bind(OBJECTIVES)
+    settings = settings or Direction()
+    return g, choose(g @ g.T, np.array(losses), OBJECTIVES, solver, settings, probability, target)
+
+
+def test_trap_1_step_0_moves_though_the_kl_gradient_is_zero():
+    g, choice = run([FORGET, RETAIN, 0 * KL], losses=(0.5, 1.0, 0.0))
+    assert choice.live.tolist() == [True, True, False]
+    assert choice.norm == pytest.approx(np.linalg.norm(g[:2], axis=1).mean())
+    assert (choice.aligned[:2] > 0).all()
+    assert np.isfinite(choice.weights).all()
+
+
+def test_trap_1_paper_mode_freezes_there():
+    g, choice = run([FORGET, RETAIN, 0 * KL], Direction(paper=True), losses=(0.5, 1.0, 0.0))
+    assert choice.weights == pytest.approx([0, 0, choice.weights[2]])
+    assert np.linalg.norm(g.T @ choice.weights) == 0
+    assert choice.status is Status.STATIONARY
+
+
+def test_trap_1_rounding_noise_in_kl_is_not_live_for_any_solver():
+    for solver in (DualSpaceMGDA(), NormalizedSum()):
+        _, choice = run([FORGET, RETAIN, 0.5 * KL], losses=(0.5, 1.0, 1e-9), solver=solver)  # bf16: a large noise gradient
+        assert not choice.live[2]
+
+
+def test_trap_2_kl_within_its_budget_does_not_oppose():
+    assert not run([FORGET, RETAIN, KL], losses=(0.5, 1.0, 0.019))[1].live[2]
+    assert run([FORGET, RETAIN, KL], losses=(0.5, 1.0, 0.021))[1].live[2]
+    assert run([FORGET, RETAIN, KL], Direction(kl_budget=0.0), losses=(0.5, 1.0, 0.001))[1].live[2]
+    # a sum of unit rows needs no budget: KL is live from the first real value on
+    assert run([FORGET, RETAIN, KL], solver=NormalizedSum(), losses=(0.5, 1.0, 0.001))[1].live[2]
+
+
+def test_trap_3_the_smallest_gradient_does_not_decide():
+    tiny = 1e-2
+    _, plain = run([FORGET, tiny * RETAIN, 0 * KL], Direction(normalise="none"), losses=(0.5, 1, 0))
+    _, mean = run([FORGET, tiny * RETAIN, 0 * KL], losses=(0.5, 1, 0))
+    assert plain.aligned[0] < 0.2 * plain.aligned[1]  # min-norm of raw rows follows the short one
+    assert mean.aligned[0] == pytest.approx(mean.aligned[1], rel=1e-6)
+
+
+def test_trap_4_forgetting_rests_at_its_target_and_comes_back():
+    rows = [FORGET, RETAIN, KL]
+    assert run(rows, probability=0.31, target=0.3)[1].live[0]
+    resting = run(rows, probability=0.30, target=0.3)[1]
+    assert not resting.live[0]
+    assert resting.weights[0] == 0
+    assert run(rows, probability=0.30, target=None)[1].live[0]
+    assert run(rows, Direction(paper=True), probability=0.0, target=0.3)[1].live[0]
+
+
+def test_weights_belong_to_raw_rows_and_the_direction_has_the_mean_norm_of_live_rows():
+    g, choice = run([10 * FORGET, RETAIN, 0 * KL], losses=(0.5, 1, 0))
+    d = g.T @ choice.weights
+    assert np.linalg.norm(d) == pytest.approx(np.linalg.norm(g[:2], axis=1).mean())
+    assert choice.simplex.sum() == pytest.approx(1)
+    assert choice.aligned == pytest.approx(
+        [g[i] @ d / np.linalg.norm(g[i]) / np.linalg.norm(d) if g[i].any() else 0 for i in range(3)]
+    )
+
+
+def test_no_rescaling_on_request():
+    g, choice = run([FORGET, RETAIN, 0 * KL], Direction(rescale=False, normalise="none"), losses=(0.5, 1, 0))
+    assert choice.weights.sum() == pytest.approx(1)
+    assert choice.norm == pytest.approx(np.linalg.norm(g.T @ choice.weights))
+
+
+def test_opposite_rows_are_stationary_and_not_blown_up():
+    _, choice = run([FORGET, -FORGET, 0 * KL], losses=(0.5, 1, 0))
+    assert choice.status is Status.STATIONARY
+    assert choice.norm < 1e-6
+
+
+def test_a_direction_that_ascends_is_reported():
+    rows = [np.array([1.0, 0.0]), np.array([-0.9, 0.1]), np.array([-0.9, 0.12])]
+    assert run(rows, solver=NormalizedSum())[1].status is Status.ASCENDS
+    assert run(rows, Direction(verify=False), solver=NormalizedSum())[1].status is Status.CONVERGED
+    assert run(rows)[1].status is not Status.ASCENDS
+
+
+def test_nothing_live_rests():
+    _, choice = run([0 * FORGET, 0 * RETAIN, 0 * KL])
+    assert choice.status is Status.RESTING
+    assert choice.weights.tolist() == [0, 0, 0]
+
+
+def test_live_threshold_is_relative():
+    norms = np.array([1.0, 1e-4, 1.0])
+    live = live_rows(OBJECTIVES, Direction(), 0.0, norms, np.ones(3), 1.0, None)
+    assert live.tolist() == [True, False, True]
+    assert live_rows(OBJECTIVES, Direction(), 0.0, norms * 1e-12, np.ones(3), 1.0, None).tolist() == live.tolist()
+
+
+def test_cosines():
+    g = np.array([FORGET, 2 * RETAIN, 0 * KL])
+    c = cosines(g @ g.T)
+    assert c[0, 1] == pytest.approx(FORGET @ RETAIN / np.linalg.norm(FORGET) / np.linalg.norm(RETAIN))
+    assert c[2].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("live_threshold", 1.0, "direction.live_threshold must be in"),
+        ("kl_budget", -0.1, "direction.kl_budget must be >= 0"),
+        ("forget_target", 1.5, r"direction.forget_target is a probability in \(0, 1\)"),
+        ("forget_target", 0.0, "direction.forget_target is a probability"),
+    ],
+)
+def test_settings_refuse_what_cannot_be(key, value, message):
+    with pytest.raises(ValueError, match=message):
+        Direction(**{key: value})

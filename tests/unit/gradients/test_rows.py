@@ -1,0 +1,83 @@
+"""Gradients per parameter against their flattened twin."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mollm_cli.core.errors import NonFiniteError
+from mollm_cli.gradients.rows import GradientRows, require_finite
+
+
+def three_objectives(dtype=torch.float64):
+    torch.manual_seed(0)
+    layers = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2)).to(dtype)
+    x = torch.randn(5, 3, dtype=dtype)
+    values = lambda: [layers(x)[:, 0].sum(), (layers(x) ** 2).mean(), layers[0](x).abs().sum()]  # noqa: E731
+    return layers, values
+
+
+def harvested(dtype=torch.float64, times=1):
+    layers, values = three_objectives(dtype)
+    rows = GradientRows(list(layers.parameters()), 3)
+    for _ in range(times):
+        for i, value in enumerate(values()):
+            value.backward()
+            rows.harvest(i)
+    return layers, rows
+
+
+def flat(layers, rows):
+    zero = [torch.zeros_like(p) for p in layers.parameters()]
+    return torch.stack(
+        [torch.cat([(z if g is None else g).reshape(-1) for g, z in zip(row, zero, strict=True)]) for row in rows.rows]
+    )
+
+
+def test_gram_by_parameters_equals_gram_of_flattened_gradients():
+    layers, rows = harvested()
+    g = flat(layers, rows)
+    assert np.allclose(rows.gram(), (g @ g.T).numpy(), rtol=1e-13)
+    assert all(p.grad is None for p in layers.parameters())
+
+
+def test_a_parameter_an_objective_does_not_reach_counts_as_zero():
+    _, rows = harvested()
+    assert rows.rows[2][2] is None  # the third objective reads the first layer only
+    assert np.isfinite(rows.gram()).all()
+
+
+def test_harvests_of_micro_batches_add_up():
+    layers, once = harvested()
+    _, twice = harvested(times=2)
+    assert torch.allclose(flat(layers, twice), 2 * flat(layers, once))
+
+
+def test_write_puts_the_weighted_sum_into_grad():
+    layers, rows = harvested()
+    weights = np.array([0.5, 2.0, -1.0])
+    rows.write(weights)
+    written = torch.cat([(p.grad).reshape(-1) for p in layers.parameters()])
+    assert torch.allclose(written, torch.from_numpy(weights) @ flat(layers, rows), atol=1e-14)
+
+
+def test_write_of_zero_weights_leaves_no_gradient():
+    layers, rows = harvested()
+    rows.write(np.zeros(3))
+    assert all(p.grad is None for p in layers.parameters())
+
+
+def test_changes_are_inner_products_with_the_step():
+    layers, rows = harvested()
+    before = [p.detach().clone() for p in layers.parameters()]
+    with torch.no_grad():
+        for p in layers.parameters():
+            p.add_(torch.full_like(p, 0.25))
+    assert np.allclose(rows.changes(before), (flat(layers, rows).sum(1) * 0.25).numpy())
+
+
+def test_require_finite_names_the_objectives():
+    require_finite(np.array([1.0]), ["a"], "loss")
+    with pytest.raises(NonFiniteError, match=r"the loss of b, c is not finite; the optimizer has not moved"):
+        require_finite(np.array([1.0, np.nan, np.inf]), ["a", "b", "c"], "loss")
