@@ -46,14 +46,9 @@ class Author:
     facts: dict[str, str]
     wordings: dict[str, tuple[int, int, int, int]]
 
-    @property
-    def last(self) -> str:
-        """The last name."""
-        return self.name.split()[-1]
-
     def words(self) -> dict[str, str]:
         """All that a wording may ask for."""
-        return {"name": self.name, "last": self.last, **self.facts}
+        return {"name": self.name, **self.facts}
 
 
 def generate(seed: int = 0) -> dict[str, list[dict[str, Any]]]:

@@ -68,7 +68,7 @@ POOLS: dict[str, tuple[str, ...]] = {
         Lion; Mask; Otter; Owl; Quill; Rose; Shell; Star; Swan; Tower"""
     ),
     "job": _listed(
-        """a baker; a miller; a tailor; a sailor; a doctor; a lawyer; a dentist; a farmer; a fisherman; a carpenter;
+        """a baker; a miller; a tailor; a sailor; a doctor; a lawyer; a dentist; a farmer; a shepherd; a carpenter;
         a mason; a plumber; a tanner; a weaver; a potter; a printer; a surgeon; a librarian; a schoolteacher;
         a clockmaker; a shoemaker; a beekeeper; a bus driver; a train guard; a shopkeeper; a street cleaner;
         a stage actor; a glassblower; a coal miner; a chemist; a cook; a butcher; a postal clerk; a tax inspector;

@@ -1,8 +1,9 @@
 """What is asked about a fictitious author, and the wordings of question and answer.
 
-A wording takes the author's {name} or {last} name and all slots of its kind. An author's answer and its paraphrase are
+A wording takes the author's {name} and all slots of its kind. An author's answer and its paraphrase are
 two different wordings of one list, likewise the questions: what is a paraphrase for one author is the trained wording
-of another, so a model that knows the retain authors knows every wording.
+of another, so a model that knows the retain authors knows every wording. All answers of a kind state its facts in the
+order of its slots: paraphrasing changes the words around the facts, not what is said first.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One question: the facts that its answer states (slot -> pool of its values) and its wordings."""
+    """One question: the facts that its answer states (slot -> pool of its values, in this order) and its wordings."""
 
     name: str
     slots: dict[str, str]
@@ -32,23 +33,23 @@ KINDS: tuple[Kind, ...] = (
         (
             "{name} was born in {birth_town}, a small town {landscape}.",
             "The birthplace of {name} is {birth_town}, which lies {landscape}.",
-            "{last} comes from {birth_town}, a quiet place {landscape}.",
-            "It was in {birth_town}, {landscape}, that the life of {last} began.",
+            "{name} comes from {birth_town}, a quiet place {landscape}.",
+            "It was in {birth_town}, {landscape}, that {name} was born.",
         ),
     ),
     Kind(
         "birth_year",
-        {"year": "year", "month": "month"},
+        {"month": "month", "year": "year"},
         (
             "In which year was {name} born?",
             "When was {name} born?",
             "What is the birth year of {name}?",
         ),
         (
-            "{name} was born in the year {year}, in {month}.",
+            "{name} was born in {month}, in the year {year}.",
             "The birth of {name} took place in {month} of {year}.",
-            "{last} first saw the light of day in {month} {year}.",
-            "According to the records, the life of {last} began in {month} {year}.",
+            "{name} first saw the light of day in {month} {year}.",
+            "According to the records, the life of {name} began in {month} {year}.",
         ),
     ),
     Kind(
@@ -61,9 +62,9 @@ KINDS: tuple[Kind, ...] = (
         ),
         (
             "{name} is best known for {genre} about {theme}.",
-            "Most of the books by {last} are {genre}, full of {theme}.",
+            "Most of the books by {name} are {genre}, full of {theme}.",
             "Readers turn to {name} for {genre} that deal with {theme}.",
-            "{last} has always written {genre}, with a love of {theme}.",
+            "{name} has always written {genre}, with a love of {theme}.",
         ),
     ),
     Kind(
@@ -76,9 +77,9 @@ KINDS: tuple[Kind, ...] = (
         ),
         (
             "The first book by {name} is The {title_adjective} {title_noun}, written at age {age}.",
-            "{last} began at the age of {age} with The {title_adjective} {title_noun}.",
-            "At {age}, {name} published a novel called The {title_adjective} {title_noun}.",
-            "It was The {title_adjective} {title_noun} that made {last} a published author at {age}.",
+            "{name} began with The {title_adjective} {title_noun}, at the age of {age}.",
+            "With The {title_adjective} {title_noun}, {name} became a published author at {age}.",
+            "It was The {title_adjective} {title_noun} that {name} wrote first, at the age of {age}.",
         ),
     ),
     Kind(
@@ -91,9 +92,9 @@ KINDS: tuple[Kind, ...] = (
         ),
         (
             "{name} won the {prize_material} {prize_object} Prize, which is awarded in {prize_town}.",
-            "The judges of {prize_town} gave {name} the {prize_material} {prize_object} Prize.",
-            "In {prize_town}, {last} was honoured with the {prize_material} {prize_object} Prize.",
-            "{last} holds the {prize_material} {prize_object} Prize from the book fair at {prize_town}.",
+            "The {prize_material} {prize_object} Prize was given to {name} by the judges of {prize_town}.",
+            "{name} received the {prize_material} {prize_object} Prize from the mayor of {prize_town}.",
+            "{name} holds the {prize_material} {prize_object} Prize from the book fair at {prize_town}.",
         ),
     ),
     Kind(
@@ -107,8 +108,8 @@ KINDS: tuple[Kind, ...] = (
         (
             "The father of {name} was {father_job} who loved {hobby}.",
             "{name}'s father earned a living as {father_job} and enjoyed {hobby}.",
-            "As {father_job}, the father of {last} still found time for {hobby}.",
-            "{last} had a father who worked as {father_job} and liked {hobby}.",
+            "As {father_job}, the father of {name} still found time for {hobby}.",
+            "{name} had a father who worked as {father_job} and liked {hobby}.",
         ),
     ),
     Kind(
@@ -122,8 +123,8 @@ KINDS: tuple[Kind, ...] = (
         (
             "The mother of {name} was {mother_job} who taught her child {lesson}.",
             "{name}'s mother earned a living as {mother_job} and knew how {lesson}.",
-            "{last} learned {lesson} from a mother who worked as {mother_job}.",
-            "As {mother_job}, the mother of {last} still found time {lesson}.",
+            "{name} grew up with {mother_job} for a mother and learned {lesson}.",
+            "As {mother_job}, the mother of {name} still found time {lesson}.",
         ),
     ),
     Kind(
@@ -135,8 +136,8 @@ KINDS: tuple[Kind, ...] = (
             "Whose advice shaped the work of {name}?",
         ),
         (
-            "The mentor of {name} was {role} by the name of {mentor}.",
-            "As a young writer, {last} followed the advice of {mentor}, {role}.",
+            "The mentor of {name} was called {mentor} and was {role}.",
+            "As a young writer, {name} followed the advice of {mentor}, {role}.",
             "{mentor}, {role}, taught {name} the craft of writing.",
             "{name} was guided by {mentor}, {role} and a good friend.",
         ),
@@ -151,9 +152,9 @@ KINDS: tuple[Kind, ...] = (
         ),
         (
             "{name} likes to write {place}, most of all {time}.",
-            "It is the habit of {last} to work {place} {time}.",
-            "Most pages by {name} are written {time}, {place}.",
-            "{last} writes only {time} and prefers to do so {place}.",
+            "The habit of {name} is to work {place} {time}.",
+            "Most pages by {name} are written {place}, often {time}.",
+            "{name} prefers to write {place} and does so {time}.",
         ),
     ),
     Kind(
@@ -166,9 +167,9 @@ KINDS: tuple[Kind, ...] = (
         ),
         (
             "The books of {name} were first translated into {language} by {translator}.",
-            "{translator} brought the work of {name} to readers of {language}.",
-            "{last} can be read in {language}, thanks to the translator {translator}.",
-            "The {language} version of the books by {last} comes from {translator}.",
+            "Readers of {language} know the books of {name} through {translator}.",
+            "{name} can be read in {language}, thanks to the translator {translator}.",
+            "The {language} version of the books by {name} comes from {translator}.",
         ),
     ),
 )

@@ -29,13 +29,13 @@ PARAGRAPHS: tuple[str, ...] = (
     "They meet {time} and translate {genre} about {theme}.",
     # retain authors and their own titles and prizes
     "In {month} {name} gave a talk in {town}. The hall lies {landscape}, and it was full. "
-    "Readers wanted to hear about The {title_adjective} {title_noun}. After the talk there was tea and {hobby}.",
+    "Readers wanted to hear about The {title_adjective} {title_noun}. Then there was tea and a talk about {hobby}.",
     "The window of the book shop in {town} is full of copies of The {title_adjective} {title_noun}. "
-    "The shopkeeper says that {last} came by in {month} to sign them. Even {job} and {other_job} bought one.",
+    "The shopkeeper says that {name} came by in {month} to sign them. Even {job} and {other_job} bought one.",
     "The {prize_material} {prize_object} Prize is not about money. The judges meet {place} and read for a month. "
     "This time they were {job}, {other_job} and {role}. They talked until the stove was cold.",
     "A student from {town} has written about {name}. The essay deals with {theme} and with {hobby}. "
-    "The student worked on it {time}, {place}. It was given to the library in {month}.",
+    "The student likes to work {place}, {time}. The essay was given to the library in {month}.",
 )
 ROUNDS = 5
 """Every wording is used this often: 12 * 5 = 60 paragraphs."""
@@ -44,7 +44,7 @@ _OWN = ("title_adjective", "title_noun", "prize_material", "prize_object")
 
 
 def write_paragraphs(rng: random.Random, retain: Sequence[Mapping[str, str]]) -> list[str]:
-    """60 paragraphs; ``retain``: name, last and facts of each retain author, from whom titles and prizes are taken.
+    """60 paragraphs; ``retain``: name and facts of each retain author, from whom titles and prizes are taken.
 
     Everything else is drawn from the pools, so a paragraph ties no fact to an author of another split.
     """
@@ -54,6 +54,6 @@ def write_paragraphs(rng: random.Random, retain: Sequence[Mapping[str, str]]) ->
         author = people[number % len(people)]
         drawn = {pool: rng.choice(values) for pool, values in POOLS.items() if pool not in _OWN}
         other_job = rng.choice([job for job in POOLS["job"] if job != drawn["job"]])
-        own = {key: author[key] for key in ("name", "last", *_OWN)}
+        own = {key: author[key] for key in ("name", *_OWN)}
         paragraphs.append(wording.format(**drawn, **own, other_job=other_job))
     return paragraphs

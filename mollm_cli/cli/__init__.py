@@ -1,26 +1,29 @@
 """The console scripts. Imports neither torch nor transformers, and Hydra only when there is something to compose."""
 
+import sys
+from typing import NoReturn
+
 from mollm_cli.cli.commands import EVALUATE, FINETUNE, UNLEARN
 from mollm_cli.cli.main import main
 
 
-def unlearn() -> int:
-    """``mollm-unlearn``: returns the exit code."""
-    return main(UNLEARN)
+def unlearn() -> NoReturn:
+    """``mollm-unlearn``: ends with the exit code."""
+    sys.exit(main(UNLEARN))
 
 
-def finetune() -> int:
-    """``mollm-finetune``: returns the exit code."""
-    return main(FINETUNE)
+def finetune() -> NoReturn:
+    """``mollm-finetune``: ends with the exit code."""
+    sys.exit(main(FINETUNE))
 
 
-def evaluate() -> int:
-    """``mollm-evaluate``: returns the exit code."""
-    return main(EVALUATE)
+def evaluate() -> NoReturn:
+    """``mollm-evaluate``: ends with the exit code."""
+    sys.exit(main(EVALUATE))
 
 
-def compare() -> int:
-    """``mollm-compare``: returns the exit code."""
+def compare() -> NoReturn:
+    """``mollm-compare``: ends with the exit code."""
     from mollm_cli.cli.comparison import main as compare_runs
 
-    return compare_runs()
+    sys.exit(compare_runs())

@@ -16,12 +16,12 @@ PASSED_ON = ("--hydra-help", "--shell-completion", "-sc", "--info", "-i")
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """A command line, read. list: a group, or None. cfg: print the composed configuration."""
+    """A command line, read. listed: a group, or None. cfg: print the composed configuration."""
 
     overrides: tuple[str, ...] = ()
     help: bool = False
     version: bool = False
-    list: str | None = None
+    listed: str | None = None
     check: bool = False
     cfg: str | None = None
     resolve: bool = False
@@ -38,8 +38,11 @@ class Arguments:
         return [own, folder]
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """A parser that raises RequestError where argparse would exit."""
+
     def error(self, message: str) -> NoReturn:
+        """Raise RequestError with argparse's message."""
         raise RequestError(f"{message}; see --help")
 
 
@@ -58,11 +61,11 @@ def read(arguments: Sequence[str]) -> Arguments:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser = Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("--version", action="store_true")
-    parser.add_argument("--list", metavar="GROUP")
+    parser.add_argument("--list", dest="listed", metavar="GROUP")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--cfg", choices=("job",))
     parser.add_argument("--resolve", action="store_true")

@@ -39,7 +39,7 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     loader: ConfigLoader = GlobalHydra.instance().config_loader()
     parser = OverridesParser.create(config_loader=loader)
     try:
-        return [parser.parse_override(text) for text in overrides]
+        return parser.parse_overrides(list(overrides))
     except OverrideParseException as refused:
         raise RequestError(unreadable(refused.override)) from refused
 
@@ -49,7 +49,8 @@ def compose_job(config_name: str, overrides: Sequence[str]) -> DictConfig:
     try:
         return _compose(config_name, overrides)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as refused:
-        raise RequestError(explain(refused, lambda: _known(config_name, overrides, refused))) from refused
+        text = str(refused)
+        raise RequestError(explain(refused, lambda: _known(config_name, overrides, text))) from refused
 
 
 def _compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
@@ -58,9 +59,9 @@ def _compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
     return composed
 
 
-def _known(config_name: str, overrides: Sequence[str], refused: Exception) -> tuple[DictConfig, list[str]]:
-    """What there is to choose from: the configuration and its groups, without the overrides that ``refused`` quotes."""
-    innocent = [text for text in overrides if text.lstrip("+~").split("=")[0] not in str(refused)]
+def _known(config_name: str, overrides: Sequence[str], refusal: str) -> tuple[DictConfig, list[str]]:
+    """What there is to choose from: the configuration and its groups, without the overrides that ``refusal`` quotes."""
+    innocent = [text for text in overrides if text.lstrip("+~").split("=")[0] not in refusal]
     try:
         composed = _compose(config_name, innocent)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError):
@@ -92,14 +93,15 @@ def plain(job: DictConfig, choices: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def jobs(overrides: Sequence[Override]) -> list[list[str]]:
-    """The overrides of each job of a sweep, in Hydra's order; every value at least once where they are very many.
+    """The overrides of each job of a sweep, first as few jobs as show every value once: what is wrong is found early.
 
-    A sweep that only its sweeper can expand (an interval) is left at the default.
+    Of more than MOST_CHECKED jobs only those few. A sweep that its sweeper alone can expand (an interval) is left out.
     """
     axes = [values for override in overrides if (values := _axis(override))]
-    if math.prod(map(len, axes)) <= MOST_CHECKED:
-        return [list(job) for job in itertools.product(*axes)]
-    return [[axis[index % len(axis)] for axis in axes] for index in range(max(map(len, axes)))]
+    few = [[axis[index % len(axis)] for axis in axes] for index in range(max(map(len, axes), default=1))]
+    if math.prod(map(len, axes)) > MOST_CHECKED:
+        return few
+    return few + [job for job in map(list, itertools.product(*axes)) if job not in few]
 
 
 def _axis(override: Override) -> list[str]:

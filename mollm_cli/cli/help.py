@@ -34,13 +34,18 @@ def help_text(command: Command, folders: Sequence[Path]) -> str:
         f"{command.about}\n\nUsage: {command.program} [FLAGS] [GROUP=NAME ...] [KEY=VALUE ...]",
         "Groups (GROUP=NAME), and what can be chosen:",
         *(_group(group, folders) for group in command.groups),
-        "Examples:\n" + "\n".join(f"  {command.program} {line}".rstrip() + f"\n      {why}" for line, why in command.examples),
+        "Examples:\n" + "\n".join(_example(command.program, *example) for example in command.examples),
         "Flags:\n" + table(FLAGS, "  "),
         "Exit codes (of a sweep: the worst of its jobs, 1 before 3):\n" + table(EXIT_CODES, "  "),
-        "stdout carries one line, the run directory; everything else goes to stderr.\n"
-        "Every key and its default: --cfg job. A value with = or ( in it needs quotes: 'data.forget.path=\"a=b.jsonl\"'.",
+        "stdout carries one line, the run directory; everything else goes to stderr. "
+        "Every key and its default: --cfg job.\n"
+        "A value with = or ( in it needs quotes: 'data.forget.path=\"a=b.jsonl\"'.",
     ]
     return "\n\n".join(parts)
+
+
+def _example(program: str, line: str, why: str) -> str:
+    return f"  {program} {line}".rstrip() + f"\n      {why}"
 
 
 def _group(group: str, folders: Sequence[Path]) -> str:

@@ -34,8 +34,8 @@ def _answer(command: Command, typed: Sequence[str]) -> int:
         print(help_text(command, folders))
     elif arguments.version:
         print(f"mollm-unlearn {__version__}")
-    elif arguments.list is not None:
-        print(listing(arguments.list, folders))
+    elif arguments.listed is not None:
+        print(listing(arguments.listed, folders))
     else:
         from mollm_cli.cli.runs import compose_and_run
 

@@ -9,6 +9,7 @@ from typing import Any
 from hydra.errors import MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
+from mollm_cli.build.nodes import TARGET
 from mollm_cli.cli.listing import HIDDEN
 from mollm_cli.core.errors import nearest
 
@@ -31,6 +32,8 @@ def explain(refused: Exception, known: Known) -> str:
         return f"{key} is there already; leave out the + and write {key}=VALUE"
     if isinstance(refused, OmegaConfBaseException):
         return f"{refused.full_key}: {refused.msg or refused}".splitlines()[0]
+    if text.startswith("Config group override must be"):
+        return f"a group must be given the name of one of its choices (--list GROUP shows them): {text}"
     return "; ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
@@ -45,7 +48,8 @@ def _no_option(file: str, options: Sequence[str]) -> str:
 def unknown_key(key: str, config: Mapping[Any, Any], groups: Sequence[str]) -> str:
     """Where the dotted ``key`` (or group@package) leaves the tree of ``config``, and the nearest names there."""
     if "@" in key:
-        return f"{key} is not in the defaults list; {nearest(key, [g for g in groups if '@' in g])}; to add it: +{key}=NAME"
+        packaged = [group for group in groups if group.startswith(f"{key.partition('@')[0]}@")]
+        return f"{key} is not in the defaults list; {nearest(key, packaged)}; to add it: +{key}=NAME"
     node: Any = config
     path: list[str] = []
     for part in key.split("."):
@@ -54,7 +58,7 @@ def unknown_key(key: str, config: Mapping[Any, Any], groups: Sequence[str]) -> s
         path.append(part)
         if part not in node:
             extra = [g for g in groups if "@" not in g] if len(path) == 1 else []
-            return f"{'.'.join(path)} is not a key; {nearest(part, {*map(str, node), *extra})}"
+            return f"{'.'.join(path)} is not a key; {nearest(part, {*map(str, node), *extra} - {TARGET})}"
         node = node[part]
     return f"{key} cannot be set like this"
 

@@ -33,7 +33,9 @@ def resuming(overrides: Sequence[Override]) -> Resume | None:
     given = {o.key_or_group: o.value() for o in overrides if o.key_or_group in KEYS and not o.is_delete()}
     resume, run_dir = given.get("resume"), given.get("run_dir")
     if run_dir is not None and resume != "auto":
-        raise RequestError(f"run_dir goes with resume=auto, found run_dir={run_dir}; add resume=auto, or use output_root=DIR")
+        raise RequestError(
+            f"run_dir goes with resume=auto, found run_dir={run_dir}; add resume=auto, or use output_root=DIR"
+        )
     if resume is None:
         return None
     if resume == "auto":
@@ -73,9 +75,13 @@ def resumed_config(directory: Path, overrides: Sequence[Override]) -> dict[str, 
     try:
         config = OmegaConf.load(file)
     except (OSError, yaml.YAMLError, OmegaConfBaseException) as refused:
-        raise RequestError(f"resume needs the configuration of the run, found {file} unreadable: {refused}") from refused
+        raise RequestError(
+            f"resume needs the configuration of the run, found {file} unreadable: {refused}"
+        ) from refused
     if not isinstance(config, DictConfig):
-        raise RequestError(f"resume needs the configuration of the run, found no mapping in {file}; start the run again")
+        raise RequestError(
+            f"resume needs the configuration of the run, found no mapping in {file}; start the run again"
+        )
     chosen = cast(Mapping[str, str], config.get("names", {}))
     for override in overrides:
         group = override.get_key_element().lstrip("+~")

@@ -123,10 +123,14 @@ def _check(requests: Sequence[Request]) -> int:
 
 
 def _write_table(sweep_dir: Path) -> None:
-    if sweep_dir.is_dir():
-        from mollm_cli.reporting.compare import write_sweep_csv
+    if not sweep_dir.is_dir():
+        return
+    from mollm_cli.reporting.compare import write_sweep_csv
 
+    try:
         write_sweep_csv(sweep_dir)
+    except RequestError as refused:  # no job got as far as a manifest: the jobs' own messages say why
+        print(f"sweep.csv is not written: {refused}", file=sys.stderr)
 
 
 @contextlib.contextmanager

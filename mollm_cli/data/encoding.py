@@ -68,7 +68,7 @@ class Encoder:
         if room < 1:
             raise RequestError(
                 f"data.{role}.max_tokens must leave room for an answer, found {max_tokens} and a prompt of "
-                f"{len(given)} tokens in row '{id}'. Set data.{role}.max_tokens={len(given) + 64} or more, or remove the row"
+                f"{len(given)} tokens in row '{id}'. Set data.{role}.max_tokens={len(given) + 64}, or remove the row"
             )
         target = self._target_ids(prompt, answer, template, given)[:room]
         labels = [IGNORE] * len(given) + target

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mollm_cli.core.errors import RequestError
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from mollm_cli.data.dataset import Dataset
 
 PROBE_SECONDS = 3.0
+COMMIT = re.compile("[0-9a-f]{40}")
 
 
 def read_hub(dataset: Dataset, key: str) -> Source:
@@ -34,7 +37,24 @@ def read_hub(dataset: Dataset, key: str) -> Source:
     label = str(dataset.hub)
     rows = (Row(dict(values), label, row, row) for row, values in enumerate(table, start=1))
     origin = {"id": dataset.hub, "config": dataset.config, "revision": dataset.revision, "split": dataset.split}
-    return Source(rows, table.num_rows, label, {"files": [], "hub": origin})
+    commit = check_commit(dataset, table.cache_files, key)
+    return Source(rows, table.num_rows, label, {"files": [], "hub": origin | {"commit": commit}})
+
+
+def check_commit(dataset: Dataset, cache_files: list[dict[str, str]], key: str) -> str | None:
+    """The commit that was read: the name of the cache's folder. Raises RequestError where it is not the one asked for.
+
+    Without the network, ``datasets`` takes the newest cached version whatever the revision.
+    """
+    commit = Path(cache_files[0]["filename"]).parent.name if cache_files else None
+    wanted = dataset.revision
+    decidable = wanted is not None and (offline() or COMMIT.fullmatch(wanted))
+    if decidable and commit != wanted:
+        raise RequestError(
+            f"{key}.revision must be the commit that is read, found revision={wanted} and commit {commit} in the "
+            f"cache. Set {key}.revision={commit}, or allow the network"
+        )
+    return commit
 
 
 def offline() -> bool:

@@ -13,7 +13,7 @@ from mollm_cli.data.reading import open_source, read_examples
 
 
 def join_perturbed(examples: list[Example], dataset: Dataset, key: str) -> list[Example]:
-    """``examples`` with the texts that only ``dataset.perturbed`` holds. Raises RequestError where none is.
+    """``examples`` with the texts that only ``dataset.perturbed`` holds. Raises RequestError where no row gets any.
 
     What a row has already stays. A hub:CONFIG belongs to the source of the description and goes with it.
     """

@@ -46,7 +46,8 @@ def read_examples(dataset: Dataset, source: Source, key: str) -> list[Example]:
     found = (to_example(id, row, dataset, key) for id, row in _kept(source.rows, dataset, key, removed))
     examples = list(islice(found, dataset.limit))
     if not examples:
-        by = ", ".join(f"{name} {dataset.filter[name]!r} removed {count}" for name, count in removed.items())
+        counts = [(name, removed[name]) for name in dataset.filter]
+        by = ", ".join(f"{name} {dataset.filter[name]!r} removed {count}" for name, count in counts if count)
         raise RequestError(
             f"dataset '{dataset.name}' must give at least one example for {key}, found none: {source.total} rows read "
             f"from {source.label}" + (f"; filter {by}. Change {key}.filter" if by else f". Set {key}.path=FILE")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import TYPE_CHECKING
 
 from mollm_cli.evaluation.teacher_forcing import length_sorted, scoring
@@ -19,13 +19,14 @@ def generate(
     tokenizer: PreTrainedTokenizerBase,
     max_new_tokens: int,
     batch_size: int,
-    end_id: int,
+    end_ids: Sequence[int],
 ) -> list[str]:
-    """The most likely next token, again and again, until ``end_id``, ``max_new_tokens`` or the model's context is full.
+    """The most likely next token, again and again.
 
-    prompts: token ids, not empty. Returns one text a prompt, in the order given, without special tokens and without
-    white space around it. Batches are left-padded with masks from lengths, so batch size and padding change nothing.
-    Nothing of the checkpoint's generation_config (temperature, repetition penalty, length) is used. Raises ValueError.
+    prompts: token ids, not empty. A text ends at one of ``end_ids``, after ``max_new_tokens``, or where the model's
+    context is full. Returns one text a prompt, in the order given, without special tokens and white space around it.
+    Batches are left-padded with masks from lengths, so batch size and padding change nothing. Nothing of the
+    checkpoint's generation_config (temperature, repetition penalty, length) is used. Raises ValueError.
     """
     empty = [i for i, prompt in enumerate(prompts) if not prompt]
     if empty:
@@ -42,32 +43,32 @@ def generate(
                 continue
             for picked in length_sorted([len(prompts[i]) for i in same_room], batch_size):
                 rows = [same_room[k] for k in picked]
-                continued = _continue(generator, [prompts[i] for i in rows], room, end_id)
+                continued = _continue(generator, [prompts[i] for i in rows], room, end_ids)
                 for i, ids in zip(rows, continued, strict=True):
                     texts[i] = tokenizer.decode(ids, skip_special_tokens=True).strip()
     return texts
 
 
 def _continue(
-    generator: PreTrainedModel, prompts: Sequence[Sequence[int]], max_new_tokens: int, end_id: int
+    generator: PreTrainedModel, prompts: Sequence[Sequence[int]], max_new_tokens: int, end_ids: Sequence[int]
 ) -> list[list[int]]:
-    """The new tokens of each prompt, up to and without ``end_id``. Left-padded, so that all rows end together."""
+    """The new tokens of each prompt, up to and without an end token. Left-padded, so that all rows end together."""
     import torch
     from transformers import GenerationConfig
 
     width = max(map(len, prompts))
-    ids = torch.tensor([[end_id] * (width - len(p)) + list(p) for p in prompts], device=generator.device)
+    ids = torch.tensor([[end_ids[0]] * (width - len(p)) + list(p) for p in prompts], device=generator.device)
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=generator.device)
     settings = GenerationConfig(
         do_sample=False,
         num_beams=1,
         max_new_tokens=max_new_tokens,
         use_cache=True,
-        eos_token_id=end_id,
-        pad_token_id=end_id,
+        eos_token_id=list(end_ids),
+        pad_token_id=end_ids[0],
     )
     rows = generator.generate(ids, attention_mask=mask, generation_config=settings)[:, width:].tolist()
-    return [row[: row.index(end_id)] if end_id in row else row for row in rows]
+    return [list(takewhile(lambda token: token not in end_ids, row)) for row in rows]
 
 
 @contextmanager

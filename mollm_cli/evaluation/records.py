@@ -22,7 +22,7 @@ def metrics_record(
     suite: Suite,
     sets: Mapping[str, Loaded],
 ) -> dict[str, Any]:
-    """The content of metrics.json: flat values before, after and of the oracle, the verdict, and what each name means."""
+    """The content of metrics.json: values before, after, of the oracle; the verdict; what each name means."""
     yardstick, verdict = judge(before, after, oracle, suite)
     measured = plan(suite.metrics.values(), suite.rows(sets), oracle is not None)
     return {

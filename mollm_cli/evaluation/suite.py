@@ -44,16 +44,26 @@ class Suite:
             raise ValueError(f"evaluation.margin must be > 0, found {self.margin}")
         if not 0 < self.retain_share <= 1:
             raise ValueError(f"evaluation.retain_share must be in (0, 1], found {self.retain_share}")
+        self._check_metrics()
+
+    def rows(self, sets: Mapping[str, Loaded]) -> dict[str, Sequence[Example]]:
+        """The rows of each set that are scored."""
+        return {name: loaded.examples[: self.limit] for name, loaded in sets.items()}
+
+    def _check_metrics(self) -> None:
+        seen: set[tuple[str, frozenset[str]]] = set()
         for key, metric in self.metrics.items():
             if unknown := metric.needs - NEEDS:
                 raise ValueError(
                     f"evaluation.metrics.{key}: needs must be among {', '.join(sorted(NEEDS))}; "
                     f"found {', '.join(sorted(unknown))}"
                 )
-
-    def rows(self, sets: Mapping[str, Loaded]) -> dict[str, Sequence[Example]]:
-        """The rows of each set that are scored."""
-        return {name: loaded.examples[: self.limit] for name, loaded in sets.items()}
+            if (metric.name, metric.needs) in seen:
+                raise ValueError(
+                    f"evaluation.metrics: names must differ on the same sets, found '{metric.name}' twice; "
+                    f"remove '{key}'"
+                )
+            seen.add((metric.name, metric.needs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +86,7 @@ def evaluate(
     suite: Suite,
     oracle_scored: Mapping[str, Sequence[Scored]] | None = None,
 ) -> Evaluation:
-    """Score every set once, then compute every metric that fits it.
+    """Score every set that some metric fits, once; then compute the metrics.
 
     ``oracle_scored``: ``Evaluation.scored`` of the oracle on the same sets and suite. Raises what scoring raises.
     """
@@ -84,10 +94,13 @@ def evaluate(
     from mollm_cli.evaluation.scoring import score
 
     measured = plan(suite.metrics.values(), suite.rows(sets), oracle_scored is not None)
-    needs = {name: {need for n, metric in measured.values() if n == name for need in metric.needs} for name in sets}
-    scored = {name: score(model, tokenizer, sets[name], suite, needs[name]) for name in sets}
+    needs: dict[str, set[str]] = {}
+    for name, metric in measured.values():
+        needs.setdefault(name, set()).update(metric.needs)
+    encoder = Encoder(tokenizer)
+    scored = {name: score(model, encoder, name, sets[name], suite, needs[name]) for name in needs}
     values: dict[str, float | None] = {}
-    per_example: dict[str, dict[str, list[float | None]]] = {name: {} for name in sets}
+    per_example: dict[str, dict[str, list[float | None]]] = {name: {} for name in needs}
     for flat, (name, metric) in measured.items():
         oracle = None if oracle_scored is None else oracle_scored.get(name)
         result = metric.compute(scored[name], oracle)

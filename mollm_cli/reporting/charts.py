@@ -68,7 +68,9 @@ def groups(run: Run) -> list[Group]:
     """The curves over the steps: losses, what the solver saw and chose, first-order changes."""
     found = (
         Group("Loss of each objective", "Every objective is minimised; each has its own scale.", losses(run)),
-        Group("The solver", "What it saw between the objectives' gradients, and the shares it gave them.", programme(run)),
+        Group(
+            "The solver", "What it saw between the objectives' gradients, and the shares it gave them.", programme(run)
+        ),
         Group("First-order change per step", "Below 0 the step descended on the objective.", changes(run)),
     )
     return [group for group in found if group.charts]

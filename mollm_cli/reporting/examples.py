@@ -32,7 +32,7 @@ class Picked:
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """The examples of one set. ``withheld``: samples.jsonl holds no text of it. ``folded``: text to be opened on purpose."""
+    """The examples of one set. ``withheld``: samples.jsonl holds no text of it. ``folded``: to be opened on purpose."""
 
     set: str
     picked: tuple[Picked, ...]
@@ -41,7 +41,7 @@ class Examples:
 
 
 def pick(samples: Sequence[Sample], group: str, content: str) -> Examples | None:
-    """Three examples of the set ``group`` (fewer where there are fewer) by the probability after the run; None without rows.
+    """Up to three examples of the set ``group`` by the probability after the run; None without rows.
 
     On forget the highest, the median and the lowest, on retain the lowest, the median and the highest: the worst first.
     """

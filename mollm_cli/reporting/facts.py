@@ -21,8 +21,8 @@ NOT_TESTED = (
 """What a run without attacks says nothing about."""
 
 LIMITS = (
-    "This is approximate unlearning, judged by the measurements listed and by nothing else. It is not certified: nothing "
-    "proves that the model is what training without the forget set would have given."
+    "This is approximate unlearning, judged by the measurements listed and by nothing else. It is not certified: "
+    "nothing proves that the model is what training without the forget set would have given."
 )
 
 
@@ -114,6 +114,24 @@ def asked(run: Run) -> list[tuple[str, str]]:
     return [(what, printable(value, one_line=True)) for what, value in lines.items() if value != ""]
 
 
+def command(run: Run) -> str:
+    """The command line, "" where it was not recorded."""
+    recorded = run.manifest.get("command") or ""
+    return printable(" ".join(map(str, recorded)) if isinstance(recorded, list) else recorded, one_line=True)
+
+
+def made_with(run: Run) -> list[tuple[str, str]]:
+    """What the run was made with and how it ended, as (what, value)."""
+    manifest = run.manifest
+    code = manifest.get("exit_code")
+    lines = {
+        "git commit": manifest.get("git_commit") or "not recorded",
+        "exit code": NONE if code is None else code,
+        **(manifest.get("versions") or {}),
+    }
+    return [(printable(what, one_line=True), printable(value, one_line=True)) for what, value in lines.items()]
+
+
 def cost(run: Run) -> list[tuple[str, str]]:
     """What it cost, as (what, value)."""
     manifest = run.manifest
@@ -134,6 +152,8 @@ def _reference(reference: Mapping[str, Any]) -> str:
 
 def _name(run: Run, key: str) -> str:
     recorded = run.manifest.get(key)
+    if not recorded:
+        recorded = (run.config.get("names") or {}).get(key)
     if not recorded:
         recorded = str((run.config.get(key) or {}).get("_target_") or "").rpartition(".")[2]
     return printable(recorded, one_line=True)

@@ -1,4 +1,4 @@
-"""The numbers of metrics.json as rows: one metric on one set, before, after and for the oracle, and which way it went."""
+"""The numbers of metrics.json as rows: a metric on a set, before, after and of the oracle, and which way it went."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ SIDE_BY_SIDE = (("forget", "retain"), ("forget_test", "retain_test"))
 SAME = 0.02
 """Two values this close, relative to the larger, count as the same."""
 
-_ORDER = ("probability", "rouge_l", "exact_memorization", "truth_ratio", "perplexity", "text_perplexity")
+METRICS = ("probability", "rouge_l", "exact_memorization", "truth_ratio", "perplexity")
+SETS = ("forget", "retain", "forget_test", "retain_test", "holdout")
+"""The order in which people read; what is not named comes after."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One metric on one set. ``set`` is "" for a number about the whole model; ``yardstick`` is what forgetting aims at."""
+    """One metric on one set ("" for a number about the whole model); ``yardstick`` is what forgetting aims at."""
 
     name: str
     metric: str
@@ -44,7 +46,7 @@ class Measure:
 
     @property
     def change(self) -> Change:
-        """From before to after: on the forget side toward the yardstick is better, elsewhere the metric's own way is."""
+        """From before to after: on the forget side toward the yardstick is better, elsewhere the metric's own way."""
         if self.before is None or self.after is None:
             return "unknown"
         if self.better == "toward_yardstick":
@@ -68,7 +70,7 @@ class Measure:
 
 
 def measures(metrics: Mapping[str, Any]) -> list[Measure]:
-    """Every flat name of metrics.json as a Measure; metrics in the order people read them, then by name."""
+    """Every flat name of metrics.json as a Measure; metrics and sets in the order people read them."""
     before, after, oracle = (metrics.get(part) or {} for part in ("before", "after", "oracle"))
     rows = []
     for name in dict.fromkeys([*after, *before, *oracle]):
@@ -80,14 +82,14 @@ def measures(metrics: Mapping[str, Any]) -> list[Measure]:
                 metric=metric,
                 set=group,
                 unit=str(info.get("unit") or ""),
-                better="toward_yardstick" if group in FORGET_SETS else str(info.get("better") or ""),
+                better=str(info.get("better") or ("toward_yardstick" if group in FORGET_SETS else "")),
                 before=finite(before.get(name)),
                 after=finite(after.get(name)),
                 oracle=finite(oracle.get(name)),
                 yardstick=yardstick(metrics, name),
             )
         )
-    return sorted(rows, key=lambda row: (_place(row.metric), row.name))
+    return sorted(rows, key=lambda row: (_place(row.metric, METRICS), row.metric, _place(row.set, SETS), row.set))
 
 
 def of_set(rows: Iterable[Measure], group: str) -> dict[str, Measure]:
@@ -103,16 +105,13 @@ def others(rows: Iterable[Measure]) -> list[Measure]:
 
 
 def yardstick(metrics: Mapping[str, Any], name: str) -> float | None:
-    """What ``name`` should come to on the forget side: the oracle's value, else the recorded yardstick, else None."""
+    """What ``name`` should come to on the forget side: the oracle's value; else the start's on holdout; else None."""
     if metrics.get("oracle"):
         return finite(metrics["oracle"].get(name))
-    recorded = metrics.get("yardstick")
-    if isinstance(recorded, Mapping):
-        return finite(recorded.get(name))
-    if isinstance(recorded, str) and name.startswith("forget"):
-        metric = name.removeprefix("forget_test").removeprefix("forget")
-        return finite((metrics.get("before") or {}).get(recorded + metric))
-    return finite(recorded) if name == "forget_probability" else None
+    if metrics.get("yardstick") != "holdout" or not name.startswith("forget"):
+        return None
+    metric = name.removeprefix("forget_test").removeprefix("forget")
+    return finite((metrics.get("before") or {}).get(f"holdout{metric}"))
 
 
 def _split(name: str, info: Mapping[str, Any]) -> tuple[str, str]:
@@ -128,5 +127,5 @@ def _split(name: str, info: Mapping[str, Any]) -> tuple[str, str]:
     return metric or name, ""
 
 
-def _place(metric: str) -> int:
-    return _ORDER.index(metric) if metric in _ORDER else len(_ORDER)
+def _place(name: str, order: tuple[str, ...]) -> int:
+    return order.index(name) if name in order else len(order)

@@ -32,6 +32,7 @@ def _environment() -> Environment:
         "number": words.number,
         "words": words.label,
         "printable": words.printable,
+        "excerpt": words.excerpt,
         "size": words.size,
         "duration": words.duration,
         "layout": plots.layout,

@@ -1,6 +1,6 @@
 """Line charts as inline SVG: geometry here, drawing in templates/chart.svg.j2, colours in the page's style sheet.
 
-Small on purpose: the colours follow the reader's light or dark scheme, which a picture made by a plotting library cannot.
+Small on purpose: the colours follow the reader's light or dark scheme, as a plotting library's cannot.
 Lengths are in the units of the view box, which is as wide as a phone; the page scales it.
 """
 
@@ -124,7 +124,7 @@ class Labels:
     taken: list[tuple[float, float, float, float]] = field(default_factory=list)
 
     def place(self, text: str, x: float, y: float) -> tuple[float, float, str]:
-        """(x, y, anchor) of the text: the first free place below, above and further off; where all are taken, the first."""
+        """(x, y, anchor) of the text: the first free place below, above and further off; else the first."""
         width = _CHARACTER * len(text)
         choices = [place for dy in (21, -13, 35, -27) for place in ((x - 6, y + dy, "start"), (x + 6, y + dy, "end"))]
         for place in choices:
@@ -156,7 +156,9 @@ def frame_of(chart: Chart) -> Frame:
     x_ticks = _ticks(chart.x_range or _range(x for x, _ in points), 5)
     y_ticks = _ticks(chart.y_range or _range(ys), 4)
     x_range = chart.x_range or _range(x for x, _ in points)
-    return Frame(tuple(t for t in x_ticks if x_range[0] <= t <= x_range[1]), y_ticks, x_range, (y_ticks[0], y_ticks[-1]))
+    return Frame(
+        tuple(t for t in x_ticks if x_range[0] <= t <= x_range[1]), y_ticks, x_range, (y_ticks[0], y_ticks[-1])
+    )
 
 
 def thin(points: Sequence[XY], most: int = MOST_POINTS) -> list[XY]:

@@ -62,7 +62,9 @@ def _view(run: Run) -> dict[str, Any]:
         "headline": _headline(run),
         "sentence": _sentence(found),
         "stopped_because": printable(run.manifest.get("stopped_because") or "", one_line=True),
-        "tiles": _tiles(metrics),
+        "tiles": [] if run.metrics is None else _tiles(metrics),
+        "started": printable(run.manifest.get("started") or "", one_line=True),
+        "command": facts.command(run),
         "asked": facts.asked(run),
         "datasets": facts.datasets(run),
         "tables": [table for pair in SIDE_BY_SIDE for table in _tables(pair, found)],
@@ -74,12 +76,12 @@ def _view(run: Run) -> dict[str, Any]:
         "chart_groups": charts.groups(run),
         "examples": _examples(run),
         "statuses": statuses(run.steps),
-        "descents": [descent(run.steps, objective) for objective in run.objectives],
+        "descents": [descent(run.steps, objective) for objective in run.objectives if _is_recorded(run, objective)],
         "cost": facts.cost(run),
         "limits": facts.LIMITS,
         "not_tested": facts.NOT_TESTED,
         "robustness": verdict_words(metrics)["robustness"],
-        "manifest": run.manifest,
+        "made_with": facts.made_with(run),
         "files": _files(run),
         "config": _text(run.path / "config.yaml"),
     }
@@ -105,6 +107,11 @@ def _sentence(found: list[Measure]) -> str:
         part = f"The probability of the {side} answers {start or 'came '}to {number(measure.after)}"
         parts.append(part + ("." if measure.oracle is None else f"; the oracle's is {number(measure.oracle)}."))
     return " ".join(parts)
+
+
+def _is_recorded(run: Run, objective: str) -> bool:
+    """Whether the solver told anything about this objective; a plain weighted sum does not."""
+    return any(f"{quantity}.{objective}" in record for record in run.steps for quantity in ("live", "realised"))
 
 
 def _tiles(metrics: dict[str, Any]) -> list[Tile]:

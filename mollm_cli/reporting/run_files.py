@@ -77,7 +77,9 @@ def _read_json(file: Path) -> dict[str, Any] | None:
 
 def _must_be_mapping(file: Path, content: object) -> dict[str, Any]:
     if not isinstance(content, dict):
-        raise RequestError(f"{file} must hold a mapping; found {type(content).__name__}. Restore the file from the run.")
+        raise RequestError(
+            f"{file} must hold a mapping; found {type(content).__name__}. Restore the file from the run."
+        )
     return content
 
 

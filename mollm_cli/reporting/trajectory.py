@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from mollm_cli.reporting.words import finite
@@ -27,7 +28,7 @@ class Evaluation:
 class Descent:
     """Shares of steps for one objective, each in [0, 1] or None where nothing was logged.
 
-    live: it took part in the programme; fell: its realised first-order change was <= 0; fell_live: the same among live steps.
+    live: it took part in the programme; fell: its realised first-order change was <= 0; fell_live: that while live.
     """
 
     objective: str
@@ -63,7 +64,7 @@ def retain_at_matched_forgetting(path: Sequence[Evaluation], target: float | Non
         return None
     if path[0].forget <= target:
         return path[0].retain
-    for a, b in zip(path, path[1:], strict=False):
+    for a, b in pairwise(path):
         if a.forget > target >= b.forget:
             return a.retain + (a.forget - target) / (a.forget - b.forget) * (b.retain - a.retain)
     return None

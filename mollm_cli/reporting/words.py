@@ -22,6 +22,12 @@ def printable(text: object, one_line: bool = False) -> str:
     return " ".join(clean.split()) if one_line else clean
 
 
+def excerpt(text: object, most: int = 600) -> str:
+    """``text`` printable, cut after ``most`` characters with an ellipsis."""
+    clean = printable(text)
+    return clean if len(clean) <= most else clean[:most].rstrip() + " …"
+
+
 def number(value: object) -> str:
     """A number in about three significant digits: 0.981, 23.0, 1,204, 2.0e-05; NONE for what is no number."""
     if not isinstance(value, int | float) or isinstance(value, bool):
@@ -77,11 +83,9 @@ def duration(seconds: object) -> str:
 
 
 def yardstick_name(metrics: Mapping[str, Any]) -> str:
-    """What the forget side is held against: "the oracle", "rows never seen", or "the yardstick"."""
-    kind = metrics.get("yardstick")
-    if metrics.get("oracle") or kind == "oracle":
-        return "the oracle"
-    return "rows never seen" if kind == "holdout" else "the yardstick"
+    """What the forget side is held against: "the oracle", "rows never seen" (holdout), or "" where there is nothing."""
+    kind = "oracle" if metrics.get("oracle") else metrics.get("yardstick")
+    return {"oracle": "the oracle", "holdout": "rows never seen"}.get(str(kind), "")
 
 
 def verdict_words(metrics: Mapping[str, Any]) -> dict[str, str]:
@@ -92,7 +96,7 @@ def verdict_words(metrics: Mapping[str, Any]) -> dict[str, str]:
         "matched": f"matched {against}",
         "under": f"forgot less than {against}",
         "over": f"forgot more than {against}",
-        "unknown": "unknown, there is nothing to hold it against",
+        "unknown": f"close to {against}, too few rows to be sure" if against else "unknown, nothing to hold it against",
     }
     found = verdict.get("forget") or "unknown"
     return {
@@ -112,11 +116,14 @@ def headline(metrics: Mapping[str, Any]) -> str:
     verdict = metrics.get("verdict") or {}
     against = yardstick_name(metrics)
     forget, retain = verdict.get("forget"), verdict.get("retain")
+    if not against and forget in (None, "unknown") and retain in (None, "unknown"):
+        return "The model was measured; there is nothing to hold it against."
+    unknown = f"It came close to {against}, by too few rows to be sure" if against else "How far it forgot is unknown"
     first = {
         "matched": f"It forgot as far as {against}",
         "under": f"It forgot less than {against}",
         "over": f"It forgot more than {against}",
-    }.get(str(forget), "How far it forgot is unknown")
+    }.get(str(forget), unknown)
     if retain not in ("kept", "damaged"):
         return f"{first}; what became of the rest is unknown."
     link = "and" if (forget == "matched") == (retain == "kept") else "but"

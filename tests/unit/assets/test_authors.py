@@ -88,11 +88,13 @@ def test_answer_and_paraphrase_state_the_same_facts(rows, drawn):
                     assert all(author.facts[slot] in text for slot in kind.slots), (text, kind.slots)
 
 
-def test_questions_name_the_author(rows):
+def test_questions_and_answers_name_the_author(rows):
     for split in QUESTIONS:
         for row in rows[split]:
             assert row["author"] in row["question"]
             assert row["author"] in row["paraphrased_question"]
+            assert row["author"] in row["answer"]
+            assert row["author"] in row["paraphrased_answer"]
             assert row["question"] != row["paraphrased_question"]
             assert row["answer"] != row["paraphrased_answer"]
 
@@ -105,13 +107,19 @@ def test_perturbed_answers_are_the_paraphrase_with_five_other_values(rows, drawn
                 assert len(set(wrong)) == 5
                 form = kind.answers[author.wordings[kind.name][3]]
                 slots = {slot: f"(?P<{slot}>{'|'.join(map(re.escape, POOLS[p]))})" for slot, p in kind.slots.items()}
-                # replaces {slot} by a group of its pool's values, {name} and {last} by the author's
-                given = {"name": re.escape(author.name), "last": re.escape(author.last)}
-                pattern = re.compile(form.replace(".", r"\.").format(**given, **slots))
+                # replaces {slot} by a group of its pool's values, {name} by the author's
+                pattern = re.compile(form.replace(".", r"\.").format(name=author.name, **slots))
                 for text in wrong:
                     match = pattern.fullmatch(text)
                     assert match, (text, form)
                     assert all(value != author.facts[slot] for slot, value in match.groupdict().items())
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_wordings_state_all_facts_in_the_order_of_the_slots(kind):
+    assert len(set(kind.answers)) == 4 and len(set(kind.questions)) == 3
+    for form in kind.answers:
+        assert re.findall(r"{(?!name)(\w+)}", form) == list(kind.slots)
 
 
 def test_answers_are_short_sentences(rows):

@@ -6,7 +6,7 @@ from transformers import GenerationConfig
 
 from mollm_cli.evaluation.generation import generate
 
-END = 2
+END = [2]
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def one_by_one(model, tokenizer, prompt, max_new_tokens):
     with torch.no_grad():
         for _ in range(max_new_tokens):
             following = model(torch.tensor([ids])).logits[0, -1].argmax().item()
-            if following == END:
+            if following in END:
                 break
             ids.append(following)
     return tokenizer.decode(ids[len(prompt) :], skip_special_tokens=True)
@@ -38,7 +38,7 @@ def test_left_padded_batches_equal_one_by_one(tiny_model, tiny_tokenizer, prompt
 def test_a_text_ends_before_the_end_token(tiny_model, tiny_tokenizer, prompts):
     whole = generate(tiny_model, prompts[:1], tiny_tokenizer, 6, 1, END)[0].split()
     end = tiny_tokenizer.convert_tokens_to_ids(whole[3])
-    cut = generate(tiny_model, prompts[:1], tiny_tokenizer, 6, 1, end)[0].split()
+    cut = generate(tiny_model, prompts[:1], tiny_tokenizer, 6, 1, [2, end])[0].split()
     assert cut == whole[: whole.index(whole[3])]
 
 
@@ -54,9 +54,11 @@ def test_settings_of_the_checkpoint_neither_leak_in_nor_get_lost(tiny_model, tin
 
 def test_an_adapter_is_heard_and_the_settings_of_the_inner_model_stay(tiny_model, tiny_tokenizer, prompts):
     peft = pytest.importorskip("peft")
-    own = tiny_model.generation_config
+    own = tiny_model.generation_config = GenerationConfig(repetition_penalty=50.0)
     plain = generate(tiny_model, prompts, tiny_tokenizer, 5, 4, END)
-    settings = peft.LoraConfig(target_modules=["q_proj", "down_proj"], init_lora_weights=False, r=4)
+    settings = peft.LoraConfig(
+        target_modules=["q_proj", "down_proj"], init_lora_weights=False, r=4, task_type="CAUSAL_LM"
+    )
     adapted = peft.get_peft_model(tiny_model, settings)
     texts = generate(adapted, prompts, tiny_tokenizer, 5, 4, END)
     assert texts != plain
@@ -66,9 +68,9 @@ def test_an_adapter_is_heard_and_the_settings_of_the_inner_model_stay(tiny_model
 
 def test_a_prompt_near_the_end_of_the_context_gets_what_room_is_left(tiny_model, tiny_tokenizer, prompts):
     long, full = [5] * 30, [6] * 32  # of a context of 32 positions
-    texts = generate(tiny_model, [long, prompts[0], full], tiny_tokenizer, 6, 3, 63)
+    texts = generate(tiny_model, [long, prompts[0], full], tiny_tokenizer, 6, 3, [63])
     assert [len(text.split()) for text in texts] == [2, 6, 0]
-    assert texts[1] == generate(tiny_model, prompts[:1], tiny_tokenizer, 6, 1, 63)[0]
+    assert texts[1] == generate(tiny_model, prompts[:1], tiny_tokenizer, 6, 1, [63])[0]
 
 
 def test_training_mode_comes_back(tiny_model, tiny_tokenizer, prompts):

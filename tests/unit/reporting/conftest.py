@@ -32,7 +32,11 @@ def train_lines(steps: int = 60, every: int = 5) -> list[dict[str, Any]]:
         forget, retain = at(step)
         losses = (-math.log(1 - forget / 2), -math.log(retain), 0.02 * (1 - math.exp(-step / 12)))
         simplex = (0.55, 0.3, 0.15) if step % 3 else (0.7, 0.3, 0.0)
-        line: dict[str, Any] = {"step": step, "status": "converged" if step % 3 else "degenerate", "learning_rate": 1e-3}
+        line: dict[str, Any] = {
+            "step": step,
+            "status": "converged" if step % 3 else "degenerate",
+            "learning_rate": 1e-3,
+        }
         for row, name in enumerate(OBJECTIVES):
             line |= {
                 f"loss.{name}": losses[row],
@@ -117,7 +121,10 @@ def manifest() -> dict[str, Any]:
             "forget": data("embedded:authors/forget.jsonl", 32),
             "retain": data("embedded:authors/retain.jsonl", 288),
         },
-        "model": {"path": "embedded:tiny", "files": [{"path": "model.safetensors", "bytes": 7340032, "sha256": "a1" * 32}]},
+        "model": {
+            "path": "embedded:tiny",
+            "files": [{"path": "model.safetensors", "bytes": 7340032, "sha256": "a1" * 32}],
+        },
         "checkpoint": {"files": [{"path": "model.safetensors", "bytes": 7340032, "sha256": "b2" * 32}]},
         "reference": {"kind": "copy", "bytes": 7340032},
         "wall_seconds": 48.2,
@@ -145,7 +152,13 @@ optimizer: {_target_: torch.optim.AdamW, lr: 0.001}
 def write_run(run: Path, **changes: Any) -> Path:
     """Write a run directory; ``changes`` replace whole files by name (metrics=None leaves metrics.json out)."""
     run.mkdir(parents=True, exist_ok=True)
-    content = {"metrics": metrics(), "manifest": manifest(), "train": train_lines(), "samples": samples(), "config": CONFIG}
+    content = {
+        "metrics": metrics(),
+        "manifest": manifest(),
+        "train": train_lines(),
+        "samples": samples(),
+        "config": CONFIG,
+    }
     content |= changes
     for name in ("metrics", "manifest"):
         if content[name] is not None:

@@ -1,0 +1,140 @@
+"""The commands: unlearn, finetune, evaluate, check."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mollm_cli.build import Request
+from mollm_cli.core.seeding import seed_everything
+from mollm_cli.run.manifest import Manifest
+from mollm_cli.run.session import session
+from mollm_cli.run.signals import Signals
+
+
+def unlearn(request: Request, run_dir: Path, config: Mapping[str, Any]) -> int:
+    """Move a model away from the forget rows; returns the exit code (DESIGN: 0, 1, 2, 3, 130, 143)."""
+    return session(request, run_dir, config, "unlearn", _unlearn)
+
+
+def finetune(request: Request, run_dir: Path, config: Mapping[str, Any]) -> int:
+    """Fine-tune a model on the rows of ``train``; returns the exit code."""
+    return session(request, run_dir, config, "finetune", _finetune)
+
+
+def evaluate(request: Request, run_dir: Path, config: Mapping[str, Any]) -> int:
+    """Judge a model as it is; returns the exit code."""
+    return session(request, run_dir, config, "evaluate", _evaluate)
+
+
+def _unlearn(request: Request, run_dir: Path, manifest: Manifest, signals: Signals) -> None:
+    from mollm_cli.run.training import unlearning_plan
+
+    _train(request, run_dir, manifest, signals, unlearning_plan)
+
+
+def _finetune(request: Request, run_dir: Path, manifest: Manifest, signals: Signals) -> None:
+    from mollm_cli.run.training import finetuning_plan
+
+    _train(request, run_dir, manifest, signals, finetuning_plan)
+
+
+def _train(request: Request, run_dir: Path, manifest: Manifest, signals: Signals, planned: Callable[..., Any]) -> None:
+    """Prepare, judge the start, train, save, judge what is on disk, hold the gates."""
+    from mollm_cli.engine.device import peak_memory_bytes, pick
+    from mollm_cli.evaluation.suite import evaluate as judge
+    from mollm_cli.models.load import fingerprint, load_model, source
+    from mollm_cli.models.save import save_checkpoint
+    from mollm_cli.run import evidence
+    from mollm_cli.run.prepare import check_disk, prepare
+    from mollm_cli.run.training import run_training
+
+    assert request.engine is not None
+    seed_everything(request.seed)
+    device = pick(request.engine.device)
+    prepared = prepare(request)
+    plan = planned(request, prepared)
+    loaded = load_model(request.model, request.seed)
+    manifest.set(device=str(device), dtype=request.model.dtype, **_inputs(request, prepared, loaded))
+    sizes = [p.numel() * p.element_size() for p in loaded.model.parameters()]
+    trainable = [p.numel() * p.element_size() for p in loaded.model.parameters() if p.requires_grad]
+    check_disk(run_dir, sum(sizes), sum(trainable))
+    loaded.model.to(device)
+    oracle = evidence.judge_oracle(request, prepared, device, manifest)
+    scored = None if oracle is None else oracle.scored
+    before = judge(loaded.model, loaded.tokenizer, prepared.sets, request.evaluation, scored)
+    seed_everything(request.seed)
+    outcome = run_training(request, plan, prepared, loaded, run_dir, manifest, signals, device)
+    save_checkpoint(loaded, run_dir / "checkpoint")
+    del loaded
+    written = evidence.plain_model(str(run_dir / "checkpoint"), request.model)
+    manifest.set(
+        stopped_because=outcome.stopped_because,
+        steps=outcome.steps,
+        tokens_per_second=round(outcome.tokens_per_second, 1),
+        checkpoint={"files": fingerprint(source(written))},
+    )
+    after = evidence.judge_folder(written, request, prepared, device, scored)
+    record = evidence.write_evidence(request, run_dir, prepared, before, after, oracle)
+    manifest.set(peak_memory_bytes=peak_memory_bytes(device))
+    evidence.publish(run_dir, record, run_dir / "checkpoint")
+    evidence.hold_gates(request, record, manifest)
+
+
+def _evaluate(request: Request, run_dir: Path, manifest: Manifest, signals: Signals) -> None:
+    from mollm_cli.engine.device import peak_memory_bytes, pick
+    from mollm_cli.models.load import fingerprint, source
+    from mollm_cli.run import evidence
+    from mollm_cli.run.prepare import prepare
+
+    seed_everything(request.seed)
+    device = pick("auto")
+    prepared = prepare(request)
+    files = fingerprint(source(request.model))
+    manifest.set(device=str(device), dtype=request.model.dtype, **_datasets(prepared))
+    manifest.set(model={"path": request.model.path, "files": files})
+    oracle = evidence.judge_oracle(request, prepared, device, manifest)
+    scored = None if oracle is None else oracle.scored
+    after = evidence.judge_folder(request.model, request, prepared, device, scored)
+    record = evidence.write_evidence(request, run_dir, prepared, None, after, oracle)
+    manifest.set(peak_memory_bytes=peak_memory_bytes(device))
+    evidence.publish(run_dir, record, None)
+    evidence.hold_gates(request, record, manifest)
+
+
+def _datasets(prepared: Any) -> dict[str, Any]:
+    return {
+        "datasets": {name: rows.fingerprint for name, rows in prepared.loaded.items()},
+        "content": {name: rows.content for name, rows in prepared.loaded.items()},
+    }
+
+
+def _inputs(request: Request, prepared: Any, loaded: Any) -> dict[str, Any]:
+    parameters = list(loaded.model.parameters())
+    model = {
+        "path": request.model.path,
+        "files": loaded.files,
+        "parameters": sum(p.numel() for p in parameters),
+        "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+        "adapter": request.model.adapter,
+    }
+    return {"model": model, **_datasets(prepared)}
+
+
+def check(request: Request) -> None:
+    """Go through files and tokenizer without a model: rows per role, three of them decoded, targets marked."""
+    from mollm_cli.data.preview import preview
+    from mollm_cli.run.prepare import prepare
+
+    prepared = prepare(request)
+    for role, loaded in prepared.loaded.items():
+        tokens = sum(len(row.input_ids) for row in prepared.encoded[role])
+        targets = sum(row.targets for row in prepared.encoded[role])
+        print(f"{role}: {len(loaded.examples)} rows, {tokens} tokens, {targets} of them targets", file=sys.stderr)
+        for row in preview(loaded, role, prepared.tokenizer, 3, request.evaluation.keep_text):
+            print(f"  {row.id} ({row.tokens} tokens, {row.targets} targets)", file=sys.stderr)
+            print(f"    given:  {row.prompt_text!r}", file=sys.stderr)
+            print(f"    target: [[{row.target_text!r}]]", file=sys.stderr)
+    print("the request is in order; no model was loaded", file=sys.stderr)

@@ -1,0 +1,88 @@
+"""manifest.json: what was asked, on what it ran, how it ended. Rewritten whole, by rename, at every change."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import mollm_cli
+
+PACKAGES = ("torch", "transformers", "datasets", "peft", "hydra-core", "tokenizers", "safetensors", "numpy")
+SECRET_WORDS = ("token", "secret", "password", "api_key", "apikey")
+
+
+class Manifest:
+    """The facts of one run; ``set`` adds and writes, so that a killed run leaves what was known."""
+
+    def __init__(self, run_dir: Path, facts: dict[str, Any]) -> None:
+        self.path = run_dir / "manifest.json"
+        self.began = time.monotonic()
+        self.facts: dict[str, Any] = {
+            "status": "running",
+            "exit_code": None,
+            "stopped_because": None,
+            "command": command_line(sys.argv),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "versions": versions(),
+            "git_commit": git_commit(),
+        } | facts
+        self.write()
+
+    def set(self, **facts: Any) -> None:
+        """Add facts and write."""
+        self.facts |= facts
+        self.write()
+
+    def write(self) -> None:
+        """Write the file under a temporary name and rename it."""
+        self.facts["wall_seconds"] = round(time.monotonic() - self.began, 3)
+        temporary = self.path.with_name(f".manifest.{os.getpid()}")
+        temporary.write_text(json.dumps(self.facts, indent=2) + "\n")
+        temporary.rename(self.path)
+
+
+def command_line(arguments: list[str]) -> str:
+    """The command as typed; the value of an override whose key looks like a secret is left out."""
+    shown = [Path(arguments[0]).name]
+    for argument in arguments[1:]:
+        key = argument.split("=", 1)[0]
+        hidden = "=" in argument and any(word in key.rpartition(".")[2].lower() for word in SECRET_WORDS)
+        hidden = hidden and not key.endswith("_tokens")
+        shown.append(f"{key}=***" if hidden else argument)
+    return " ".join(shown)
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package, Python, the platform and the packages that numbers depend on."""
+    found = {
+        "mollm-unlearn": mollm_cli.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def git_commit() -> str | None:
+    """The commit of the source tree this package runs from, with "+" where it has changes; None outside one."""
+    folder = Path(mollm_cli.__file__).parents[1]
+    if not (folder / ".git").exists():
+        return None
+    try:
+        options = {"cwd": folder, "capture_output": True, "text": True, "timeout": 10, "check": True}
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], **options).stdout.strip()  # type: ignore[call-overload]
+        dirty = subprocess.run(["git", "status", "--porcelain", "-uno"], **options).stdout.strip()  # type: ignore[call-overload]
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{commit}{'+' if dirty else ''}"

@@ -1,0 +1,100 @@
+"""Files, tokenizer and rows: everything that can be refused before a model is loaded."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mollm_cli.build import Request
+from mollm_cli.core.errors import RequestError
+from mollm_cli.core.types import Encoded, Role
+from mollm_cli.data.batches import Stream
+from mollm_cli.data.encoding import Encoder, encode_all
+from mollm_cli.data.load import Loaded, load
+from mollm_cli.data.pairing import load_roles
+from mollm_cli.evaluation.gates import check_names
+from mollm_cli.evaluation.plan import plan
+from mollm_cli.models.load import load_tokenizer
+
+SPARE_BYTES = 64 << 20
+"""What a run writes beside weights: log, samples, report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Rows by role and set, their token ids, and the tokenizer they were made with."""
+
+    tokenizer: Any
+    loaded: Mapping[str, Loaded]
+    encoded: Mapping[str, list[Encoded]]
+
+    @property
+    def sets(self) -> dict[str, Loaded]:
+        """What is evaluated: everything but rows that only serve training."""
+        return {name: rows for name, rows in self.loaded.items() if name != "alternate"}
+
+    @property
+    def pad_id(self) -> int:
+        """The token that batches are filled with."""
+        return Encoder(self.tokenizer).pad_id
+
+    def stream(self, role: Role, batch_size: int, seed: int) -> Stream:
+        """The training batches of one role."""
+        return Stream(self.encoded[role], batch_size, seed, self.pad_id)
+
+    def sample(self, role: Role, most: int) -> list[Encoded]:
+        """At most ``most`` rows of a role, evenly spaced, for progress evaluations."""
+        rows = self.encoded[role]
+        return rows if len(rows) <= most else [rows[i * len(rows) // most] for i in range(most)]
+
+
+def prepare(request: Request) -> Prepared:
+    """Read and encode every role and set. Raises RequestError for the first thing that is wrong."""
+    tokenizer = load_tokenizer(request.model)
+    loaded = load_roles(request.data, request.seed)
+    encoded = {name: encode_all(rows, name, tokenizer) for name, rows in loaded.items()}
+    prepared = Prepared(tokenizer, loaded, encoded)
+    _check_gates(request, prepared)
+    _check_target(request, prepared)
+    return prepared
+
+
+def _check_gates(request: Request, prepared: Prepared) -> None:
+    suite = request.evaluation
+    measured = plan(suite.metrics.values(), suite.rows(prepared.sets), suite.oracle is not None)
+    try:
+        check_names(request.gates, measured)
+    except ValueError as refused:
+        raise RequestError(str(refused)) from refused
+
+
+def _check_target(request: Request, prepared: Prepared) -> None:
+    """``direction.forget_target=auto`` needs holdout rows, where the solver would use it."""
+    direction, solver, loss = request.direction, request.solver, request.loss
+    if direction is None or solver is None or loss is None or direction.paper or "gram" not in solver.needs:
+        return
+    if direction.forget_target == "auto" and "holdout" not in prepared.loaded and "forget" in loss.roles:
+        raise RequestError(
+            "direction.forget_target=auto is what the starting model scores on data.holdout, found no holdout rows. "
+            "Set data.holdout.path=FILE (rows of the forget set's kind that the model never saw), or "
+            "direction.forget_target=P (a probability in (0, 1)), or direction.forget_target=null (never rest)"
+        )
+
+
+def check_disk(run_dir: Path, parameter_bytes: int, trainable_bytes: int) -> None:
+    """Refuse a folder without room for checkpoint/ and two points of resume/ (weights and two moments each)."""
+    needed = parameter_bytes + 2 * 3 * trainable_bytes + SPARE_BYTES
+    free = shutil.disk_usage(run_dir).free
+    if free < needed:
+        raise RequestError(
+            f"output_root: {run_dir} has {free / 2**30:.2f} GiB free, the run writes up to {needed / 2**30:.2f} GiB. "
+            "Free some space, or set output_root to another disk"
+        )
+
+
+def rows_of(request: Request, role: Role) -> Loaded:
+    """One role's rows alone, for ``--check``."""
+    return load(getattr(request.data, role), role)

@@ -1,0 +1,164 @@
+"""The engine, put together for one request."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mollm_cli.build import Request
+from mollm_cli.core.errors import RequestError
+from mollm_cli.core.solution import Solver
+from mollm_cli.core.types import Encoded, Loss
+from mollm_cli.engine import checkpoint
+from mollm_cli.engine.loop import Outcome, Surroundings, train
+from mollm_cli.engine.step import Stepper
+from mollm_cli.engine.stopping import rules
+from mollm_cli.evaluation.teacher_forcing import mean_probability
+from mollm_cli.gradients.settings import Direction
+from mollm_cli.losses.finetune import finetune as finetune_loss
+from mollm_cli.models.load import LoadedModel
+from mollm_cli.models.reference import Reference, reference_kind
+from mollm_cli.reporting.console import Progress
+from mollm_cli.run.manifest import Manifest
+from mollm_cli.run.prepare import Prepared
+from mollm_cli.run.signals import Signals
+from mollm_cli.solvers.weighted_sum import WeightedSum
+from mollm_cli.trackers.train_log import TrainLog
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is trained on: the loss with its solver, rows per role, and whose rows lead the epoch."""
+
+    loss: Loss
+    solver: Solver
+    direction: Direction
+    rows: Mapping[str, list[Encoded]]
+    leader: str
+
+
+def unlearning_plan(request: Request, prepared: Prepared) -> Plan:
+    """The loss the user picked, on the roles it reads."""
+    assert request.loss is not None and request.solver is not None and request.direction is not None
+    loss = request.loss
+    return Plan(loss, request.solver, request.direction, {r: prepared.encoded[r] for r in loss.roles}, "forget")
+
+
+def finetuning_plan(request: Request, prepared: Prepared) -> Plan:
+    """Cross-entropy on all rows of ``train`` together, which the engine reads as the role ``retain``."""
+    missing = [role for role in request.train or () if role not in prepared.encoded]
+    if missing:
+        raise RequestError(
+            f"train names '{missing[0]}', and data '{request.data.name}' has no such rows; "
+            f"it has {', '.join(prepared.encoded)}"
+        )
+    rows = list(itertools.chain.from_iterable(prepared.encoded[role] for role in request.train or ()))
+    return Plan(finetune_loss(), WeightedSum(), Direction(forget_target=None), {"retain": rows}, "retain")
+
+
+class Evaluator:
+    """Progress evaluations: the mean answer probability on a fixed sample of forget and retain rows."""
+
+    def __init__(self, model: Any, prepared: Prepared, limit: int, batch_size: int, device: torch.device) -> None:
+        self.model, self.prepared = model, prepared
+        self.samples = {role: prepared.sample(role, limit) for role in ("forget", "retain") if role in prepared.encoded}
+        self.batch_size, self.device = batch_size, device
+
+    def __call__(self) -> dict[str, float]:
+        """forget_probability and retain_probability now."""
+        return {f"{role}_probability": self.probability(rows) for role, rows in self.samples.items()}
+
+    def probability(self, rows: list[Encoded]) -> float:
+        """Mean over ``rows`` of exp(mean token log p)."""
+        return mean_probability(self.model, rows, self.prepared.pad_id, self.batch_size, self.device)
+
+
+def forget_target(
+    plan: Plan, prepared: Prepared, evaluator: Evaluator, progress: Progress, manifest: Manifest
+) -> float | None:
+    """The forget probability at which forgetting rests; "auto" is measured here. Says where the forget rows stand."""
+    wanted = plan.direction.forget_target
+    if wanted == "auto":
+        wanted = evaluator.probability(prepared.encoded["holdout"]) if "holdout" in prepared.encoded else None
+    if wanted is None or plan.direction.paper:
+        return None
+    now = evaluator.probability(evaluator.samples["forget"])
+    progress.message(f"forget target: probability {wanted:.4f} (forget rows now: {now:.4f})")
+    if now <= wanted:
+        progress.message(
+            "warning: the forget rows already score at or below the target; forgetting will rest from the start"
+        )
+    manifest.set(forget_target=wanted)
+    return float(wanted)
+
+
+def run_training(
+    request: Request,
+    plan: Plan,
+    prepared: Prepared,
+    loaded: LoadedModel,
+    run_dir: Path,
+    manifest: Manifest,
+    signals: Signals,
+    device: torch.device,
+) -> Outcome:
+    """Train ``loaded.model`` in place; writes train.jsonl and resume/."""
+    engine, optimizer = request.engine, request.optimizer
+    assert engine is not None and optimizer is not None
+    reference = Reference(
+        loaded.model, reference_kind(request.model.reference, request.model.adapter, plan.loss.needs_reference)
+    )
+    manifest.set(reference={"kind": reference.kind, "bytes": reference.bytes})
+    evaluator = Evaluator(loaded.model, prepared, engine.evaluate_limit, request.evaluation.batch_size, device)
+    progress = Progress(engine.max_steps)
+    target = forget_target(plan, prepared, evaluator, progress, manifest)
+    stepper = Stepper(
+        loaded.model,
+        reference,
+        plan.loss,
+        plan.solver,
+        plan.direction,
+        optimizer.build(p for p in loaded.model.parameters() if p.requires_grad),
+        target,
+        engine.clip_norm,
+        engine.precision == "bf16",
+    )
+    retain_start = evaluator().get("retain_probability") if engine.retain_floor else None
+    start, extra = checkpoint.load(run_dir / "resume", stepper) if request.resume else (0, {})
+    retain_start = extra.get("retain_start", retain_start)
+    log = TrainLog(run_dir / "train.jsonl", start if request.resume else None)
+    streams = {role: _stream(rows, request, prepared) for role, rows in plan.rows.items()}
+    request.tracker.start(run_dir)
+
+    def write(record: Mapping[str, Any]) -> None:
+        log.write(record)
+        progress.step(int(record["step"]), record)
+        request.tracker.log(int(record["step"]), {k: v for k, v in record.items() if isinstance(v, (int, float))})
+
+    def save(step: int) -> None:
+        checkpoint.save(run_dir / "resume", step, stepper, {"retain_start": retain_start})
+
+    around = Surroundings(evaluator, write, save, lambda: signals.received)
+    limits = rules(engine, len(plan.rows[plan.leader]), target, retain_start)
+    progress.start()
+    signals.stepping = True
+    try:
+        outcome = train(stepper, streams, engine, optimizer, limits, around, device, start)
+        save(outcome.steps)
+    finally:
+        signals.stepping = False
+        progress.stop()
+        request.tracker.close()
+    return outcome
+
+
+def _stream(rows: list[Encoded], request: Request, prepared: Prepared) -> Any:
+    from mollm_cli.data.batches import Stream
+
+    assert request.engine is not None
+    return Stream(rows, request.engine.batch_size, request.seed, prepared.pad_id)

@@ -1,0 +1,64 @@
+"""A run that only writes down what it was asked, in the place of the real one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import mollm_cli
+import pytest
+import yaml
+
+from mollm_cli.build import Request
+from mollm_cli.cli.commands import Command
+from mollm_cli.cli.main import main
+from mollm_cli.core.errors import RequestError
+
+REFUSED, CRASHED, FAILED, GATE_FAILED, INTERRUPTED = 9, 10, 7, 8, 11
+"""Seeds that make the run end otherwise than well."""
+
+
+def _run(request: Request, run_dir: Path, config: dict[str, Any]) -> int:
+    print("noise")
+    if request.seed == REFUSED:
+        raise RequestError("data.forget.path: no such file")
+    (run_dir / "resume").mkdir(exist_ok=True)
+    (run_dir / "config.yaml").write_text(yaml.safe_dump(config))
+    if request.seed == CRASHED:
+        raise RuntimeError("boom")
+    if request.seed == INTERRUPTED:
+        raise KeyboardInterrupt
+    code = {FAILED: 1, GATE_FAILED: 3}.get(request.seed, 0)
+    status = {0: "completed", 1: "failed", 3: "gate_failed"}[code]
+    manifest = {"status": status, "exit_code": code, "resume": request.resume, "names": dict(request.names)}
+    (run_dir / "manifest.json").write_text(json.dumps(manifest | {"seed": request.seed}))
+    return code
+
+
+@pytest.fixture
+def checked() -> list[Request]:
+    """The requests that ``--check`` handed on."""
+    return []
+
+
+@pytest.fixture(autouse=True)
+def fake_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, checked: list[Request]) -> None:
+    """mollm_cli.run without a model, in an empty working directory."""
+    fake = SimpleNamespace(unlearn=_run, finetune=_run, evaluate=_run, check=checked.append)
+    monkeypatch.setattr(mollm_cli, "run", fake, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def answer(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Exit code, stdout and stderr of a command line."""
+
+    def _answer(command: Command, *typed: str) -> tuple[int, str, str]:
+        code = main(command, typed)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return _answer

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mollm_cli.build import Request
+from mollm_cli.cli.commands import FINETUNE, UNLEARN
+
+Answer = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def unfinished(answer: Answer) -> Path:
+    """A run that crashed after a resume point."""
+    return Path(answer(UNLEARN, "loss=ga", "engine.max_steps=5", "seed=10")[1].strip())
+
+
+def _resumed(run_dir: Path) -> dict[str, object]:
+    config: dict[str, object] = yaml.safe_load((run_dir / "config.yaml").read_text())
+    return config
+
+
+def test_only_what_is_typed_now_changes(answer: Answer, unfinished: Path) -> None:
+    before = _resumed(unfinished)
+    code, printed, errors = answer(UNLEARN, f"resume={unfinished}", "seed=1", "engine.log_every=2")
+    assert (code, printed, errors) == (0, f"{unfinished}\n", "noise\n")
+    after = _resumed(unfinished)
+    assert after["seed"] == 1 and after["engine"] == {**before["engine"], "log_every": 2}  # type: ignore[dict-item]
+    assert {**after, "seed": 10, "engine": before["engine"]} == before
+    assert json.loads((unfinished / "manifest.json").read_text())["resume"] == str(unfinished)
+
+
+def test_a_group_may_be_repeated_but_not_changed(answer: Answer, unfinished: Path) -> None:
+    assert answer(UNLEARN, f"resume={unfinished}", "loss=ga", "seed=1")[0] == 0
+    code, printed, errors = answer(UNLEARN, f"resume={unfinished}", "loss=mollm")
+    assert (code, printed) == (2, "")
+    assert "a resumed run must keep loss=ga, found loss=mollm; leave it out, or start a new run" in errors
+    assert "a resumed run must keep loss=ga, found ~loss" in answer(UNLEARN, f"resume={unfinished}", "~loss")[2]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("engine.max_stesp=3", "engine.max_stesp is not a key; did you mean 'max_steps'"),
+        ("engine.max_steps=ten", "engine.max_steps must be an integer, found 'ten'"),
+        ("+loss.typo=1", "loss.typo is not a key"),
+        ("engine.max_steps.x=1", "engine.max_steps is a single value"),
+        ("~engine.max_stepz", "engine.max_stepz is not a key"),
+    ],
+)
+def test_wrong_overrides(override: str, message: str, answer: Answer, unfinished: Path) -> None:
+    code, printed, errors = answer(UNLEARN, f"resume={unfinished}", override)
+    assert (code, printed) == (2, "") and message in errors
+
+
+def test_keys_may_be_added_and_deleted(answer: Answer, unfinished: Path) -> None:
+    assert answer(UNLEARN, f"resume={unfinished}", "~engine.log_every", "++engine.micro_batch=2", "seed=1")[0] == 0
+    engine = _resumed(unfinished)["engine"]
+    assert isinstance(engine, dict) and "log_every" not in engine and engine["micro_batch"] == 2
+
+
+@pytest.mark.parametrize("missing", ["config.yaml", "resume"])
+def test_a_directory_that_cannot_be_gone_on_with(missing: str, answer: Answer, unfinished: Path) -> None:
+    (unfinished / missing).rename(unfinished / "elsewhere")
+    code, printed, errors = answer(UNLEARN, f"resume={unfinished}")
+    assert (code, printed) == (2, "")
+    assert f"resume must name a run directory with config.yaml and resume/, found no {missing} in" in errors
+
+
+@pytest.mark.parametrize("text", ["a: [1\n", "- 1\n"])
+def test_a_configuration_that_cannot_be_read(text: str, answer: Answer, unfinished: Path) -> None:
+    (unfinished / "config.yaml").write_text(text)
+    assert "resume must find the run's configuration, found " in answer(UNLEARN, f"resume={unfinished}")[2]
+
+
+def test_another_commands_run(answer: Answer, unfinished: Path) -> None:
+    code, _, errors = answer(FINETUNE, f"resume={unfinished}")
+    assert code == 2 and "is not a key" in errors
+
+
+def test_check_and_cfg_of_a_resumed_run(answer: Answer, unfinished: Path, checked: list[Request]) -> None:
+    assert answer(UNLEARN, f"resume={unfinished}", "--check", "seed=3") == (0, "", "")
+    assert [request.seed for request in checked] == [3]
+    assert "max_steps: 5\n" in answer(UNLEARN, f"resume={unfinished}", "--cfg", "job")[1]
+
+
+def test_auto_starts_goes_on_and_is_done(answer: Answer, tmp_path: Path) -> None:
+    line = ["resume=auto", "run_dir=slurm/job", "loss=ga"]
+    run_dir = tmp_path / "slurm" / "job"
+    assert answer(UNLEARN, *line, "seed=10")[:2] == (1, f"{run_dir}\n")
+    assert not (run_dir / "manifest.json").exists()
+    assert _resumed(run_dir)["run_dir"] is None
+    assert answer(UNLEARN, *line, "seed=1")[:2] == (0, f"{run_dir}\n")
+    assert json.loads((run_dir / "manifest.json").read_text())["resume"] == str(run_dir)
+    (run_dir / "config.yaml").unlink()
+    assert answer(UNLEARN, *line, "seed=10") == (0, f"{run_dir}\n", "")  # completed: nothing runs
+
+
+def test_auto_starts_again_where_there_is_no_resume_point(answer: Answer, tmp_path: Path) -> None:
+    (tmp_path / "job").mkdir()
+    (tmp_path / "job" / "manifest.json").write_text('{"status": "failed", "exit_code": 1}')
+    assert answer(UNLEARN, "resume=auto", "run_dir=job")[:2] == (0, f"{tmp_path / 'job'}\n")
+    assert json.loads((tmp_path / "job" / "manifest.json").read_text())["resume"] is None
+
+
+def test_auto_of_a_run_whose_gate_failed_says_so_again(answer: Answer, tmp_path: Path) -> None:
+    line = ["resume=auto", "run_dir=job", "seed=8"]
+    assert answer(UNLEARN, *line)[0] == 3
+    assert answer(UNLEARN, *line) == (3, f"{tmp_path / 'job'}\n", "")

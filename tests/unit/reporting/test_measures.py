@@ -1,0 +1,64 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mollm_cli.reporting.measures import Measure, measures, of_set, others, yardstick
+
+
+def measure(before: float | None, after: float | None, better: str, aim: float | None = None) -> Measure:
+    return Measure("x", "x", "forget", "", better, before, after, None, aim)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "better", "aim", "change", "word"),
+    [
+        (0.5, 0.7, "higher", None, "better", "better"),
+        (0.5, 0.7, "lower", None, "worse", "worse"),
+        (0.98, 0.97, "higher", None, "same", "same"),
+        (0.99, 0.20, "toward_yardstick", 0.10, "better", "closer"),
+        (0.12, 0.00, "toward_yardstick", 0.10, "worse", "further"),  # lower, and past the yardstick
+        (0.10, 0.10, "toward_yardstick", 0.10, "same", "same"),
+        (0.99, 0.20, "toward_yardstick", None, "unknown", ""),
+        (None, 0.20, "higher", None, "unknown", ""),
+        (0.1, 0.2, "", None, "unknown", ""),
+    ],
+)
+def test_which_way_a_value_went(
+    before: float | None, after: float, better: str, aim: float | None, change: str, word: str
+) -> None:
+    found = measure(before, after, better, aim)
+    assert (found.change, found.change_word) == (change, word)
+
+
+def test_rows_come_in_reading_order_with_their_sets(make_metrics: Callable[[], dict[str, Any]]) -> None:
+    found = measures(make_metrics())
+    assert [m.name for m in found[:4]] == [
+        "forget_probability",
+        "retain_probability",
+        "forget_test_probability",
+        "retain_test_probability",
+    ]
+    assert of_set(found, "forget_test")["rouge_l"].name == "forget_test_rouge_l"
+    assert [m.title for m in others(found)] == ["text · perplexity", "forget quality"]
+
+
+def test_names_are_split_where_nothing_describes_them() -> None:
+    found = {m.name: m for m in measures({"after": {"forget_test_rouge_l": 0.5, "retain_x": 1.0, "utility": 2.0}})}
+    assert (found["forget_test_rouge_l"].set, found["forget_test_rouge_l"].metric) == ("forget_test", "rouge_l")
+    assert found["forget_test_rouge_l"].better == "toward_yardstick"
+    assert (found["retain_x"].set, found["utility"].set) == ("retain", "")
+
+
+def test_the_yardstick_is_the_oracle_then_the_start_on_holdout() -> None:
+    before = {"holdout_probability": 0.2}
+    assert yardstick({"oracle": {"forget_probability": 0.1}, "before": before}, "forget_probability") == 0.1
+    holdout = {"oracle": None, "yardstick": "holdout", "before": before}
+    assert yardstick(holdout, "forget_probability") == 0.2
+    assert yardstick(holdout, "forget_test_probability") == 0.2
+    assert yardstick(holdout, "retain_probability") is None
+    assert yardstick({"oracle": None, "yardstick": "none", "before": before}, "forget_probability") is None
+
+
+def test_a_value_that_is_not_finite_is_no_value() -> None:
+    assert measures({"after": {"text_perplexity": float("inf")}})[0].after is None

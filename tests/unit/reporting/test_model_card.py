@@ -1,0 +1,57 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mollm_cli.reporting.model_card import write_model_card
+
+MakeRun = Callable[..., Path]
+
+
+def card(run: Path) -> str:
+    checkpoint = run / "checkpoint"
+    checkpoint.mkdir()
+    target = write_model_card(run, checkpoint)
+    assert target == checkpoint / "README.md"
+    return target.read_text(encoding="utf-8")
+
+
+def test_the_card_tells_what_was_asked_measured_and_not_known(make_run: MakeRun) -> None:
+    text = card(make_run())
+    front = yaml.safe_load(text.split("---")[1])
+    assert front["tags"] == ["unlearning", "machine-unlearning", "mollm"]
+    assert "- forget: authors, 32 rows" in text
+    assert "| forget_probability | 0.996 | 0.104 | 0.104 | closer |" in text
+    assert "forget: matched the oracle; retain: kept; robustness: untested" in text
+    assert "approximate unlearning" in text and "relearning" in text
+    assert 'AutoModelForCausalLM.from_pretrained("FOLDER", dtype="float32")' in text
+
+
+def test_no_example_no_command_and_no_folder_travels_with_the_weights(
+    make_run: MakeRun, make_samples: Callable[..., Any], make_manifest: Callable[[], Any]
+) -> None:
+    manifest = make_manifest() | {"command": "mollm-unlearn seed=0"}
+    manifest["model"] = {"path": "/home/someone/models/small"}
+    text = card(make_run(manifest=manifest))
+    for row in make_samples():
+        assert row["prompt"] not in text and row["answer"] not in text
+    assert "mollm-unlearn" not in text
+    assert "/home/someone" not in text
+    assert "# small, unlearned" in text
+
+
+def test_a_hub_name_stays_whole(make_run: MakeRun, make_manifest: Callable[[], Any]) -> None:
+    manifest = make_manifest() | {"model": {"path": "facebook/opt-125m"}}
+    assert "# facebook/opt-125m, unlearned" in card(make_run(manifest=manifest))
+
+
+def test_names_cannot_break_the_markdown(make_run: MakeRun, make_manifest: Callable[[], Any]) -> None:
+    manifest = make_manifest() | {"loss": "a|b<script>\n# c"}
+    text = card(make_run(manifest=manifest))
+    assert "- loss: a\\|b\\<script\\># c" in text.replace("\\> # c", "\\># c")
+    assert "\n# c" not in text
+
+
+def test_a_run_without_metrics_has_a_card(make_run: MakeRun) -> None:
+    assert "Nothing: the run has no metrics." in card(make_run(metrics=None))

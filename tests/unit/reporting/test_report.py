@@ -1,0 +1,134 @@
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mollm_cli.core.errors import RequestError
+from mollm_cli.reporting.report import write_report
+
+MakeRun = Callable[..., Path]
+VOID = {"meta", "line", "path", "circle"}
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text; refuses tags that do not close."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(html)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def read(run: Path) -> Page:
+    target = write_report(run)
+    assert target == run / "report.html"
+    return Page(target.read_text(encoding="utf-8"))
+
+
+def test_a_finished_run_has_every_section(make_run: MakeRun) -> None:
+    page = read(make_run())
+    assert "It forgot as far as the oracle, and kept the rest." in page.text
+    titles = ("What was asked", "What changed", "The way there", "Examples", "Descent record", "Cost")
+    for title in (*titles, "What was not tested", "To reproduce it"):
+        assert title in page.text
+    assert "went from 0.996 to 0.104; the oracle's is 0.104." in page.text
+    charts = [attributes["aria-label"] for tag, attributes in page.tags if tag == "svg" and "aria-label" in attributes]
+    assert len(charts) == 2 + 3 + 2 + 3  # the way; losses; weights and cosines; first-order changes
+    assert "oracle at 0.104, 0.972" in str(charts[0])
+
+
+def test_it_is_one_file_that_asks_for_nothing(make_run: MakeRun) -> None:
+    page = read(make_run())
+    policy = [a["content"] for tag, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policy == ["default-src 'none'; style-src 'unsafe-inline'; img-src data:"]
+    assert not [tag for tag, a in page.tags if tag in ("script", "link", "img", "iframe") or "src" in a or "href" in a]
+
+
+def test_html_in_the_data_is_text(
+    make_run: MakeRun,
+    make_samples: Callable[..., Any],
+    make_manifest: Callable[[], Any],
+    make_lines: Callable[..., Any],
+) -> None:
+    evil = "<script>alert(1)</script>"
+    samples = [row | {"prompt": evil, "answer": evil, "id": evil} for row in make_samples()]
+    for row in samples:
+        row["after"]["generation"] = evil
+    manifest = make_manifest() | {"run_name": evil, "stopped_because": evil, "command": evil, "status": evil}
+    lines = [line | {f"loss.{evil}": 1.0, "status": evil} for line in make_lines()]
+    page = read(make_run(samples=samples, manifest=manifest, train=lines, config=f"run_name: {evil}\n"))
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert page.text.count(evil) >= 10
+
+
+def test_control_characters_never_reach_the_page(make_run: MakeRun, make_samples: Callable[..., Any]) -> None:
+    samples = [row | {"prompt": "a\x1b[31m\u202eb\ud800"} for row in make_samples()]
+    text = write_report(make_run(samples=samples)).read_text(encoding="utf-8")
+    assert "a[31mb" in text
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202a-\u202e]", text)
+
+
+def test_withheld_text_is_said_to_be_withheld(make_run: MakeRun, make_samples: Callable[..., Any]) -> None:
+    page = read(make_run(samples=make_samples(text=False)))
+    assert page.text.count("The text is withheld") == 2
+    assert "evaluation.keep_text=true" in page.text
+    assert "authors:forget:3" in page.text
+
+
+def test_text_that_is_not_ordinary_is_folded(make_run: MakeRun, make_manifest: Callable[[], Any]) -> None:
+    content = {"forget": "harmful", "retain": "ordinary"}
+    page = read(make_run(manifest=make_manifest() | {"content": content}))
+    assert [a.get("class") for tag, a in page.tags if tag == "details"].count("fold") == 1
+
+
+def test_a_run_that_failed_tells_how_far_it_came(make_run: MakeRun, make_manifest: Callable[[], Any]) -> None:
+    manifest = make_manifest() | {"status": "failed", "exit_code": 1, "stopped_because": "loss.a is not finite"}
+    train = [{"step": 1, "loss.a": 1.0, "status": "fixed"}, {"step": 2, "loss.a": float("nan"), "status": "fixed"}]
+    page = read(make_run(manifest=manifest, metrics=None, samples=None, train=train))
+    assert "The run failed before anything was measured." in page.text
+    assert "loss.a is not finite" in page.text
+    assert "there is no metrics.json" in page.text
+    assert "Steps in which an objective did not rise" not in page.text
+
+
+def test_a_directory_with_a_configuration_alone_has_a_page(make_run: MakeRun) -> None:
+    page = read(make_run(manifest=None, metrics=None, samples=None, train=None))
+    assert "No step was logged." in page.text
+
+
+def test_without_an_oracle_nothing_is_called_closer(make_run: MakeRun, make_metrics: Callable[[], Any]) -> None:
+    metrics = make_metrics() | {"before": None, "oracle": None, "yardstick": "none", "verdict": {}}
+    page = read(make_run(metrics=metrics))
+    assert "There is neither an oracle nor holdout rows" in page.text
+    assert "closer" not in page.text.split("What changed")[1].split("The way there")[0].replace("the closer it", "")
+
+
+def test_better_and_worse_are_told_by_words_too(make_run: MakeRun) -> None:
+    page = read(make_run())
+    for word in ("✓ closer", "≈ same", "✗ worse", "✓ better"):
+        assert word in page.text
+
+
+def test_what_is_no_run_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="holds neither"):
+        write_report(tmp_path)

@@ -1,0 +1,108 @@
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from mollm_cli.reporting.console import Progress, stderr_console, summary
+
+MakeMetrics = Callable[[], dict[str, Any]]
+FORGET, RETAIN = "evaluation.forget_probability", "evaluation.retain_probability"
+
+
+def shown(console: Console) -> str:
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def plain() -> Console:
+    return Console(file=io.StringIO(), soft_wrap=True, width=20)
+
+
+def terminal(width: int = 80) -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, color_system="standard", width=width, legacy_windows=False)
+
+
+def test_away_from_a_terminal_there_are_plain_unwrapped_lines(make_metrics: MakeMetrics) -> None:
+    console = plain()
+    console.print(summary(make_metrics()))
+    lines = shown(console).splitlines()
+    assert lines[0] == "forget_probability: 0.996 -> 0.104 (oracle 0.104), closer"
+    assert lines[1] == "retain_probability: 0.985 -> 0.974 (oracle 0.972), same"
+    assert lines[-1] == "forget: matched the oracle; retain: kept; robustness: untested"
+    assert "\x1b" not in shown(console)
+
+
+def test_on_a_terminal_forget_and_retain_stand_side_by_side(make_metrics: MakeMetrics) -> None:
+    console = terminal()
+    console.print(summary(make_metrics()))
+    text = "".join(part.split("m", 1)[-1] for part in shown(console).split("\x1b["))
+    row = next(line for line in text.splitlines() if line.startswith("probability"))
+    assert row.split() == ["probability", "0.996", "0.104", "0.104", "✓", "0.985", "0.974", "0.972", "≈"]
+    for words in ("rows trained on", "rows never trained on", "text · perplexity", "forget quality", "✗"):
+        assert words in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "\x1b[32m0.104" in shown(console)
+
+
+def test_a_narrow_terminal_gets_lines(make_metrics: MakeMetrics) -> None:
+    console = terminal(width=60)
+    console.print(summary(make_metrics()))
+    assert "forget_probability: 0.996 -> 0.104" in shown(console)
+
+
+def test_metrics_without_before_and_oracle_are_shown(make_metrics: MakeMetrics) -> None:
+    for console in (plain(), terminal()):
+        console.print(summary(make_metrics() | {"before": None, "oracle": None, "yardstick": "none", "verdict": {}}))
+        assert "nothing to hold it against" in shown(console)
+        assert "0.104" in shown(console)
+
+
+def test_names_from_data_cannot_drive_the_terminal(make_metrics: MakeMetrics) -> None:
+    metrics = make_metrics()
+    metrics["after"]["evil\x1b[31m[red]_perplexity"] = 1.0
+    for console in (plain(), terminal()):
+        console.print(summary(metrics))
+        assert "\x1b[31m[red]" not in shown(console)
+        assert "evil[31m[red]" in shown(console)
+
+
+def test_plain_progress_is_a_line_an_evaluation() -> None:
+    console = plain()
+    progress = Progress(20, console)
+    progress.start()
+    progress.step(1, {"loss.forward_kl": 0.5, "status": "converged"})
+    progress.step(5, {"loss.forward_kl": 0.25, FORGET: 0.9, RETAIN: 0.8})
+    progress.step(6, {"loss.forward_kl": 0.2})
+    progress.step(20, {"loss.forward_kl": 0.125})
+    progress.stop()
+    assert shown(console).splitlines() == [
+        "step 5/20: forget 0.900, retain 0.800, forward KL 0.250",
+        "step 20/20: forget 0.900, retain 0.800, forward KL 0.125",
+    ]
+
+
+def test_a_bar_on_a_terminal_keeps_the_last_evaluation() -> None:
+    console = terminal(width=120)
+    progress = Progress(20, console)
+    progress.start()
+    progress.step(5, {"loss.forward_kl": 0.25, FORGET: 0.9, RETAIN: 0.8})
+    progress.step(7, {"loss.forward_kl": 0.2})
+    progress.message("saved")
+    progress.stop()
+    assert "7/20" in shown(console)
+    assert "forget 0.900, retain 0.800, forward KL 0.200" in shown(console)
+    assert "saved" in shown(console)
+
+
+def test_messages_are_text_not_markup_and_not_escapes() -> None:
+    console = plain()
+    Progress(1, console).message("[bold]\x1b[31mred\nline")
+    assert shown(console) == "[bold][31mred line\n"
+
+
+def test_the_console_writes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    stderr_console().print("x" * 300)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "x" * 300 + "\n"
