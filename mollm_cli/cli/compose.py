@@ -23,6 +23,14 @@ from mollm_cli.cli.listing import config_dir
 from mollm_cli.cli.refusals import explain, several_values, unreadable
 from mollm_cli.core.errors import RequestError
 
+
+def embedded_oracle(model_path: str, data_name: str) -> str | None:
+    """The embedded oracle where the embedded model meets the embedded authors; elsewhere there is none to offer."""
+    return "embedded:oracle" if (model_path, data_name) == ("embedded:tiny", "authors") else None
+
+
+OmegaConf.register_new_resolver("embedded_oracle", embedded_oracle, replace=True)
+
 MOST_CHECKED = 512
 """Jobs of a sweep that are composed and checked before the first one starts."""
 
@@ -61,7 +69,7 @@ def _compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
 
 def _known(config_name: str, overrides: Sequence[str], refusal: str) -> tuple[DictConfig, list[str]]:
     """What there is to choose from: the configuration and its groups, without the overrides that ``refusal`` quotes."""
-    innocent = [text for text in overrides if text.lstrip("+~").split("=")[0] not in refusal]
+    innocent = [text for text in overrides if f"'{text.lstrip('+~').split('=')[0]}'" not in refusal]
     try:
         composed = _compose(config_name, innocent)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError):

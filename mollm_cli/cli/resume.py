@@ -75,13 +75,10 @@ def resumed_config(directory: Path, overrides: Sequence[Override]) -> dict[str, 
     try:
         config = OmegaConf.load(file)
     except (OSError, yaml.YAMLError, OmegaConfBaseException) as refused:
-        raise RequestError(
-            f"resume needs the configuration of the run, found {file} unreadable: {refused}"
-        ) from refused
+        why = str(refused).splitlines()[0]
+        raise RequestError(f"resume must find the run's configuration, found {file} unreadable: {why}") from refused
     if not isinstance(config, DictConfig):
-        raise RequestError(
-            f"resume needs the configuration of the run, found no mapping in {file}; start the run again"
-        )
+        raise RequestError(f"resume must find the run's configuration, found no mapping in {file}; start a new run")
     chosen = cast(Mapping[str, str], config.get("names", {}))
     for override in overrides:
         group = override.get_key_element().lstrip("+~")

@@ -129,7 +129,7 @@ def _write_table(sweep_dir: Path) -> None:
 
     try:
         write_sweep_csv(sweep_dir)
-    except RequestError as refused:  # no job got as far as a manifest: the jobs' own messages say why
+    except RequestError as refused:  # a job's file cannot be read: the exit code stays that of the jobs
         print(f"sweep.csv is not written: {refused}", file=sys.stderr)
 
 

@@ -167,16 +167,32 @@ class Result:
 
 
 class Metric(Protocol):
-    """One metric: scored examples in, a Result out.
+    """One metric: scored examples in, a Result out."""
 
-    needs: what the scorer must provide, out of {"perturbed", "generation", "oracle"}; teacher-forced log_probs always.
-    """
+    @property
+    def name(self) -> str:
+        """The word that flat names end in."""
+        ...
 
-    name: str
-    unit: str
-    version: int
-    better: Literal["higher", "lower", "toward_yardstick"]
-    needs: frozenset[str]
+    @property
+    def unit(self) -> str:
+        """What the value is counted in."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Raised whenever the same examples would give another value."""
+        ...
+
+    @property
+    def better(self) -> Literal["higher", "lower", "toward_yardstick"]:
+        """Which way is better on rows that should stay."""
+        ...
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the scorer must provide and which sets it fits: the words of metrics/__init__.py."""
+        ...
 
     def compute(self, examples: Sequence[Scored], oracle: Sequence[Scored] | None) -> Result:
         """The metric on ``examples``; ``oracle`` holds the same examples scored by the oracle, where there is one."""

@@ -53,8 +53,11 @@ def source(description: Model) -> str:
 
 def load_tokenizer(description: Model) -> Any:
     """The tokenizer of a model. Raises RequestError where there is none."""
-    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")  # a request to an outside service otherwise
     from transformers import AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
     path = source(description)
     try:

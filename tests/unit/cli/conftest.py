@@ -8,10 +8,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import mollm_cli
 import pytest
 import yaml
 
+import mollm_cli
 from mollm_cli.build import Request
 from mollm_cli.cli.commands import Command
 from mollm_cli.cli.main import main

@@ -8,7 +8,9 @@ from mollm_cli.cli.arguments import Arguments, read
 from mollm_cli.core.errors import RequestError
 
 
-@pytest.mark.parametrize("typed", ["-m loss=ga,mollm seed=1", "loss=ga,mollm -m seed=1", "loss=ga,mollm seed=1 --multirun"])
+@pytest.mark.parametrize(
+    "typed", ["-m loss=ga,mollm seed=1", "loss=ga,mollm -m seed=1", "loss=ga,mollm seed=1 --multirun"]
+)
 def test_flags_may_stand_anywhere(typed: str) -> None:
     assert read(typed.split()) == Arguments(overrides=("loss=ga,mollm", "seed=1"), multirun=True)
 

@@ -44,7 +44,7 @@ WRONG = [
     ("model.path=a(1).bin", "quote it: 'model.path=\"a(1).bin\"'"),
     ("loss=ga,mollm", "loss must have one value, found 'ga,mollm'; add -m for one run each, or write a list"),
     ("seed=range(1,3)", "seed must have one value, found 'range(1,3)'; add -m"),
-    ("gates=[\"forget_probability\"]", "a gate must read"),
+    ('gates=["forget_probability"]', "a gate must read"),
     ("run_dir=here", "run_dir goes with resume=auto, found run_dir=here"),
     ("resume=auto", "resume=auto must know its directory, found none; add run_dir=DIR"),
 ]

@@ -89,8 +89,19 @@ def test_an_interrupted_job_ends_the_sweep(answer: Answer) -> None:
 
 
 def test_a_sweep_of_refused_jobs(answer: Answer) -> None:
-    code, printed, errors = answer(UNLEARN, "-m", "seed=9")
-    assert code == 2 and "sweep.csv is not written" in errors and len(printed.splitlines()) == 1
+    code, printed, _ = answer(UNLEARN, "-m", "seed=9")
+    assert code == 2 and len(printed.splitlines()) == 1
+    assert len((Path(printed.strip()) / "sweep.csv").read_text().splitlines()) == 1
+
+
+def test_a_table_that_cannot_be_written_changes_no_exit_code(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(sweep_dir: Path) -> None:
+        raise RequestError("manifest.json cannot be read")
+
+    monkeypatch.setattr("mollm_cli.reporting.compare.write_sweep_csv", refuse)
+    code, printed, errors = answer(UNLEARN, "-m", "seed=8")
+    assert code == 3 and "sweep.csv is not written: manifest.json cannot be read" in errors
+    assert Path(printed.strip()).is_dir()
 
 
 @pytest.mark.parametrize("last", ["engine.max_steps=1,0", "loss=ga,mollmm", "solver=weighted_sum,pcgradd"])
@@ -151,7 +162,9 @@ def test_worst(codes: list[int], expected: int) -> None:
     assert worst(codes) == expected
 
 
-@pytest.mark.parametrize(("manifest", "expected"), [('{"exit_code": 3}', 3), ("{}", 1), ('{"exit_code": null}', 1), ("{", 1)])
+@pytest.mark.parametrize(
+    ("manifest", "expected"), [('{"exit_code": 3}', 3), ("{}", 1), ('{"exit_code": null}', 1), ("{", 1)]
+)
 def test_exit_code_of_a_run_directory(manifest: str, expected: int, tmp_path: Path) -> None:
     assert exit_code(tmp_path) == 1
     (tmp_path / "manifest.json").write_text(manifest)

@@ -107,7 +107,12 @@ def counting(model):
 
 @pytest.mark.parametrize(
     ("loss", "solver", "forwards", "backwards"),
-    [(ga(), WeightedSum, 1, 1), (ga_kl(), WeightedSum, 2, 2), (mollm(), WeightedSum, 2, 2), (mollm(), DualSpaceMGDA, 2, 3)],
+    [
+        (ga(), WeightedSum, 1, 1),
+        (ga_kl(), WeightedSum, 2, 2),
+        (mollm(), WeightedSum, 2, 2),
+        (mollm(), DualSpaceMGDA, 2, 3),
+    ],
 )
 def test_the_least_number_of_passes(loss, solver, forwards, backwards):
     model = llama()
@@ -194,7 +199,9 @@ def test_a_loss_that_is_not_finite_stops_before_the_optimizer_moves(solver):
 
 
 def test_a_gradient_that_is_not_finite_stops_before_the_optimizer_moves():
-    cliff = Objective("cliff", ("retain",), on("retain", lambda o: ((o.logits - o.logits.detach()).abs().sqrt().sum(), 1)))
+    cliff = Objective(
+        "cliff", ("retain",), on("retain", lambda o: ((o.logits - o.logits.detach()).abs().sqrt().sum(), 1))
+    )
     for solver, match in ((WeightedSum(), "the gradient is not finite"), (DualSpaceMGDA(), "gradient of cliff")):
         model = llama()
         start = parameters(model)

@@ -41,7 +41,9 @@ def test_trap_1_paper_mode_freezes_there():
 
 def test_trap_1_rounding_noise_in_kl_is_not_live_for_any_solver():
     for solver in (DualSpaceMGDA(), NormalizedSum()):
-        _, choice = run([FORGET, RETAIN, 0.5 * KL], losses=(0.5, 1.0, 1e-9), solver=solver)  # bf16: a large noise gradient
+        _, choice = run(
+            [FORGET, RETAIN, 0.5 * KL], losses=(0.5, 1.0, 1e-9), solver=solver
+        )  # bf16: a large noise gradient
         assert not choice.live[2]
 
 

@@ -55,6 +55,8 @@ def test_a_finished_run_has_every_section(make_run: MakeRun) -> None:
     charts = [attributes["aria-label"] for tag, attributes in page.tags if tag == "svg" and "aria-label" in attributes]
     assert len(charts) == 2 + 3 + 2 + 3  # the way; losses; weights and cosines; first-order changes
     assert "oracle at 0.104, 0.972" in str(charts[0])
+    dashed = [a for tag, a in page.tags if tag == "path" and "dashed" in str(a["class"])]
+    assert len(dashed) == 3 * 2  # the predictions, each with its legend
 
 
 def test_it_is_one_file_that_asks_for_nothing(make_run: MakeRun) -> None:

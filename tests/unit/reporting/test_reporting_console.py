@@ -87,11 +87,11 @@ def test_a_bar_on_a_terminal_keeps_the_last_evaluation() -> None:
     progress = Progress(20, console)
     progress.start()
     progress.step(5, {"loss.forward_kl": 0.25, FORGET: 0.9, RETAIN: 0.8})
-    progress.step(7, {"loss.forward_kl": 0.2})
+    progress.step(7, {"loss.forward_kl": 0.2, "loss.[red]": 1.0})
     progress.message("saved")
     progress.stop()
     assert "7/20" in shown(console)
-    assert "forget 0.900, retain 0.800, forward KL 0.200" in shown(console)
+    assert "forget 0.900, retain 0.800, forward KL 0.200, [red] 1.00" in shown(console)
     assert "saved" in shown(console)
 
 

@@ -24,9 +24,13 @@ def test_absent_files_are_empty(make_run: MakeRun) -> None:
 
 
 def test_lines_of_one_step_are_merged_and_the_last_one_wins(make_run: MakeRun) -> None:
-    lines = [{"step": 2, "loss.a": 1.0}, {"step": 1, "loss.a": 9.0}, {"step": 2, "loss.a": 3.0, "status": "fixed"}]
+    lines = [
+        {"step": 2, "loss.a": 1.0, "x": 5},
+        {"step": 1, "loss.a": 9.0},
+        {"step": 2, "loss.a": 3.0, "status": "fixed"},
+    ]
     steps = read_run(make_run(train=lines)).steps
-    assert steps == ({"step": 1, "loss.a": 9.0}, {"step": 2, "loss.a": 3.0, "status": "fixed"})
+    assert steps == ({"step": 1, "loss.a": 9.0}, {"step": 2, "loss.a": 3.0, "x": 5, "status": "fixed"})
 
 
 def test_a_line_that_a_kill_cut_off_is_left_out(make_run: MakeRun) -> None:

@@ -1,0 +1,46 @@
+# `make help` lists the targets. Everything is installed into .venv, always through constraints.txt.
+PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || command -v python3.13 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lint format tiny bench bench-gpu clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(STAMP) ## install the package and its development tools into .venv
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $(STAMP)
+
+run: install ## the main job: the embedded model forgets the embedded authors, offline, in about a minute
+	HF_HUB_OFFLINE=1 $(BIN)/mollm-unlearn
+
+test: install lint ## lint, strict types, import contracts, then all tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+lint: install ## ruff, mypy --strict, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install ## rewrite the sources in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+tiny: install ## rebuild the embedded data, tokenizer, model and oracle (seeded)
+	bash mollm_cli/assets/build.sh $(BIN)
+
+bench: install ## CPU benchmarks: step time and memory; prints a table, writes outputs/bench/speed.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.speed
+
+bench-gpu: install ## the same on a CUDA device, in bfloat16
+	$(BIN)/python -m benchmarks.speed --device cuda
+
+clean: ## remove .venv and caches (outputs/ stays)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist

@@ -1,0 +1,168 @@
+"""Every YAML of conf/ against the code it names."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from mollm_cli.build import Request, request
+from mollm_cli.build.nodes import MISSING, construct
+from mollm_cli.cli.commands import EVALUATE, FINETUNE, UNLEARN
+from mollm_cli.cli.compose import compose_job, composing, plain, without_hydra
+from mollm_cli.cli.listing import choices, config_dir, head
+from mollm_cli.core.errors import RequestError
+
+CONF = config_dir()
+FILES = sorted(CONF.rglob("*.yaml"))
+GROUPS = ("model", "data", "loss", "solver", "optimizer", "engine", "direction", "evaluation", "tracker")
+OPTIONS = [(group, name) for group in GROUPS for name in choices(group, [CONF])]
+PAIRS = list(itertools.product(choices("loss", [CONF]), choices("solver", [CONF])))
+MODELS = {
+    "tiny": "embedded:tiny",
+    "tinystories-656k": "raincandy-u/TinyStories-656K",
+    "opt-125m": "facebook/opt-125m",
+    "opt-350m": "facebook/opt-350m",
+    "opt-1.3b": "facebook/opt-1.3b",
+    "opt-2.7b": "facebook/opt-2.7b",
+    "opt-6.7b": "facebook/opt-6.7b",
+    "llama-2-7b-chat": "meta-llama/Llama-2-7b-chat-hf",
+    "llama-3-8b": "meta-llama/Meta-Llama-3-8B",
+    "llama-3.2-1b-instruct": "meta-llama/Llama-3.2-1B-Instruct",
+    "llama-3.2-3b-instruct": "meta-llama/Llama-3.2-3B-Instruct",
+    "qwen2.5-1.5b-instruct": "Qwen/Qwen2.5-1.5B-Instruct",
+    "phi-1.5": "microsoft/phi-1_5",
+    "gemma-2-2b-it": "google/gemma-2-2b-it",
+}
+SOURCES = ["data.forget.path=forget.jsonl", "data.retain.path=retain.jsonl"]
+"""What data=custom asks the user for."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hydra() -> Iterator[None]:
+    """Hydra on our folder for the whole file."""
+    with composing():
+        yield
+
+
+def _config(*overrides: str, config: str = "config") -> dict[str, Any]:
+    composed = compose_job(config, overrides)
+    return plain(without_hydra(composed), composed.hydra.runtime.choices)
+
+
+def _request(*overrides: str, command: str = "unlearn", config: str = "config") -> Request:
+    return request(_config(*overrides, config=config), command)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(CONF)))
+def test_every_file_says_what_it_is(file: Path) -> None:
+    assert len(head(file)) > 10
+    assert all(len(line) <= 120 for line in file.read_text().splitlines())
+
+
+@pytest.mark.parametrize(("group", "name"), OPTIONS, ids=[f"{g}={n}" for g, n in OPTIONS])
+def test_every_choice_composes_with_the_defaults(group: str, name: str) -> None:
+    asked = _request(f"{group}={name}", *(SOURCES if (group, name) == ("data", "custom") else []))
+    assert asked.names[group] == name
+
+
+@pytest.mark.parametrize("name", choices("dataset", [CONF]))
+def test_every_dataset_takes_any_role(name: str) -> None:
+    config = _config(f"dataset@data.retain={name}", f"+dataset@data.alternate={name}")
+    for role in ("retain", "alternate"):
+        assert construct(config["data"][role], f"data.{role}").name
+
+
+@pytest.mark.parametrize("name", choices("metric", [CONF]))
+def test_every_metric_can_be_added(name: str) -> None:
+    node = _config(f"+metric@evaluation.metrics.extra={name}")["evaluation"]["metrics"]["extra"]
+    assert construct(node, "extra").version >= 1
+
+
+@pytest.mark.parametrize(("loss", "solver"), PAIRS, ids=[f"{loss} x {solver}" for loss, solver in PAIRS])
+def test_every_loss_with_every_solver(loss: str, solver: str) -> None:
+    config = _config(f"solver={solver}", f"loss={loss}")
+    assert (config["names"]["loss"], config["names"]["solver"]) == (loss, solver)
+    asked = construct(config["loss"], "loss")
+    if asked.solvers is None or solver in asked.solvers:
+        assert request(config, "unlearn").solver is not None
+    else:
+        with pytest.raises(RequestError, match="does not allow the solver"):
+            request(config, "unlearn")
+
+
+@pytest.mark.parametrize(
+    ("loss", "solver"), [("mollm", "dual_space_mgda"), ("ga", "weighted_sum"), ("ga_kl", "weighted_sum")]
+)
+def test_a_loss_brings_its_solver(loss: str, solver: str) -> None:
+    assert _request(f"loss={loss}").names["solver"] == solver
+
+
+@pytest.mark.parametrize("experiment", choices("experiment", [CONF]))
+def test_every_experiment_composes(experiment: str) -> None:
+    assert _request(f"experiment={experiment}").names["experiment"] == experiment
+
+
+def _leaves(file: Path) -> Iterator[tuple[str, object]]:
+    yield from (yaml.safe_load(file.read_text()) or {}).items()
+
+
+@pytest.mark.parametrize(
+    "file", [f for f in FILES if f.parent.name in GROUPS], ids=lambda f: f"{f.parent.name}/{f.name}"
+)
+def test_one_yaml_is_one_callable(file: Path) -> None:
+    """No key of a file is left to a default that the reader of the YAML cannot see."""
+    import inspect
+
+    from mollm_cli.build.nodes import locate, parameters
+
+    if file.stem.startswith("_"):
+        pytest.skip("a base of other files")
+    node = _config(f"{file.parent.name}={file.stem}")[file.parent.name]
+    known = parameters(locate(node["_target_"], file.stem))
+    assert {name for name, p in known.items() if p.default is inspect.Parameter.empty} <= node.keys()
+    assert node.keys() - {"_target_"} <= known.keys()
+
+
+@pytest.mark.parametrize(("name", "path"), MODELS.items())
+def test_models(name: str, path: str) -> None:
+    model = _request(f"model={name}").model
+    assert model.path == path
+    assert (model.dtype == "bfloat16") == (model.adapter == "lora")  # full weights in bfloat16 round updates away
+
+
+def test_no_model_is_missing_here() -> None:
+    assert set(choices("model", [CONF])) == set(MODELS)
+
+
+@pytest.mark.parametrize("command", [UNLEARN, FINETUNE, EVALUATE], ids=lambda command: command.name)
+def test_every_command_has_its_defaults(command: Any) -> None:
+    assert _request(command=command.name, config=command.config).run_name
+    text = OmegaConf.to_yaml(compose_job(command.config, []).hydra.run)
+    assert "%f" in text  # two runs in one second
+
+
+@pytest.mark.parametrize("command", [FINETUNE, EVALUATE], ids=lambda command: command.name)
+def test_data_and_models_go_with_every_command(command: Any) -> None:
+    for name in choices("data", [CONF]):
+        sources = SOURCES if name == "custom" else []
+        assert _request(f"data={name}", "model=opt-125m", *sources, command=command.name, config=command.config)
+
+
+def test_command_line_wins_over_loss_and_a_role_can_be_swapped() -> None:
+    config = _config(
+        "solver=normalized_sum", "loss=mollm", "dataset@data.retain=truthfulqa", "data.forget.path=mine.jsonl"
+    )
+    assert config["names"]["solver"] == "normalized_sum"
+    assert config["solver"]["_target_"].endswith("NormalizedSum")
+    assert config["data"]["retain"]["name"] == "truthfulqa"
+    assert config["data"]["forget"]["path"] == "mine.jsonl"
+
+
+def test_the_base_of_the_models_asks_for_a_path() -> None:
+    assert _config("model=_base")["model"]["path"] == MISSING
