@@ -24,6 +24,7 @@ from mollm_cli.cli.listing import config_dir
 from mollm_cli.core.errors import MollmError, RequestError
 
 INTERRUPTED = (130, 143)
+"""Exit codes of a job after which no other one starts: SIGINT, SIGTERM."""
 _WORST_FIRST = (*INTERRUPTED, 1, 2, 3)
 
 
@@ -91,7 +92,7 @@ def launch(command: str, config_name: str, overrides: Sequence[str], directory: 
     try:
         hydra_main(task, config_name, [*(["--multirun"] if sweep else []), *overrides, where])
     except KeyboardInterrupt:
-        outcome.append(130)
+        outcome.append(next((code for code in outcome if code in INTERRUPTED), 130))
     except HydraException as refused:
         print(f"mollm-{command}: {refused}", file=sys.stderr)
         outcome.append(2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,14 +38,18 @@ def choices(group: str, folders: Sequence[Path]) -> dict[str, str]:
 
 
 def head(file: Path) -> str:
-    """The first comment line of a YAML file (its ``@package`` line aside), or "" where it has none."""
-    for line in file.read_text(encoding="utf-8").splitlines():
-        text = line.removeprefix("#").strip()
-        if not line.startswith("#"):
-            break
-        if text and not text.startswith("@package"):
-            return text
-    return ""
+    """What a YAML file says of itself: the first line of its comment, in whole sentences; "" where it has none."""
+    lines = itertools.takewhile(lambda line: line.startswith("#"), file.read_text(encoding="utf-8").splitlines())
+    comment = [line.removeprefix("#").strip() for line in lines]
+    first, *rest = [line for line in comment if line and not line.startswith("@package")] or [""]
+    if not rest or first.endswith((".", ":", ")")):
+        return first
+    ends = [end.end() for end in re.finditer(r"\.(?= [A-Z`])", first)]
+    if ends:
+        return first[: ends[-1]]
+    following = " ".join(rest)
+    end = re.search(r"\.(?= |$)", following)
+    return f"{first} {following[: end.end()] if end else following}"
 
 
 def listing(group: str, folders: Sequence[Path]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from hydra.errors import MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
-from mollm_cli.build.nodes import TARGET
+from mollm_cli.build.nodes import TARGET, required
 from mollm_cli.cli.listing import HIDDEN
 from mollm_cli.core.errors import nearest
 
@@ -17,6 +17,7 @@ Known = Callable[[], tuple[Mapping[Any, Any], Sequence[str]]]
 """The configuration and the groups that names are looked for in; composed only where a message needs them."""
 
 _UNKNOWN = re.compile(r"Could not (?:override|delete from config\.) '(?P<key>[^']+)'")
+_MISSING = re.compile(r"Missing mandatory value: (?P<key>\S+)")
 _TAKEN = re.compile(r"An item is already at '(?P<key>[^']+)'|Multiple values for (?P<group>[^.]+)\.")
 
 
@@ -30,6 +31,8 @@ def explain(refused: Exception, known: Known) -> str:
     if taken := _TAKEN.search(text):
         key = taken["key"] or taken["group"]
         return f"{key} is there already; leave out the + and write {key}=VALUE"
+    if missing := _MISSING.search(text):
+        return required(missing["key"])
     if isinstance(refused, OmegaConfBaseException):
         return f"{refused.full_key}: {refused.msg or refused}".splitlines()[0]
     if text.startswith("Config group override must be"):

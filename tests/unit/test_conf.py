@@ -12,7 +12,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from mollm_cli.build import Request, request
-from mollm_cli.build.nodes import MISSING, construct
+from mollm_cli.build.nodes import construct
 from mollm_cli.cli.commands import EVALUATE, FINETUNE, UNLEARN
 from mollm_cli.cli.compose import compose_job, composing, plain, without_hydra
 from mollm_cli.cli.listing import choices, config_dir, head
@@ -165,4 +165,5 @@ def test_command_line_wins_over_loss_and_a_role_can_be_swapped() -> None:
 
 
 def test_the_base_of_the_models_asks_for_a_path() -> None:
-    assert _config("model=_base")["model"]["path"] == MISSING
+    with pytest.raises(RequestError, match=r"^model.path is required and has no default; set model.path=VALUE$"):
+        _request("model=_base")

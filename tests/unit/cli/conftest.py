@@ -17,7 +17,7 @@ from mollm_cli.cli.commands import Command
 from mollm_cli.cli.main import main
 from mollm_cli.core.errors import RequestError
 
-REFUSED, CRASHED, FAILED, GATE_FAILED, INTERRUPTED = 9, 10, 7, 8, 11
+REFUSED, CRASHED, FAILED, GATE_FAILED, INTERRUPTED, TERMINATED = 9, 10, 7, 8, 11, 12
 """Seeds that make the run end otherwise than well."""
 
 
@@ -31,6 +31,8 @@ def _run(request: Request, run_dir: Path, config: dict[str, Any]) -> int:
         raise RuntimeError("boom")
     if request.seed == INTERRUPTED:
         raise KeyboardInterrupt
+    if request.seed == TERMINATED:
+        return 143
     code = {FAILED: 1, GATE_FAILED: 3}.get(request.seed, 0)
     status = {0: "completed", 1: "failed", 3: "gate_failed"}[code]
     manifest = {"status": status, "exit_code": code, "resume": request.resume, "names": dict(request.names)}

@@ -38,10 +38,13 @@ def test_config_dir_inside_the_package_wins(tmp_path: Path, monkeypatch: pytest.
         ("# @package _global_\n# The head.\n", "The head."),
         ("#\n# The head.\n", "The head."),
         ("key: 1\n# no head\n", ""),
+        ("# A head (et al., v1.5). The `rest` goes\n# on here.\n", "A head (et al., v1.5)."),
+        ("# A head that goes\n# on here. And on.\nkey: 1\n", "A head that goes on here."),
+        ("# A head without\n# an end\n", "A head without an end"),
         ("", ""),
     ],
 )
-def test_head_is_the_first_comment(tmp_path: Path, text: str, expected: str) -> None:
+def test_head_is_the_first_line_in_whole_sentences(tmp_path: Path, text: str, expected: str) -> None:
     assert listing.head(_write(tmp_path, "x.yaml", text)) == expected
 
 

@@ -80,7 +80,9 @@ def test_a_role_that_is_trained_on_has_rows(answer: Answer) -> None:
     code, _, errors = answer(FINETUNE, "train=[alternate]")
     assert code == 2 and "data.alternate must have rows, because the role 'alternate' is trained on" in errors
     assert "train must name at least one role, found []" in answer(FINETUNE, "train=[]")[2]
-    assert "train must name roles, found 'retian'; did you mean 'retain'" in answer(FINETUNE, "train=[retian]")[2]
+    assert (
+        "train must name roles or sets, found 'retian'; did you mean 'retain'" in answer(FINETUNE, "train=[retian]")[2]
+    )
 
 
 def test_a_command_knows_only_its_own_keys(answer: Answer) -> None:
