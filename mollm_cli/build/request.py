@@ -1,0 +1,144 @@
+"""What was asked, as cheap objects: checked whole before anything is read or loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mollm_cli.build.fit import fit
+from mollm_cli.build.nodes import TARGET, construct, refuse_unknown
+from mollm_cli.core.errors import RequestError, nearest
+from mollm_cli.core.solution import Solver
+from mollm_cli.core.types import ROLES, Loss
+from mollm_cli.data.pairing import SETS, Pairing, present
+from mollm_cli.engine.optimizers import SGD, AdamW
+from mollm_cli.engine.settings import Engine
+from mollm_cli.evaluation.gates import Gate, parse
+from mollm_cli.evaluation.suite import Suite
+from mollm_cli.gradients.settings import Direction
+from mollm_cli.models.settings import Model
+
+_EVALUATE = {"model": Model, "data": Pairing, "evaluation": Suite}
+_FINETUNE = _EVALUATE | {"optimizer": object, "engine": Engine, "tracker": object}
+NODES: dict[str, dict[str, Any]] = {
+    "unlearn": _FINETUNE | {"loss": Loss, "solver": object, "direction": Direction},
+    "finetune": _FINETUNE,
+    "evaluate": _EVALUATE,
+}
+"""Per command: the root nodes that are built, with what comes out."""
+_SHARED = {"seed": int, "run_name": str, "output_root": str, "gates": tuple[str, ...]}
+_RESUMED = _SHARED | {"resume": str | None, "run_dir": str | None}
+VALUES: dict[str, dict[str, Any]] = {
+    "unlearn": _RESUMED,
+    "finetune": _RESUMED | {"train": tuple[str, ...]},
+    "evaluate": _SHARED,
+}
+"""Per command: the plain values at the root, with their types."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One run: every object is cheap, nothing has been read from disk. None where the command has no such node.
+
+    resume: the run directory to go on with, or None for a fresh run. names: the chosen option per group,
+    {"loss": "mollm", "solver": "dual_space_mgda", "dataset@data.forget": ...}. gates: in the order they were given.
+    """
+
+    model: Model
+    data: Pairing
+    evaluation: Suite
+    seed: int
+    run_name: str
+    output_root: str
+    gates: tuple[Gate, ...]
+    names: Mapping[str, str]
+    resume: str | None = None
+    loss: Loss | None = None
+    solver: Solver | None = None
+    direction: Direction | None = None
+    optimizer: AdamW | SGD | None = None
+    engine: Engine | None = None
+    tracker: Any = None
+    train: tuple[str, ...] | None = None
+
+
+def request(config: Mapping[str, Any], command: str) -> Request:
+    """The request that a resolved ``config`` (plain dicts and lists, plus ``names``) makes of ``command``.
+
+    command: "unlearn", "finetune" or "evaluate". Raises RequestError with the key, what was found and what to do.
+    """
+    nodes, values = NODES[command], VALUES[command]
+    names = config.get("names", {})
+    refuse_unknown(config, {**nodes, **values, "names": None}, "")
+    built = {key: _node(config, key, kind) for key, kind in nodes.items()}
+    plain = {key: _value(config, key, kind) for key, kind in values.items()}
+    plain.pop("run_dir", None)
+    _check_seed(plain["seed"])
+    if command == "finetune":
+        _check_roles(plain["train"], built["data"])
+    if command == "unlearn":
+        _check_solver(built["loss"], names)
+    _check_fed(built["data"], _roles(built, plain))
+    return Request(**built, **(plain | {"gates": _gates(plain["gates"])}), names=names)
+
+
+def _node(config: Mapping[str, Any], key: str, kind: Any) -> Any:
+    node = _given(config, key, "NAME")
+    if not isinstance(node, Mapping) or TARGET not in node:
+        raise RequestError(f"{key} must be a mapping with its {TARGET}, found {node!r}; choose one: {key}=NAME")
+    return fit(construct(node, key), kind, key)
+
+
+def _value(config: Mapping[str, Any], key: str, kind: Any) -> Any:
+    return fit(construct(_given(config, key, "VALUE"), key), kind, key)
+
+
+def _given(config: Mapping[str, Any], key: str, what: str) -> Any:
+    if key not in config:
+        raise RequestError(f"{key} is required, found nothing; set {key}={what}")
+    return config[key]
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed < 2**63:
+        raise RequestError(f"seed must be in [0, 2**63), found {seed}")
+
+
+def _check_roles(train: Sequence[str], data: Pairing) -> None:
+    if not train:
+        raise RequestError("train must name at least one role, found []; e.g. train=[retain]")
+    known = (*ROLES, *data.sets)
+    for role in train:
+        if role not in known:
+            raise RequestError(f"train must name roles or sets, found '{role}'; {nearest(role, known)}")
+
+
+def _check_solver(loss: Loss, names: Mapping[str, str]) -> None:
+    solver = names.get("solver", "")
+    if loss.solvers is not None and solver not in loss.solvers:
+        raise RequestError(
+            f"loss={loss.name} does not allow the solver '{solver}'; set solver=NAME, {nearest(solver, loss.solvers)}"
+        )
+
+
+def _roles(built: Mapping[str, Any], plain: Mapping[str, Any]) -> Sequence[str]:
+    loss: Loss | None = built.get("loss")
+    return loss.roles if loss is not None else plain.get("train", ())
+
+
+def _check_fed(data: Pairing, roles: Sequence[str]) -> None:
+    fed = {name.removeprefix(SETS) for name in present(data)}
+    for role in roles:
+        if role not in fed:
+            raise RequestError(
+                f"data.{role} must have rows, because the role '{role}' is trained on; found {', '.join(fed)} only. "
+                f"Add +dataset@data.{role}=NAME"
+            )
+
+
+def _gates(texts: Sequence[str]) -> tuple[Gate, ...]:
+    try:
+        return tuple(parse(text) for text in texts)
+    except ValueError as refused:
+        raise RequestError(str(refused)) from refused
