@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override, Quote, QuotedString
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mollm_cli.build import Request, request
@@ -77,12 +77,11 @@ def _plan(command: Command, arguments: Arguments, overrides: Sequence[Override])
         directory = Path(base.hydra.sweep.dir if arguments.multirun else base.hydra.run.dir)
     except OmegaConfBaseException as refused:
         raise RequestError(f"the run directory cannot be named: {str(refused).splitlines()[0]}") from refused
-    combinations = jobs(overrides) if arguments.multirun else [texts]
-    return _Plan(texts, directory, [request(_config(command, job), command.name) for job in combinations])
+    composed = [compose_job(command.config, job) for job in jobs(overrides)] if arguments.multirun else [base]
+    return _Plan(texts, directory, [request(_config(job), command.name) for job in composed])
 
 
-def _config(command: Command, overrides: Sequence[str]) -> dict[str, Any]:
-    composed = compose_job(command.config, overrides)
+def _config(composed: DictConfig) -> dict[str, Any]:
     return plain(without_hydra(composed), composed.hydra.runtime.choices)
 
 
@@ -92,8 +91,7 @@ def _show(command: Command, arguments: Arguments, overrides: Sequence[Override])
     composed = compose_job(command.config, [str(override.input_line) for override in overrides])
     job = without_hydra(composed)
     if arguments.resolve:
-        config = plain(job, composed.hydra.runtime.choices)
-        job = OmegaConf.create({key: value for key, value in config.items() if key != "names"})
+        job = OmegaConf.create({key: value for key, value in _config(composed).items() if key != "names"})
     print(OmegaConf.to_yaml(job), end="")
     return 0
 

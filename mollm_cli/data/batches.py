@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
-from functools import lru_cache
 
 from mollm_cli.core.types import IGNORE, Batch, Encoded
+from mollm_cli.data.order import bucketed, shuffled
 
 
 def collate(encoded: Sequence[Encoded], pad_id: int) -> Batch:
@@ -27,42 +26,69 @@ def collate(encoded: Sequence[Encoded], pad_id: int) -> Batch:
 
 
 class Stream:
-    """An endless stream of batches: one permutation per epoch, one after the other, cut into ``batch_size`` rows.
+    """An endless stream of batches: one order per epoch, one after the other, cut into ``batch_size`` rows.
 
     Rows are drawn without replacement, every epoch covers each row exactly once, and a batch may reach into the next
     epoch (so fewer rows than ``batch_size`` are fine). Step k needs nothing but k: a resumed run saves no
-    state. Streams of equal length and seed are aligned row by row. Raises ValueError.
+    state. ``bucket`` puts rows of like length into one step, so that little is padded (data/order.py).
+
+    Streams of equal ``lengths`` and seed are aligned row by row. ``lengths`` are those that rows are ordered by; they
+    are the rows' own unless roles are read together (order.common_lengths). Raises ValueError.
     """
 
-    def __init__(self, encoded: Sequence[Encoded], batch_size: int, seed: int, pad_id: int) -> None:
+    def __init__(
+        self,
+        encoded: Sequence[Encoded],
+        batch_size: int,
+        seed: int,
+        pad_id: int,
+        lengths: Sequence[int] | None = None,
+        bucket: bool = True,
+    ) -> None:
         if not encoded:
             raise ValueError("a stream must have at least one row, found none")
         if batch_size < 1:
             raise ValueError(f"batch_size must be >= 1, found {batch_size}")
+        if lengths is not None and len(lengths) != len(encoded):
+            raise ValueError(f"lengths must be one per row, found {len(lengths)} for {len(encoded)} rows")
         self.encoded = encoded
         self.batch_size = batch_size
         self.seed = seed
         self.pad_id = pad_id
+        self.bucket = bucket
+        self._kept: tuple[int, list[int]] | None = None
+        self.lengths = tuple(lengths if lengths is not None else (len(row.input_ids) for row in encoded))
 
     def rows(self, step: int) -> list[int]:
         """The row numbers of ``step`` (0-based), ``batch_size`` of them."""
         count = len(self.encoded)
         places = range(step * self.batch_size, (step + 1) * self.batch_size)
-        return [_permutation(count, self.seed, place // count)[place % count] for place in places]
+        return [self._order(place // count)[place % count] for place in places]
 
-    def batches(self, step: int, micro_batch: int | None = None) -> list[Batch]:
-        """The rows of ``step`` in pieces of ``micro_batch`` rows (None: one piece), in the same order."""
-        rows = [self.encoded[row] for row in self.rows(step)]
+    def batches(self, step: int, micro_batch: int | None = None, rank: int = 0, world: int = 1) -> list[Batch]:
+        """The rows of ``step``, shortest first, in pieces of ``micro_batch`` rows (None: one piece).
+
+        Of ``world`` processes each gets every world-th row, from ``rank`` on: together they have the rows of the step,
+        each once, and about as many tokens each. Raises ValueError where a process would get none.
+        """
+        if not 0 <= rank < world <= self.batch_size:
+            raise ValueError(f"0 <= rank < world <= batch_size must hold, found {rank}, {world}, {self.batch_size}")
+        numbers = sorted(self.rows(step), key=lambda row: self.lengths[row])[rank::world]
+        rows = [self.encoded[number] for number in numbers]
         size = micro_batch or self.batch_size
         return [collate(rows[start : start + size], self.pad_id) for start in range(0, len(rows), size)]
+
+    def _order(self, epoch: int) -> list[int]:
+        """The order of one epoch; the last one asked for is kept."""
+        if self._kept is None or self._kept[0] != epoch:
+            count = len(self.encoded)
+            if self.bucket:
+                order = bucketed(self.lengths, self.batch_size, self.seed, epoch)
+            else:
+                order = shuffled(count, self.seed, epoch)
+            self._kept = (epoch, order)
+        return self._kept[1]
 
     def epoch(self, step: int) -> float:
         """How many times the rows have been passed when ``step`` begins."""
         return step * self.batch_size / len(self.encoded)
-
-
-@lru_cache(maxsize=16)
-def _permutation(count: int, seed: int, epoch: int) -> tuple[int, ...]:
-    order = list(range(count))
-    random.Random(f"{seed}:{epoch}").shuffle(order)
-    return tuple(order)

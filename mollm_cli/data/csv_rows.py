@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
+from collections.abc import Sequence
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.rows import Numbered
 
+LONGEST_FIELD = 1 << 30
+"""Characters; the module's own limit of 131072 is less than a chapter."""
+
 
 def read_csv(text: str, name: str) -> Numbered:
     """The rows below the header, every value a text. Raises RequestError, naming file and row."""
+    csv.field_size_limit(LONGEST_FIELD)
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     row = 0
     try:
+        _check_header(reader.fieldnames or (), name)
         for row, values in enumerate(reader, start=1):
             columns = len(reader.fieldnames or ())
             if None in values or None in values.values():
@@ -25,3 +32,9 @@ def read_csv(text: str, name: str) -> Numbered:
             yield row, dict(values)
     except csv.Error as problem:
         raise RequestError(f"{name}: row {row + 1} must be CSV, found: {problem}. Repair its quotes") from problem
+
+
+def _check_header(columns: Sequence[str], name: str) -> None:
+    twice = [column for column, times in Counter(columns).items() if times > 1]
+    if twice:
+        raise RequestError(f"{name}: the header must name each column once, found '{twice[0]}' twice. Rename one")

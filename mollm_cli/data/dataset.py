@@ -8,9 +8,17 @@ from typing import Any, Literal, get_args
 from mollm_cli.core.types import Content
 from mollm_cli.data.filters import check_rule
 
-Kind = Literal["qa", "text"]
+Kind = Literal["qa", "text", "chat", "choice"]
+Turns = Literal["last", "every"]
+NEEDED: dict[Kind, tuple[str, ...]] = {
+    "qa": ("prompt_field", "answer_field"),
+    "text": ("text_field",),
+    "chat": ("messages_field",),
+    "choice": ("prompt_field", "choices_field", "answer_field"),
+}
+"""The fields without which a row of a kind is none."""
 Field = str | list[str] | None
-"""The name of a column; of several names the first that a row has is taken."""
+"""The name of a column, or a place inside one ("meta.answers.0"); of several the first that a row has is taken."""
 
 HUB = "hub:"
 """``perturbed: hub:CONFIG`` is another configuration of the same Hub dataset."""
@@ -20,14 +28,22 @@ HUB = "hub:"
 class Dataset:
     r"""One dataset; ``conf/dataset/*.yaml`` builds it, data/load.py reads it.
 
-    Source, the first that is set: ``path`` (a file, a folder, a glob, or embedded:FILE), ``embedded`` (a file shipped
-    with the package), ``hub`` with ``config``, ``revision`` and ``split`` (slices such as ``train[:10%]``). None set:
-    the role is absent until somebody sets its path. A ``path`` over ``embedded`` or ``hub`` replaces the source:
-    ``expected_rows``, ``revision``, ``config`` and ``split`` then mean nothing, fields and filters stay.
+    Source, the first that is set: ``path`` (a file, a folder, a glob, embedded:FILE, or a list of these), ``embedded``
+    (a file shipped with the package), ``hub`` with ``config``, ``revision`` and ``split`` (slices such as
+    ``train[:10%]``). None set: the role is absent until somebody sets its path. A ``path`` over ``embedded`` or ``hub``
+    replaces the source: ``expected_rows``, ``revision``, ``config`` and ``split`` then mean nothing, fields and filters
+    stay.
 
-    ``kind``: "qa" reads ``prompt_field`` and ``answer_field``; "text" reads ``text_field``, all of it a target.
-    ``variants``: each {canonical: actual} renames columns; a row becomes one row per variant, ids end in .0, .1, ...
-    ``filter``: {field: value | list of values | {matches: REGEX} | {not_matches: REGEX} | {min: x, max: y}}, all hold.
+    ``kind``: "qa" reads ``prompt_field`` and ``answer_field``; "text" reads ``text_field``, all of it a target; "chat"
+    reads ``messages_field``, whose last assistant turn is the answer; "choice" reads ``prompt_field``,
+    ``choices_field`` and ``answer_field`` (which of them is right), and the other choices are the perturbed answers.
+    ``answers``: texts, or a file with one a line, of which each row gets one in place of its own answer.
+    ``system``: the system prompt of every row that has none. ``turns``: "last", or "every" turn of the assistant is a
+    target. ``windows``: a text beyond ``max_tokens`` becomes several rows instead of being cut; a .txt file is one.
+    ``variants``: each {canonical: actual} renames columns; a row becomes one row per variant, ids end in .0, .1, ...;
+    an actual column that ends in ? may be absent.
+    ``filter``: {field: value | list of values | {matches: REGEX} | {not_matches: REGEX} | {except: value or list}
+    | {min: x, max: y}}, all hold.
     ``perturbed``: a file (or hub:CONFIG) with the same prompts, whose paraphrased and perturbed columns are joined in.
     ``template``: "auto" is the tokenizer's chat template, or "Question: {prompt}\nAnswer: " where it has none; "none"
     is the prompt as it is; else any text with {prompt}. ``limit``: the first rows that pass the filter.
@@ -37,7 +53,7 @@ class Dataset:
     """
 
     name: str
-    path: str | None = None
+    path: str | list[str] | None = None
     embedded: str | None = None
     hub: str | None = None
     config: str | None = None
@@ -47,12 +63,18 @@ class Dataset:
     prompt_field: Field = None
     answer_field: Field = None
     text_field: Field = None
+    messages_field: Field = None
+    choices_field: Field = None
     paraphrased_question_field: Field = None
     paraphrased_answer_field: Field = None
     perturbed_field: Field = None
     variants: list[dict[str, str]] = field(default_factory=list)
     filter: dict[str, Any] = field(default_factory=dict)
     perturbed: str | None = None
+    answers: str | list[str] = field(default_factory=list)
+    system: str | None = None
+    turns: Turns = "last"
+    windows: bool = False
     template: str = "auto"
     max_tokens: int = 256
     limit: int | None = None
@@ -61,8 +83,15 @@ class Dataset:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be, before a file is opened."""
-        for problem in (self._source_problem(), self._field_problem(), self._size_problem(), self._filter_problem()):
-            if problem:
+        problems = (
+            self._source_problem,
+            self._field_problem,
+            self._kind_problem,
+            self._size_problem,
+            self._filter_problem,
+        )
+        for find in problems:
+            if problem := find():
                 raise ValueError(f"dataset '{self.name}': {problem}")
 
     @property
@@ -88,15 +117,31 @@ class Dataset:
 
     def _field_problem(self) -> str | None:
         if self.kind not in get_args(Kind):
-            return f"kind must be qa or text, found '{self.kind}'"
-        needed = ("prompt_field", "answer_field") if self.kind == "qa" else ("text_field",)
-        for key in needed:
-            if not getattr(self, key):
+            return f"kind must be one of {', '.join(get_args(Kind))}, found '{self.kind}'"
+        for key in NEEDED[self.kind]:
+            if not getattr(self, key) and not (key == "answer_field" and self.answers):
                 return f"{key} must name a column where kind={self.kind}; found nothing"
-        if self.kind == "text" and self.perturbed:
-            return "perturbed needs kind=qa: rows are joined on their prompt; set perturbed=null"
         if self.template not in ("auto", "none") and "{prompt}" not in self.template:
             return f"template must be auto, none or a text with {{prompt}}, found '{self.template}'"
+        return None
+
+    def _kind_problem(self) -> str | None:
+        if self.perturbed and self.kind != "qa":
+            return f"perturbed needs kind=qa, found {self.kind}: rows are joined on their prompt; set perturbed=null"
+        if self.answers and self.kind != "qa":
+            return f"answers needs kind=qa, found {self.kind}; set answers=[]"
+        if not isinstance(self.answers, str) and not all(isinstance(a, str) and a.strip() for a in self.answers):
+            return "answers must hold texts, none of them empty; found another value"
+        if self.windows and self.kind != "text":
+            return (
+                f"windows needs kind=text, found {self.kind}: an answer is not split from its prompt; set windows=false"
+            )
+        if self.turns not in get_args(Turns):
+            return f"turns must be one of {', '.join(get_args(Turns))}, found '{self.turns}'"
+        if self.turns == "every" and self.kind != "chat":
+            return f"turns=every needs kind=chat, found {self.kind}; set turns=last"
+        if self.system and self.kind == "text":
+            return "system needs a prompt to stand before, found kind=text; set system=null"
         return None
 
     def _size_problem(self) -> str | None:

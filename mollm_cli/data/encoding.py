@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import IGNORE, Encoded, Example, Role
+from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.load import Loaded
 from mollm_cli.data.template import both_texts, given_text, is_chat
+from mollm_cli.data.token_cache import TokenCache
+from mollm_cli.data.turns import label_every_turn
+from mollm_cli.data.windows import encode_windows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+ANCHORS = ("\n", ":", ".", "0")
+"""What a text may be put after so that it is tokenized as a continuation, without the space some put before a text."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class Encoder:
 
     def end_ids(self, template: str) -> list[int]:
         """The tokens at which a generation is over: the end token, and in a chat the one that ends a turn."""
-        turn_end = self._target_ids("a", "a", template, self.prompt_ids("a", template))[-1]
+        turn_end = self.target_ids("a", "a", template, self.prompt_ids("a", template))[-1]
         return sorted({int(self.tokenizer.eos_token_id), turn_end})
 
     def prompt_ids(self, prompt: str, template: str) -> list[int]:
@@ -70,25 +77,38 @@ class Encoder:
                 f"data.{role}.max_tokens must leave room for an answer, found {max_tokens} and a prompt of "
                 f"{len(given)} tokens in row '{id}'. Set data.{role}.max_tokens={len(given) + 64}, or remove the row"
             )
-        target = self._target_ids(prompt, answer, template, given)[:room]
+        target = self.target_ids(prompt, answer, template, given)[:room]
         labels = [IGNORE] * len(given) + target
         return Encoded(id, tuple(given + target), (IGNORE, *labels[1:]))
 
-    def _target_ids(self, prompt: str, answer: str, template: str, given: list[int]) -> list[int]:
-        """The ids that follow ``given``, end token included.
+    def text_ids(self, text: str) -> tuple[list[int], list[int]]:
+        """(what the tokenizer puts before every text, the ids of a plain text and its end token)."""
+        given = self.prompt_ids("", "none")
+        return given, self.target_ids("", text, "none", given)
+
+    def target_ids(self, prompt: str, answer: str, template: str, given: list[int]) -> list[int]:
+        """The ids that follow ``given`` (which is ``prompt_ids(prompt)``), end token included.
 
         Taken from the joined text, where a word keeps the space before it; where a token straddles the boundary, the
-        answer is tokenized by itself.
+        answer is tokenized by itself, as the continuation of a text.
         """
         before, after = both_texts(self.tokenizer, prompt, answer, template)
         joined = self._lead(prompt, template) + self._ids(before + after)
-        target = joined[len(given) :] if joined[: len(given)] == given else self._ids(after)
+        target = joined[len(given) :] if joined[: len(given)] == given else self._continued(after)
         ends = target and prompt and is_chat(self.tokenizer, template) and target[-1] in self._special
         return target if ends else [*target, int(self.tokenizer.eos_token_id)]
 
     def _lead(self, prompt: str, template: str) -> list[int]:
         """What stands before every text; a chat template writes it itself."""
         return [] if prompt and is_chat(self.tokenizer, template) else self._leading
+
+    def _continued(self, text: str) -> list[int]:
+        """The ids of ``text`` after something else: many tokenizers put a space before a text of its own."""
+        for anchor in ANCHORS:
+            alone, both = self._ids(anchor), self._ids(anchor + text)
+            if both[: len(alone)] == alone:
+                return both[len(alone) :]
+        return self._ids(text)
 
     @cached_property
     def _leading(self) -> list[int]:
@@ -104,14 +124,41 @@ class Encoder:
         )
 
     def _ids(self, text: str) -> list[int]:
-        return [int(token) for token in self.tokenizer(text, add_special_tokens=False)["input_ids"]]
+        return [int(token) for token in self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]]
+
+
+def encode_row(encoder: Encoder, example: Example, dataset: Dataset, role: Role) -> list[Encoded]:
+    """One example as its dataset says: one row, or several of a long text where ``windows`` is set.
+
+    Raises RequestError, naming the row.
+    """
+    try:
+        if dataset.windows:
+            return encode_windows(encoder, example, dataset.max_tokens, role)
+        encoded = encoder.encode(example, dataset.template, dataset.max_tokens, role)
+        if dataset.turns == "every":
+            encoded = label_every_turn(encoder, example, dataset.template, encoded, role)
+        return [encoded]
+    except RequestError as problem:
+        if f"'{example.id}'" in str(problem):
+            raise
+        raise RequestError(f"data.{role}: row '{example.id}': {problem}") from problem
 
 
 def encode_all(loaded: Loaded, role: Role, tokenizer: PreTrainedTokenizerBase) -> list[Encoded]:
-    """Every example of a role, with the template and the limit of its dataset. Raises RequestError, naming the row."""
+    """Every example of a role, with the template and the limit of its dataset; from the cache where it was done before.
+
+    Raises RequestError, naming the row.
+    """
     encoder = Encoder(tokenizer)
-    dataset = loaded.dataset
-    return [encoder.encode(example, dataset.template, dataset.max_tokens, role) for example in loaded.examples]
+    cache = TokenCache.of(loaded, tokenizer)
+    found = cache.read() if cache else None
+    if found is not None:
+        return found
+    encoded = [row for example in loaded.examples for row in encode_row(encoder, example, loaded.dataset, role)]
+    if cache:
+        cache.write(encoded)
+    return encoded
 
 
 def check_vocabulary(tokenizer: PreTrainedTokenizerBase, model_vocab_size: int) -> None:

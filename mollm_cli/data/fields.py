@@ -1,4 +1,4 @@
-"""A row of any dataset as an Example: its variants, its columns, and what to say where one is missing."""
+"""The columns of a row that a description names, and what to say where one is missing."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.core.types import Example
-from mollm_cli.data.dataset import Dataset, Field
+from mollm_cli.data.columns import ABSENT, look
+from mollm_cli.data.dataset import NEEDED, Dataset, Field
 from mollm_cli.data.rows import Row
+
+MAYBE = "?"
+"""A variant's column that ends so may be absent: releases differ in columns that only filters read."""
 
 
 def variants(row: Row, dataset: Dataset, key: str) -> Iterator[tuple[str, Row]]:
@@ -18,28 +21,15 @@ def variants(row: Row, dataset: Dataset, key: str) -> Iterator[tuple[str, Row]]:
     if not dataset.variants:
         yield f"{dataset.name}:{row.number}", row
     for index, names in enumerate(dataset.variants):
-        for actual in names.values():
-            if actual not in row.values:
+        found = {canonical: look(row.values, actual.removesuffix(MAYBE)) for canonical, actual in names.items()}
+        for canonical, actual in names.items():
+            if found[canonical] is ABSENT and not actual.endswith(MAYBE):
                 raise RequestError(
-                    f"{_missing(dataset, row, actual)}. Set {key}.variants=[] where a row holds one answer "
+                    f"{missing(dataset, row, actual)}. Set {key}.variants=[] where a row holds one answer "
                     f"(and {key}.filter to fields that it has)"
                 )
-        renamed = row.values | {canonical: row.values[actual] for canonical, actual in names.items()}
-        yield f"{dataset.name}:{row.number}.{index}", replace(row, values=renamed)
-
-
-def to_example(id: str, row: Row, dataset: Dataset, key: str) -> Example:
-    """The example in ``row``. Raises RequestError where a needed column is missing, empty or no text."""
-    if dataset.kind == "text":
-        return Example(id, "", _needed("text_field", row, dataset, key))
-    return Example(
-        id,
-        _needed("prompt_field", row, dataset, key),
-        _needed("answer_field", row, dataset, key),
-        _optional(dataset.paraphrased_question_field, row, dataset),
-        _optional(dataset.paraphrased_answer_field, row, dataset),
-        _several(dataset.perturbed_field, row, dataset),
-    )
+        present = {canonical: value for canonical, value in found.items() if value is not ABSENT}
+        yield f"{dataset.name}:{row.number}.{index}", replace(row, values=row.values | present)
 
 
 def names(field: Field) -> list[str]:
@@ -47,18 +37,21 @@ def names(field: Field) -> list[str]:
     return [field] if isinstance(field, str) else list(field or ())
 
 
-def _column(field: Field, row: Row) -> str | None:
-    return next((name for name in names(field) if name in row.values), None)
-
-
-def _needed(option: str, row: Row, dataset: Dataset, key: str) -> str:
+def value_of(option: str, row: Row, dataset: Dataset, key: str) -> tuple[str, Any]:
+    """(column, value) that the field ``option`` reads. Raises RequestError where the row has none of its columns."""
     field: Field = getattr(dataset, option)
     column = _column(field, row)
     if column is None:
         raise RequestError(
-            f"{_missing(dataset, row, ' or '.join(names(field)))}. Set {key}.{option}={_likely(option, row, dataset)}"
+            f"{missing(dataset, row, ' or '.join(names(field)))}. Set {key}.{option}={_likely(option, row, dataset)}"
         )
-    value = _text(row.values[column], column, row, dataset)
+    return column, look(row.values, column)
+
+
+def text_of(option: str, row: Row, dataset: Dataset, key: str) -> str:
+    """The text that the field ``option`` reads. Raises RequestError where it is missing, empty or no text."""
+    column, found = value_of(option, row, dataset, key)
+    value = _text(found, column, row, dataset)
     if not value.strip():
         raise RequestError(
             f"Dataset '{dataset.name}': {row.where} must have text in '{column}', found it empty. "
@@ -67,34 +60,49 @@ def _needed(option: str, row: Row, dataset: Dataset, key: str) -> str:
     return value
 
 
-def _optional(field: Field, row: Row, dataset: Dataset) -> str | None:
+def optional_text(field: Field, row: Row, dataset: Dataset) -> str | None:
+    """The text in ``field``, None where it is absent, null or empty. Raises RequestError where it is no text."""
     column = _column(field, row)
-    if column is None or row.values[column] is None:
-        return None
-    return _text(row.values[column], column, row, dataset) or None
+    return (_text(look(row.values, column), column, row, dataset) or None) if column else None
 
 
-def _several(field: Field, row: Row, dataset: Dataset) -> tuple[str, ...]:
+def optional_texts(field: Field, row: Row, dataset: Dataset) -> tuple[str, ...]:
+    """The texts in ``field``: of a list, or the one. Raises RequestError where one is no text."""
     column = _column(field, row)
-    if column is None or not row.values[column]:
+    value = look(row.values, column) if column else None
+    if not column or not value:
         return ()
-    value = row.values[column]
     return tuple(_text(v, column, row, dataset) for v in (value if isinstance(value, list | tuple) else [value]))
+
+
+def encodable(text: str, where: str) -> str:
+    """``text`` where every character is one. Raises RequestError: half a surrogate pair cannot be tokenized."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as problem:
+        raise RequestError(
+            f"{where} must hold text, found half a character (surrogate {text[problem.start]!a}). "
+            "Write the file again as UTF-8"
+        ) from problem
+    return text
+
+
+def missing(dataset: Dataset, row: Row, field: str) -> str:
+    """The beginning of the message for a column that is not there."""
+    return f"Dataset '{dataset.name}': {row.where} has no field '{field}'; found: {', '.join(row.values) or 'none'}"
+
+
+def _column(field: Field, row: Row) -> str | None:
+    return next((name for name in names(field) if look(row.values, name) is not ABSENT), None)
 
 
 def _text(value: Any, column: str, row: Row, dataset: Dataset) -> str:
     if value is None:
         return ""
+    where = f"Dataset '{dataset.name}': {row.where}"
     if not isinstance(value, str):
-        raise RequestError(
-            f"Dataset '{dataset.name}': {row.where} must hold text in '{column}', found {type(value).__name__}. "
-            "Write it as a string"
-        )
-    return value
-
-
-def _missing(dataset: Dataset, row: Row, field: str) -> str:
-    return f"Dataset '{dataset.name}': {row.where} has no field '{field}'; found: {', '.join(row.values) or 'none'}"
+        raise RequestError(f"{where} must hold text in '{column}', found {type(value).__name__}. Write it as a string")
+    return encodable(value, f"{where}, '{column}',")
 
 
 def _likely(option: str, row: Row, dataset: Dataset) -> str:
@@ -103,6 +111,6 @@ def _likely(option: str, row: Row, dataset: Dataset) -> str:
         close = difflib.get_close_matches(name, row.values, n=1)
         if close:
             return close[0]
-    others = {"prompt_field", "answer_field", "text_field"} - {option}
+    others = {"text_field", *NEEDED["qa"], *NEEDED[dataset.kind]} - {option}
     taken = {_column(getattr(dataset, other), row) for other in others}
     return next((name for name in row.values if name not in taken), "COLUMN")

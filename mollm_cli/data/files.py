@@ -1,60 +1,86 @@
-"""A user's file, folder or glob as rows, whatever its format. Errors name the file and the row."""
+"""A user's files as rows, whatever their format. Errors name the file and the row."""
 
 from __future__ import annotations
 
 import difflib
 import glob
-import gzip
 import hashlib
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 
 from mollm_cli.assets.locate import resolve
 from mollm_cli.core.errors import RequestError
+from mollm_cli.data.arrow_rows import SPLITS, STATE, read_arrow, read_parquet, saved_files
+from mollm_cli.data.compression import UNPACK, ZIP, bare, unpacked
 from mollm_cli.data.csv_rows import read_csv
 from mollm_cli.data.json_rows import read_json
-from mollm_cli.data.parquet_rows import read_parquet
 from mollm_cli.data.rows import Numbered, Row, Source
-from mollm_cli.data.text_rows import read_text
+from mollm_cli.data.text_rows import read_document, read_text
 
 TEXT_READERS = {".jsonl": read_json, ".json": read_json, ".csv": read_csv, ".txt": read_text}
-EXTENSIONS = (*TEXT_READERS, ".parquet")
+TABLE_READERS = {".parquet": read_parquet, ".arrow": read_arrow}
+EXTENSIONS = (*TEXT_READERS, *TABLE_READERS)
+ABOUT = ("dataset_info.json", "dataset_infos.json", SPLITS, STATE)
+"""What ``datasets`` writes beside its data."""
 
 
-def read_files(path: str, key: str) -> Source:
-    """All rows of the file, folder or glob ``path``; ``key`` is the configuration key it came from.
+def read_files(path: str | Sequence[str], key: str, whole: bool = False) -> Source:
+    """All rows of the file, folder or glob ``path``, or of several; ``key`` is the configuration key they came from.
 
-    Formats: .jsonl and .json (lines or array), .csv, .txt, .parquet; also .gz of these. Raises RequestError.
+    Formats: .jsonl and .json (lines or array), .csv, .txt, .parquet, .arrow; .gz, .bz2, .xz and .zip of these; a folder
+    of datasets' save_to_disk. ``whole``: a .txt file is one row, not a row per line. Raises RequestError.
     """
     rows: list[Row] = []
     record = []
     files = find_files(path, key)
     for file in files:
-        before = rows[-1].number if rows else 0
         content = _content(file, key)
-        for row, values in _parse(content, file, key):
-            rows.append(Row(values, file.name, row, before + row))
+        for name, data in unpacked(content, file.name, EXTENSIONS):
+            before = rows[-1].number if rows else 0
+            for row, values in _parse(data, name, key, whole):
+                rows.append(Row(values, name, row, before + row))
         record.append({"path": file.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
-    label = files[0].name if len(files) == 1 else f"{len(files)} files of {path}"
+    label = files[0].name if len(files) == 1 else f"{len(files)} files of {_shown(path)}"
     return Source(rows, len(rows), label, {"files": record})
 
 
-def find_files(path: str, key: str) -> list[Path]:
-    """The files that ``path`` means, sorted by name. Raises RequestError where there is none."""
+def read_lines(path: str, key: str) -> list[str]:
+    """The lines of a text file that are not blank, whatever it is called. Raises RequestError."""
+    files = find_files(path, key)
+    texts = [
+        _decode(data, name) for file in files for name, data in unpacked(_content(file, key), file.name, EXTENSIONS)
+    ]
+    return [line.strip() for text in texts for line in text.split("\n") if line.strip()]
+
+
+def find_files(path: str | Sequence[str], key: str) -> list[Path]:
+    """The files that ``path`` means, those of one place sorted by name. Raises RequestError where there is none."""
+    if not isinstance(path, str):
+        if not path:
+            raise RequestError(f"{key} must name a file, found an empty list. Set {key}=FILE")
+        return [file for place in path for file in find_files(place, key)]
     place = resolve(path)
     if place.is_file():
         return [place]
     if place.is_dir():
-        found = sorted(file for file in place.iterdir() if file.is_file() and _extension(file) in EXTENSIONS)
-        if not found:
-            raise RequestError(
-                f"{key}={path} must hold data files, found none of {', '.join(EXTENSIONS)} in the folder"
-            )
-        return found
+        return saved_files(place, key) or _in_folder(place, path, key)
     matches = glob.glob(str(place), recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
     found = sorted(Path(match) for match in matches if Path(match).is_file())
     if not found:
         raise RequestError(f"{key}={path} must be a file, a folder or a glob, found nothing there. {_hint(place, key)}")
     return found
+
+
+def _in_folder(place: Path, path: str, key: str) -> list[Path]:
+    files = (file for file in place.iterdir() if file.is_file() and file.name not in ABOUT)
+    found = sorted(file for file in files if _extension(file.name) in (*EXTENSIONS, ZIP))
+    if not found:
+        raise RequestError(f"{key}={path} must hold data files, found none of {', '.join(EXTENSIONS)} in the folder")
+    return found
+
+
+def _shown(path: str | Sequence[str]) -> str:
+    return path if isinstance(path, str) else ", ".join(path)
 
 
 def _hint(place: Path, key: str) -> str:
@@ -72,29 +98,21 @@ def _content(file: Path, key: str) -> bytes:
         ) from problem
 
 
-def _extension(file: Path) -> str:
-    return Path(file.name.removesuffix(".gz")).suffix.lower()
+def _extension(name: str) -> str:
+    return PurePosixPath(bare(name)).suffix.lower()
 
 
-def _parse(content: bytes, file: Path, key: str) -> Numbered:
-    extension = _extension(file)
-    if file.suffix == ".gz":
-        content = _unzip(content, file.name)
-    if extension == ".parquet":
-        return read_parquet(content, file.name)
+def _parse(content: bytes, name: str, key: str, whole: bool) -> Numbered:
+    extension = _extension(name)
+    if extension in TABLE_READERS:
+        return TABLE_READERS[extension](content, name)
     if extension not in TEXT_READERS:
         raise RequestError(
-            f"{key}: the extension of {file.name} must be one of {', '.join(EXTENSIONS)}, found '{extension}'. "
-            "Rename or convert the file"
+            f"{key}: the extension of {name} must be one of {', '.join(EXTENSIONS)} (or {', '.join((*UNPACK, ZIP))} of "
+            f"these), found '{extension}'. Rename or convert the file"
         )
-    return TEXT_READERS[extension](_decode(content, file.name), file.name)
-
-
-def _unzip(content: bytes, name: str) -> bytes:
-    try:
-        return gzip.decompress(content)
-    except (OSError, EOFError) as problem:
-        raise RequestError(f"{name}: must be gzip, found: {problem}. Compress it again") from problem
+    read = read_document if whole and extension == ".txt" else TEXT_READERS[extension]
+    return read(_decode(content, name), name)
 
 
 def _decode(content: bytes, name: str) -> str:

@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-TESTS = ("matches", "not_matches", "min", "max")
+from mollm_cli.core.errors import nearest
+
+TESTS = ("matches", "not_matches", "min", "max", "except")
 
 
 def check_rule(rule: Any) -> None:
@@ -21,12 +23,19 @@ def check_rule(rule: Any) -> None:
                 re.compile(wanted)
             except (re.error, TypeError) as problem:
                 raise ValueError(f"must hold a regular expression in {test}, found {wanted!r}: {problem}") from problem
-        elif not isinstance(wanted, int | float):
+        elif test in ("min", "max") and not isinstance(wanted, int | float):
             raise ValueError(f"must hold a number in {test}, found {wanted!r}")
 
 
 def keeps(rule: Any, value: Any) -> bool:
-    """Whether ``value`` passes ``rule``. Raises ValueError where min or max meets what is no number."""
+    """Whether ``value`` passes ``rule``.
+
+    Flags ({name: true or false}, as the harm categories of PKU-SafeRLHF) are the names that are set: a rule that is a
+    name, or a list of names, passes where one of them is. Raises ValueError where min or max meets what is no number,
+    and where there is no such flag.
+    """
+    if isinstance(value, Mapping) and not isinstance(rule, Mapping):
+        return any(_flag(value, name) for name in (rule if isinstance(rule, list | tuple) else [rule]))
     if isinstance(rule, Mapping):
         return all(_passes(test, wanted, value) for test, wanted in rule.items())
     if isinstance(rule, list | tuple):
@@ -38,11 +47,19 @@ def _passes(test: str, wanted: Any, value: Any) -> bool:
     if test in ("matches", "not_matches"):
         found = re.search(wanted, "" if value is None else str(value)) is not None
         return found == (test == "matches")
+    if test == "except":
+        return not keeps(wanted, value)
     try:
         number = float(value)
     except (TypeError, ValueError):
         raise ValueError(f"{test} needs a number, found {type(value).__name__}") from None
     return bool(number >= wanted) if test == "min" else bool(number <= wanted)
+
+
+def _flag(flags: Mapping[str, Any], name: Any) -> bool:
+    if name not in flags:
+        raise ValueError(f"'{name}' is none of its flags; {nearest(str(name), flags)}")
+    return bool(flags[name])
 
 
 def _same(wanted: Any, value: Any) -> bool:

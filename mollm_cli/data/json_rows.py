@@ -16,12 +16,15 @@ def read_json(text: str, name: str) -> Numbered:
     for row, line in enumerate(text.split("\n"), start=1):  # splitlines() would also split at U+2028 inside strings
         if line.strip():
             try:
-                yield row, _object(json.loads(line), name, row)
+                values = json.loads(line)
             except json.JSONDecodeError as problem:
                 raise RequestError(
                     f"{name}: row {row} must be a JSON object, found text that is not JSON ({problem.msg}, column "
                     f"{problem.colno}). Repair the line, or name a file of plain text .txt"
                 ) from problem
+            except (ValueError, RecursionError) as problem:
+                raise _unreadable(f"{name}: row {row}", problem) from problem
+            yield row, _object(values, name, row)
 
 
 def _array(text: str, name: str) -> Numbered:
@@ -32,6 +35,8 @@ def _array(text: str, name: str) -> Numbered:
             f"{name}: must be a JSON array of objects, found text that is not JSON from line {problem.lineno}, column "
             f"{problem.colno} on ({problem.msg}). Repair it, or write one object per line"
         ) from problem
+    except (ValueError, RecursionError) as problem:
+        raise _unreadable(f"{name}:", problem) from problem
     for row, values in enumerate(rows, start=1):
         yield row, _object(values, name, row)
 
@@ -43,3 +48,8 @@ def _object(values: object, name: str, row: int) -> Values:
             'Write rows such as {"question": "...", "answer": "..."}'
         )
     return values
+
+
+def _unreadable(where: str, problem: Exception) -> RequestError:
+    """JSON that Python refuses: numbers of thousands of digits, lists in lists in lists."""
+    return RequestError(f"{where} must hold JSON that can be read, found: {problem}. Write it plainer")

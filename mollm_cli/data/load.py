@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from mollm_cli.core.types import Content, Example, Role
@@ -19,12 +19,13 @@ class Loaded:
     """The examples of one role, the description they came from, and their fingerprint for the manifest.
 
     fingerprint: name, files (path without its folder, bytes, sha256), hub (where it came from there), rows, and sha256
-    over the examples themselves.
+    over the examples themselves. cache: whether their token ids may be kept between runs.
     """
 
     dataset: Dataset
     examples: list[Example]
     fingerprint: dict[str, Any]
+    cache: bool = False
 
     @property
     def content(self) -> Content:
@@ -35,22 +36,26 @@ class Loaded:
         """The same source with these examples only; ``notes`` go into the fingerprint."""
         kept = list(examples)
         changed = self.fingerprint | {"rows": len(kept), "sha256": digest(kept)} | notes
-        return Loaded(self.dataset, kept, changed)
+        return Loaded(self.dataset, kept, changed, self.cache)
 
 
-def load(dataset: Dataset, role: Role) -> Loaded:
+def load(dataset: Dataset, role: Role, cache: bool = False) -> Loaded:
     """Read ``dataset`` for ``role`` (for a named set: ``sets.NAME``). Raises RequestError, naming ``data.<role>.*``."""
     key = f"data.{role}"
     source = open_source(dataset, key)
     check_count(dataset, source, key)
     examples = join_perturbed(read_examples(dataset, source, key), dataset, key)
     fingerprint = {"name": dataset.name, **source.record, "rows": len(examples), "sha256": digest(examples)}
-    return Loaded(dataset, examples, fingerprint)
+    return Loaded(dataset, examples, fingerprint, cache)
 
 
 def digest(examples: Iterable[Example]) -> str:
     """sha256 over the texts of ``examples``, in order; ids are left out, so that a renamed dataset stays the same."""
     state = hashlib.sha256()
     for example in examples:
-        state.update(json.dumps(astuple(example)[1:]).encode() + b"\n")
+        state.update(json.dumps(_texts(example)).encode() + b"\n")
     return state.hexdigest()
+
+
+def _texts(example: Example) -> list[Any]:
+    return [getattr(example, field.name) for field in fields(example)[1:]]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from mollm_cli.core.errors import RequestError, nearest
 from mollm_cli.core.types import ROLES, Role
+from mollm_cli.data.alternate import follow
 from mollm_cli.data.carve import carve
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.load import Loaded, load
@@ -25,6 +26,7 @@ class Pairing:
     ``forget`` and ``retain`` are trained on. ``forget_test``, ``retain_test``: of the same kind, never trained on;
     where one is absent, ``test_share`` of the rows is carved by seed. ``holdout``: of the forget set's kind, never seen
     by the starting model. ``sets``: evaluated only, under their names. A dataset without a source is an absent role.
+    ``cache``: token ids of large sets that are not personal are kept between runs (data/token_cache.py).
     ``drop_overlap`` leaves rows that are to be forgotten out of retain; ``allow_overlap`` trains on both. Otherwise
     overlap is refused. Raises ValueError.
     """
@@ -40,6 +42,7 @@ class Pairing:
     test_share: float = 0.1
     allow_overlap: bool = False
     drop_overlap: bool = False
+    cache: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what cannot be, naming the key."""
@@ -91,12 +94,12 @@ def load_roles(pairing: Pairing, seed: int, roles: Iterable[Role] | None = None)
     """role -> its examples; a set ``sets.NAME`` under NAME. ``roles``: only these (None: all that are there).
 
     ``seed`` draws the rows of carved tests. forget and retain are always read, since the others are judged against
-    them. Raises RequestError.
+    them; alternate answers to their prompts are brought into their order. Raises RequestError.
     """
     datasets = present(pairing)
     wanted = None if roles is None else set(roles)
     loaded = {
-        role.removeprefix(SETS): load(dataset, role)
+        role.removeprefix(SETS): load(dataset, role, pairing.cache)
         for role, dataset in datasets.items()
         if wanted is None or role in TESTS or role.removeprefix(SETS) in wanted
     }
@@ -113,6 +116,8 @@ def load_roles(pairing: Pairing, seed: int, roles: Iterable[Role] | None = None)
         if rest:
             loaded[test] = loaded[role].keep(rest, carved_from=role)
             loaded[role] = loaded[role].keep(training, carved_for=test)
+    if "alternate" in loaded:
+        loaded["alternate"] = follow(loaded["forget"], loaded["alternate"])
     return _chosen(loaded, wanted, pairing)
 
 

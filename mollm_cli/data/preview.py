@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from mollm_cli.core.types import IGNORE, Encoded, Role
-from mollm_cli.data.encoding import Encoder
+from mollm_cli.data.encoding import Encoder, encode_row
 from mollm_cli.data.load import Loaded
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def preview(
     dataset = loaded.dataset
     visible = show_text or loaded.content == "ordinary"
     shown = []
-    for example in islice(loaded.examples, rows):
-        encoded = encoder.encode(example, dataset.template, dataset.max_tokens, role)
+    encoded_rows = (row for example in loaded.examples for row in encode_row(encoder, example, dataset, role))
+    for encoded in islice(encoded_rows, rows):
         given, target = _split(encoded)
         texts = [_decoded(part, tokenizer) if visible else _withheld(part, loaded) for part in (given, target)]
         shown.append(Shown(encoded.id, texts[0], texts[1], len(encoded.input_ids), encoded.targets))

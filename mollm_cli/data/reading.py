@@ -9,18 +9,20 @@ from itertools import islice
 from mollm_cli.assets.locate import PREFIX
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Example
+from mollm_cli.data.columns import ABSENT, look
 from mollm_cli.data.dataset import Dataset
-from mollm_cli.data.fields import to_example, variants
-from mollm_cli.data.files import read_files
+from mollm_cli.data.fields import variants
+from mollm_cli.data.files import read_files, read_lines
 from mollm_cli.data.filters import keeps
 from mollm_cli.data.hub import read_hub
 from mollm_cli.data.rows import Row, Source
+from mollm_cli.data.shapes import to_example
 
 
 def open_source(dataset: Dataset, key: str, option: str = "path") -> Source:
     """The source that counts: path over embedded over hub. ``option`` is the key that ``path`` was given under."""
     if dataset.path:
-        return read_files(dataset.path, f"{key}.{option}")
+        return read_files(dataset.path, f"{key}.{option}", whole=dataset.windows)
     if dataset.embedded:
         return read_files(PREFIX + dataset.embedded, f"{key}.embedded")
     if dataset.hub:
@@ -43,7 +45,8 @@ def check_count(dataset: Dataset, source: Source, key: str) -> None:
 def read_examples(dataset: Dataset, source: Source, key: str) -> list[Example]:
     """The first ``limit`` rows that pass the filter, as examples. Raises RequestError where none does."""
     removed: Counter[str] = Counter()
-    found = (to_example(id, row, dataset, key) for id, row in _kept(source.rows, dataset, key, removed))
+    answers = other_answers(dataset, key)
+    found = (to_example(id, row, dataset, key, answers) for id, row in _kept(source.rows, dataset, key, removed))
     examples = list(islice(found, dataset.limit))
     if not examples:
         counts = [(name, removed[name]) for name in dataset.filter]
@@ -53,6 +56,16 @@ def read_examples(dataset: Dataset, source: Source, key: str) -> list[Example]:
             f"from {source.label}" + (f"; filter {by}. Change {key}.filter" if by else f". Set {key}.path=FILE")
         )
     return examples
+
+
+def other_answers(dataset: Dataset, key: str) -> list[str]:
+    """The texts of ``dataset.answers``: the list itself, or the lines of a file. Raises RequestError where none is."""
+    if not isinstance(dataset.answers, str):
+        return list(dataset.answers)
+    lines = read_lines(dataset.answers, f"{key}.answers")
+    if not lines:
+        raise RequestError(f"{key}.answers={dataset.answers} must hold an answer a line, found none. Write some")
+    return lines
 
 
 def _kept(rows: Iterable[Row], dataset: Dataset, key: str, removed: Counter[str]) -> Iterator[tuple[str, Row]]:
@@ -68,13 +81,14 @@ def _kept(rows: Iterable[Row], dataset: Dataset, key: str, removed: Counter[str]
 
 def _first_failed(row: Row, dataset: Dataset, key: str) -> str | None:
     for name, rule in dataset.filter.items():
-        if name not in row.values:
+        value = look(row.values, name)
+        if value is ABSENT:
             raise RequestError(
                 f"Dataset '{dataset.name}': {row.where} has no field '{name}', which {key}.filter reads; found: "
                 f"{', '.join(row.values)}. Drop it with '~{key}.filter.{name}', or filter on another field"
             )
         try:
-            if not keeps(rule, row.values[name]):
+            if not keeps(rule, value):
                 return name
         except ValueError as problem:
             raise RequestError(f"Dataset '{dataset.name}': {row.where}, {key}.filter.{name}: {problem}") from problem

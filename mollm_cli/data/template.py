@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mollm_cli.core.errors import RequestError
+from mollm_cli.data.dialogue import Turn, turns_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 PLAIN = "Question: {prompt}\nAnswer: "
 """What "auto" means where the tokenizer has no chat template."""
+BETWEEN = "\n\n"
+"""What stands between the turns of a conversation that no chat template writes."""
 DATE = "26 Jul 2024"
 """Llama 3's template writes today's date into every prompt: a run must read the same tomorrow."""
 
@@ -24,7 +28,7 @@ def given_text(tokenizer: PreTrainedTokenizerBase, prompt: str, template: str) -
     """The text up to where the answer begins, without spaces at its end.
 
     A space before the answer is the answer's: tokenizers join it to the word that follows, and in generation the model
-    is asked for that same token.
+    is asked for that same token. Raises RequestError as ``both_texts``.
     """
     return _given(tokenizer, prompt, template).rstrip(" ")
 
@@ -32,25 +36,60 @@ def given_text(tokenizer: PreTrainedTokenizerBase, prompt: str, template: str) -
 def both_texts(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str, template: str) -> tuple[str, str]:
     """(given, target): together the whole text. In a chat the target ends with the token that ends the turn.
 
-    Raises RequestError where a chat template does not go on as its own generation prompt began.
+    Raises RequestError where a chat template refuses the turns, does not go on as its own generation prompt began, or
+    does not write the answer.
     """
     given = given_text(tokenizer, prompt, template)
     if not (prompt and is_chat(tokenizer, template)):
         return given, (_given(tokenizer, prompt, template) + answer)[len(given) :]
-    turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
-    whole = str(tokenizer.apply_chat_template(turns, tokenize=False, date_string=DATE))
+    whole = _written(tokenizer, [*turns_of(prompt), Turn("assistant", answer)])
     if not whole.startswith(given):
         raise RequestError(
             "the tokenizer's chat template must write a conversation that begins with its own generation prompt, found "
             "another beginning. Set data.<role>.template to a text with {prompt}, or to none"
         )
-    return given, whole[len(given) :].rstrip()
+    target = whole[len(given) :].rstrip()
+    if answer.strip() not in target:
+        raise RequestError(
+            "the tokenizer's chat template must write the answer as it is, found it changed. "
+            "Set data.<role>.template to a text with {prompt}, or to none"
+        )
+    return given, target
 
 
 def _given(tokenizer: PreTrainedTokenizerBase, prompt: str, template: str) -> str:
-    if not prompt or template == "none":
+    if not prompt:
         return prompt
     if is_chat(tokenizer, template):
-        turn = [{"role": "user", "content": prompt}]
-        return str(tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True, date_string=DATE))
-    return (PLAIN if template == "auto" else template).replace("{prompt}", prompt)
+        return _written(tokenizer, turns_of(prompt), add_generation_prompt=True)
+    return _plain(turns_of(prompt), "{prompt}" if template == "none" else PLAIN if template == "auto" else template)
+
+
+def _plain(turns: Sequence[Turn], template: str) -> str:
+    """The turns without a chat template: every user's in ``template``, others as they are, the last one left open."""
+    parts = [template.replace("{prompt}", turn.content) if turn.role == "user" else turn.content for turn in turns]
+    text = ""
+    for turn, part, following in zip(turns, parts, [*turns[1:], None], strict=True):
+        answered = turn.role == "user" and (following is None or following.role == "assistant")
+        text += part if answered else part + BETWEEN
+    return text
+
+
+def _written(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], add_generation_prompt: bool = False) -> str:
+    import jinja2
+
+    try:
+        return str(
+            tokenizer.apply_chat_template(
+                [turn._asdict() for turn in turns],
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                date_string=DATE,
+            )
+        )
+    except jinja2.TemplateError as problem:
+        found = ", ".join(turn.role for turn in turns)
+        raise RequestError(
+            f"the tokenizer's chat template must take the turns {found}, found: {problem}. Set data.<role>.system=null "
+            "where it knows no system prompt, or data.<role>.template to a text with {prompt}, or to none"
+        ) from problem

@@ -10,3 +10,9 @@ def read_text(text: str, name: str) -> Numbered:
     for row, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield row, {"text": line.strip()}
+
+
+def read_document(text: str, name: str) -> Numbered:
+    """All of ``text`` as one row; none where it is blank."""
+    if text.strip():
+        yield 1, {"text": text}

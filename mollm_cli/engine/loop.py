@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 import torch
 
-from mollm_cli.core.errors import InterruptionError
+from mollm_cli.core.errors import InterruptionError, NonFiniteError
 from mollm_cli.core.types import Batch, Role
 from mollm_cli.engine.record import step_record
 from mollm_cli.engine.settings import Engine
-from mollm_cli.engine.step import Stepper
+from mollm_cli.engine.step import Batches, Stepper, StepResult
 from mollm_cli.engine.stopping import Stop, StopRules
 
 
@@ -72,7 +72,7 @@ def train(
         batches = {r: [b.to(device) for b in s.batches(step - 1, settings.micro_batch)] for r, s in streams.items()}
         lr = rate.rate(step, rules.total_steps)
         logged = step % settings.log_every == 0
-        result = stepper(batches, lr, record=logged)
+        result = _step(stepper, batches, lr, logged, step, around if step > start + 1 else None)
         elapsed = time.perf_counter() - began
         tokens, seconds = tokens + result.tokens, seconds + elapsed
         record = {"step": step} | (step_record(result, names, lr, result.tokens / elapsed) if logged else {})
@@ -86,6 +86,18 @@ def train(
     else:
         step = max(start, rules.total_steps)
     return Outcome(step, str(reason), tokens / seconds if seconds else 0.0)
+
+
+def _step(
+    stepper: Stepper, batches: Batches, lr: float, logged: bool, step: int, around: Surroundings | None
+) -> StepResult:
+    """Take ``step``. Where a number in it is not finite, what the step before left is saved before the run fails."""
+    try:
+        return stepper(batches, lr, record=logged)
+    except NonFiniteError as error:
+        if around is not None:
+            around.save(step - 1)
+        raise NonFiniteError(f"step {step}: {error}") from error
 
 
 def _look(step: int, settings: Engine, rules: StopRules, around: Surroundings, record: dict[str, Any]) -> Stop | None:

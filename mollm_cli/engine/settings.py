@@ -10,9 +10,9 @@ from typing import Literal
 class Engine:
     """The engine's settings; ``conf/engine/*.yaml`` builds it. Steps are optimizer steps. Raises ValueError."""
 
-    max_steps: int = 100
+    max_steps: int = 150
     max_epochs: int | None = None
-    batch_size: int = 8
+    batch_size: int = 16
     micro_batch: int | None = None
     evaluate_every: int | None = 10
     evaluate_limit: int = 32

@@ -99,12 +99,23 @@ def evaluate(
         needs.setdefault(name, set()).update(metric.needs)
     encoder = Encoder(tokenizer)
     scored = {name: score(model, encoder, name, sets[name], suite, needs[name]) for name in needs}
+    return compute(scored, sets, suite, oracle_scored)
+
+
+def compute(
+    scored: Mapping[str, list[Scored]],
+    sets: Mapping[str, Loaded],
+    suite: Suite,
+    oracle_scored: Mapping[str, Sequence[Scored]] | None,
+) -> Evaluation:
+    """The metrics of what has been scored; the oracle's own are computed with itself as ``oracle_scored``."""
+    measured = plan(suite.metrics.values(), suite.rows(sets), oracle_scored is not None)
     values: dict[str, float | None] = {}
-    per_example: dict[str, dict[str, list[float | None]]] = {name: {} for name in needs}
+    per_example: dict[str, dict[str, list[float | None]]] = {name: {} for name in scored}
     for flat, (name, metric) in measured.items():
         oracle = None if oracle_scored is None else oracle_scored.get(name)
         result = metric.compute(scored[name], oracle)
         values[flat] = result.value
         if result.per_example:
             per_example[name][metric.name] = list(result.per_example)
-    return Evaluation(values, scored, per_example)
+    return Evaluation(values, dict(scored), per_example)

@@ -9,7 +9,7 @@ from mollm_cli.objectives.label_log_probs import on
 from mollm_cli.objectives.unlearning_cross_entropy import unlearning_cross_entropy
 
 
-def mollm(forget_weight: float = 1.0, retain_weight: float = 1.0, kl_weight: float = 1.0) -> Loss:
+def mollm(forget_weight: float = 1.0, retain_weight: float = 3.0, kl_weight: float = 3.0) -> Loss:
     """Three rows: UCE on forget, cross-entropy and KL(ref || theta) on retain (Pan et al., arXiv 2412.20412).
 
     The paper's abstract fixes the three objectives and the common descent direction; its equations were not available

@@ -15,6 +15,10 @@ def explain(path: str, what: str, error: Exception) -> str:
         remedy = (
             "The Hub cannot be reached: set model.path=DIR to a local folder, or HF_HUB_OFFLINE=1 with a warm cache."
         )
+    elif "mismatched" in text:
+        remedy = "config.json and the weight files are of different models: copy both from one place."
+    elif type(error).__name__ == "SafetensorError":
+        remedy = "A weight file is damaged or incomplete: copy or download it again."
     else:
         remedy = "Set model.path to a folder written by save_pretrained, or to a Hub id (org/name)."
     return f"model.path={path}: the {what} cannot be loaded ({type(error).__name__}: {first[:300]}). {remedy}"

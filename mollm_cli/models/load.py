@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,11 +80,14 @@ def load_model(description: Model, seed: int) -> LoadedModel:
         model.enable_input_require_grads()
     if description.adapter == "lora":
         model = _with_lora(model, description, seed)
+    if description.activation_checkpointing:
+        model.train()  # transformers checkpoints in training mode only; dropout is 0 in the configuration
     return LoadedModel(model, tokenizer, dropouts, fingerprint(path))
 
 
 def _weights(description: Model, path: str, seed: int) -> tuple[Any, dict[str, float]]:
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM
 
     options: dict[str, Any] = {"revision": description.revision, "trust_remote_code": description.trust_remote_code}
@@ -97,10 +101,23 @@ def _weights(description: Model, path: str, seed: int) -> tuple[Any, dict[str, f
             torch.manual_seed(seed)
             return AutoModelForCausalLM.from_config(config, dtype=dtype), dropouts
         options |= {"attn_implementation": description.attn_implementation} if description.attn_implementation else {}
-        model = AutoModelForCausalLM.from_pretrained(path, config=config, dtype=dtype, **options)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+        model, found = AutoModelForCausalLM.from_pretrained(
+            path, config=config, dtype=dtype, output_loading_info=True, **options
+        )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise RequestError(explain(description.path, "model", error)) from error
+    _check_complete(found["missing_keys"], description)
     return model, dropouts
+
+
+def _check_complete(missing: Collection[str], description: Model) -> None:
+    """Refuse a model of which the loader made weights up."""
+    if missing:
+        raise RequestError(
+            f"model.path={description.path}: the weight files must hold every weight of config.json, found "
+            f"{len(missing)} missing, the first is {min(missing)}. Copy weights and config.json from one place, or set "
+            "model.weights=random for a model without weights"
+        )
 
 
 def _check_vocabulary(model: Any, tokenizer: Any, description: Model) -> None:

@@ -48,7 +48,7 @@ def _train(request: Request, run_dir: Path, manifest: Manifest, signals: Signals
     from mollm_cli.models.load import fingerprint, load_model, source
     from mollm_cli.models.save import save_checkpoint
     from mollm_cli.run import evidence
-    from mollm_cli.run.prepare import check_disk, prepare
+    from mollm_cli.run.prepare import check_context, check_disk, prepare
     from mollm_cli.run.training import run_training
 
     assert request.engine is not None
@@ -57,6 +57,7 @@ def _train(request: Request, run_dir: Path, manifest: Manifest, signals: Signals
     prepared = prepare(request)
     plan = planned(request, prepared)
     loaded = load_model(request.model, request.seed)
+    check_context(prepared, loaded.model, request.model.path)
     manifest.set(device=str(device), dtype=request.model.dtype, **_inputs(request, prepared, loaded))
     sizes = [p.numel() * p.element_size() for p in loaded.model.parameters()]
     trainable = [p.numel() * p.element_size() for p in loaded.model.parameters() if p.requires_grad]

@@ -14,13 +14,13 @@ from mollm_cli.build import Request
 from mollm_cli.core.errors import GateError
 from mollm_cli.core.types import Scored
 from mollm_cli.evaluation.records import metrics_record, sample_rows
-from mollm_cli.evaluation.suite import Evaluation, evaluate
+from mollm_cli.evaluation.suite import Evaluation, compute, evaluate
 from mollm_cli.models.load import fingerprint, load_model, source
 from mollm_cli.models.settings import Model
 from mollm_cli.reporting.console import stderr_console, summary
 from mollm_cli.reporting.model_card import write_model_card
 from mollm_cli.run.manifest import Manifest
-from mollm_cli.run.prepare import Prepared
+from mollm_cli.run.prepare import Prepared, check_context
 
 
 def plain_model(path: str, like: Model) -> Model:
@@ -45,6 +45,7 @@ def judge_folder(
 ) -> Evaluation:
     """Load a model from disk, evaluate it with its own tokenizer, and let it go."""
     loaded = load_model(description, request.seed)
+    check_context(prepared, loaded.model, description.path)
     model = loaded.model.to(device)
     return evaluate(model, loaded.tokenizer, prepared.sets, request.evaluation, oracle)
 
@@ -57,8 +58,7 @@ def judge_oracle(request: Request, prepared: Prepared, device: torch.device, man
     description = plain_model(path, request.model)
     manifest.set(oracle={"path": path, "files": fingerprint(source(description))})
     alone = judge_folder(description, request, prepared, device, None)
-    loaded = load_model(description, request.seed)
-    return evaluate(loaded.model.to(device), loaded.tokenizer, prepared.sets, request.evaluation, alone.scored)
+    return compute(alone.scored, prepared.sets, request.evaluation, alone.scored)
 
 
 def write_evidence(

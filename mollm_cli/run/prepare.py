@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,11 @@ from typing import Any
 
 from mollm_cli.build import Request
 from mollm_cli.core.errors import RequestError
-from mollm_cli.core.types import Encoded, Role
+from mollm_cli.core.types import ROLES, Encoded, Role
 from mollm_cli.data.batches import Stream
 from mollm_cli.data.encoding import Encoder, encode_all
-from mollm_cli.data.load import Loaded, load
-from mollm_cli.data.pairing import load_roles
+from mollm_cli.data.load import Loaded
+from mollm_cli.data.pairing import SETS, load_roles
 from mollm_cli.evaluation.gates import check_names
 from mollm_cli.evaluation.plan import plan
 from mollm_cli.models.load import load_tokenizer
@@ -57,6 +58,8 @@ def prepare(request: Request) -> Prepared:
     loaded = load_roles(request.data, request.seed)
     encoded = {name: encode_all(rows, name, tokenizer) for name, rows in loaded.items()}
     prepared = Prepared(tokenizer, loaded, encoded)
+    if tokenizer.pad_token_id is None:
+        print("the tokenizer has no padding token: batches are filled with its end token, under masks", file=sys.stderr)
     _check_gates(request, prepared)
     _check_target(request, prepared)
     return prepared
@@ -84,6 +87,19 @@ def _check_target(request: Request, prepared: Prepared) -> None:
         )
 
 
+def check_context(prepared: Prepared, model: Any, path: str) -> None:
+    """Refuse a row that is longer than the model's context, which some models crash on and others read as noise."""
+    context = getattr(model.config, "max_position_embeddings", None)
+    for name, rows in prepared.encoded.items():
+        longest = max(rows, key=lambda row: len(row.input_ids))
+        if context is not None and len(longest.input_ids) > context:
+            key = f"data.{name if name in ROLES else f'{SETS}{name}'}.max_tokens"
+            raise RequestError(
+                f"{key} must fit into the context of model.path={path}, which is {context} tokens; found "
+                f"{len(longest.input_ids)} in row '{longest.id}'. Set {key}={context}"
+            )
+
+
 def check_disk(run_dir: Path, parameter_bytes: int, trainable_bytes: int) -> None:
     """Refuse a folder without room for checkpoint/ and two points of resume/ (weights and two moments each)."""
     needed = parameter_bytes + 2 * 3 * trainable_bytes + SPARE_BYTES
@@ -93,8 +109,3 @@ def check_disk(run_dir: Path, parameter_bytes: int, trainable_bytes: int) -> Non
             f"output_root: {run_dir} has {free / 2**30:.2f} GiB free, the run writes up to {needed / 2**30:.2f} GiB. "
             "Free some space, or set output_root to another disk"
         )
-
-
-def rows_of(request: Request, role: Role) -> Loaded:
-    """One role's rows alone, for ``--check``."""
-    return load(getattr(request.data, role), role)

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from mollm_cli.build import Request
-from mollm_cli.core.errors import GateError, InterruptionError, MollmError
+from mollm_cli.core.errors import GateError, InterruptionError, MollmError, RequestError
 from mollm_cli.run.manifest import Manifest
 from mollm_cli.run.signals import Signals, listening
 
@@ -21,11 +21,10 @@ Body = Callable[[Request, Path, Manifest, Signals], None]
 def session(request: Request, run_dir: Path, config: Mapping[str, Any], command: str, body: Body) -> int:
     """Write config.yaml and the manifest, run ``body``, and turn how it ended into status and exit code.
 
-    Whatever goes wrong is told on stderr and kept in the manifest; nothing is raised.
+    Whatever goes wrong after that is told on stderr and kept in the manifest. Raises RequestError where ``run_dir``
+    cannot be written to.
     """
-    run_dir.mkdir(parents=True, exist_ok=True)
-    (run_dir / "config.yaml").write_text(yaml.safe_dump(dict(config), sort_keys=False))
-    manifest = Manifest(run_dir, _facts(request, command))
+    manifest = _opened(request, run_dir, config, command)
     with listening() as signals:
         try:
             body(request, run_dir, manifest, signals)
@@ -47,6 +46,18 @@ def session(request: Request, run_dir: Path, config: Mapping[str, Any], command:
     manifest.set(status=status, exit_code=code)
     _last_report(run_dir)
     return code
+
+
+def _opened(request: Request, run_dir: Path, config: Mapping[str, Any], command: str) -> Manifest:
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        (run_dir / "config.yaml").write_text(yaml.safe_dump(dict(config), sort_keys=False))
+        return Manifest(run_dir, _facts(request, command))
+    except OSError as refused:
+        raise RequestError(
+            f"output_root must be a folder that can be written to, found '{run_dir}': {refused.strerror}. "
+            "Make room or change its permissions, or set output_root=DIR"
+        ) from refused
 
 
 def _told(command: str, error: MollmError) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from mollm_cli.build import Request
-from mollm_cli.core.errors import RequestError
+from mollm_cli.core.errors import InterruptionError, RequestError
 from mollm_cli.core.solution import Solver
 from mollm_cli.core.types import Encoded, Loss
 from mollm_cli.engine import checkpoint
@@ -110,24 +110,11 @@ def run_training(
     """Train ``loaded.model`` in place; writes train.jsonl and resume/."""
     engine, optimizer = request.engine, request.optimizer
     assert engine is not None and optimizer is not None
-    reference = Reference(
-        loaded.model, reference_kind(request.model.reference, request.model.adapter, plan.loss.needs_reference)
-    )
-    manifest.set(reference={"kind": reference.kind, "bytes": reference.bytes})
     evaluator = Evaluator(loaded.model, prepared, engine.evaluate_limit, request.evaluation.batch_size, device)
     progress = Progress(engine.max_steps)
     target = forget_target(plan, prepared, evaluator, progress, manifest)
-    stepper = Stepper(
-        loaded.model,
-        reference,
-        plan.loss,
-        plan.solver,
-        plan.direction,
-        optimizer.build(p for p in loaded.model.parameters() if p.requires_grad),
-        target,
-        engine.clip_norm,
-        engine.precision == "bf16",
-    )
+    stepper = _stepper(request, plan, loaded, target)
+    manifest.set(reference={"kind": stepper.reference.kind, "bytes": stepper.reference.bytes})
     retain_start = evaluator().get("retain_probability") if engine.retain_floor else None
     start, extra = checkpoint.load(run_dir / "resume", stepper) if request.resume else (0, {})
     retain_start = extra.get("retain_start", retain_start)
@@ -154,7 +141,27 @@ def run_training(
         signals.stepping = False
         progress.stop()
         request.tracker.close()
+    if signals.received is not None:  # it came when the last step had been looked at
+        raise InterruptionError(f"interrupted after step {outcome.steps}; resume=RUN_DIR goes on", signals.received)
     return outcome
+
+
+def _stepper(request: Request, plan: Plan, loaded: LoadedModel, target: float | None) -> Stepper:
+    """Everything a step needs; the reference is the model as it is now, before a resume point is put back."""
+    engine, optimizer, model = request.engine, request.optimizer, loaded.model
+    assert engine is not None and optimizer is not None
+    kind = reference_kind(request.model.reference, request.model.adapter, plan.loss.needs_reference)
+    return Stepper(
+        model,
+        Reference(model, kind),
+        plan.loss,
+        plan.solver,
+        plan.direction,
+        optimizer.build(p for p in model.parameters() if p.requires_grad),
+        target,
+        engine.clip_norm,
+        engine.precision == "bf16",
+    )
 
 
 def _stream(rows: list[Encoded], request: Request, prepared: Prepared) -> Any:

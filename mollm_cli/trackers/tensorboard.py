@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mollm_cli.core.errors import RequestError
+
 
 class TensorBoard:
     """Scalars by name; needs the extra ``tensorboard``."""
@@ -14,11 +16,11 @@ class TensorBoard:
         self.writer: Any = None
 
     def start(self, run_dir: Path) -> None:
-        """Open the event file. Raises ValueError where the package is missing."""
+        """Open the event file. Raises RequestError where the package is missing."""
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise ValueError('tracker=tensorboard needs pip install "mollm-unlearn[tensorboard]"') from error
+            raise RequestError('tracker=tensorboard needs pip install "mollm-unlearn[tensorboard]"') from error
         self.writer = SummaryWriter(str(run_dir / "tensorboard"))
 
     def log(self, step: int, values: Mapping[str, float]) -> None:

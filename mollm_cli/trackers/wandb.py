@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mollm_cli.core.errors import RequestError
+
 
 class WeightsAndBiases:
     """One W&B run a run; needs the extra ``wandb``. Project: where it is listed."""
@@ -15,11 +17,11 @@ class WeightsAndBiases:
         self.run: Any = None
 
     def start(self, run_dir: Path) -> None:
-        """Open the run. Raises ValueError where the package is missing."""
+        """Open the run. Raises RequestError where the package is missing."""
         try:
             import wandb
         except ImportError as error:
-            raise ValueError('tracker=wandb needs pip install "mollm-unlearn[wandb]"') from error
+            raise RequestError('tracker=wandb needs pip install "mollm-unlearn[wandb]"') from error
         self.run = wandb.init(project=self.project, dir=str(run_dir), name=run_dir.name)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:

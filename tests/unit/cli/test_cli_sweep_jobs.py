@@ -9,11 +9,11 @@ def _jobs(*overrides: str) -> list[list[str]]:
 
 
 def test_every_combination_once_and_every_value_early() -> None:
-    found = _jobs("loss=ga,mollm", "seed=range(0,3)", "run_name='a,b'")
+    found = _jobs("seed=range(0,3)", "loss=ga,mollm", "run_name='a,b'")
     assert sorted(found) == sorted(
-        [f"loss={loss}", f"seed={seed}", "run_name='a,b'"] for loss in ("ga", "mollm") for seed in range(3)
+        [f"seed={seed}", f"loss={loss}", "run_name='a,b'"] for loss in ("ga", "mollm") for seed in range(3)
     )
-    assert {job[1] for job in found[:3]} == {"seed=0", "seed=1", "seed=2"}
+    assert {job[0] for job in found[:3]} == {"seed=0", "seed=1", "seed=2"}
 
 
 def test_one_job_without_a_sweep() -> None:

@@ -104,6 +104,66 @@ def test_roles_are_swapped_and_added(built):
     assert built("data", "data=pku-harmful", "data.holdout=null").holdout is None
 
 
+@pytest.mark.parametrize("name", ["muse-news", "muse-books"])
+def test_muse_has_its_corpora_and_questions(built, name):
+    roles = present(built("data", f"data={name}"))
+    assert {role: (d.config, d.split) for role, d in roles.items()} == {
+        "forget": ("raw", "forget"),
+        "retain": ("raw", "retain1"),
+        "holdout": ("raw", "holdout"),
+        "sets.forget_knowmem": ("knowmem", "forget_qa"),
+        "sets.retain_knowmem": ("knowmem", "retain_qa"),
+        "sets.verbmem": ("verbmem", "forget"),
+    }
+    assert roles["forget"].windows
+    assert roles["holdout"].windows
+
+
+@pytest.mark.parametrize("field", ["bio", "cyber"])
+def test_wmdp_forgets_and_asks_about_one_field(built, field):
+    roles = present(built("data", f"data=wmdp-{field}"))
+    assert roles["retain"].config == f"{field}-retain-corpus"
+    assert roles["sets.questions"].config == f"wmdp-{field}"
+    assert {role: d.kind for role, d in roles.items()}["sets.questions"] == "choice"
+
+
+def test_rwku_reads_one_list_of_people_everywhere(built):
+    pairing = built("data", "data=rwku", "data.forget.filter.subject=[Ann Lee, Bo]", FILES["forget"])
+    assert pairing.retain.path == "forget.jsonl"
+    assert pairing.retain.filter == {"subject": {"except": ["Ann Lee", "Bo"]}}
+    assert all(dataset.filter == {"subject": ["Ann Lee", "Bo"]} for dataset in pairing.sets.values())
+
+
+def test_beavertails_and_lume_test_on_splits_of_their_own(built):
+    splits = {role: d.split for role, d in present(built("data", "data=lume")).items()}
+    assert splits == {"forget": "forget_train", "retain": "retain_train", "forget_test": "forget_validation",
+                      "retain_test": "retain_validation"}  # fmt: skip
+    beaver = present(built("data", "data=beavertails"))
+    assert {role: (d.split, d.filter["is_safe"]) for role, d in beaver.items()} == {
+        "forget": ("30k_train", False),
+        "retain": ("30k_train", True),
+        "forget_test": ("30k_test", False),
+        "retain_test": ("30k_test", True),
+    }
+
+
+def test_refusals_answer_the_rows_to_forget(built, tmp_path):
+    for name in ("forget", "retain"):
+        rows = (f'{{"question": "{name}{i}", "answer": "a"}}\n' for i in range(20))
+        (tmp_path / f"{name}.jsonl").write_text("".join(rows))
+    paths = [f"data.{role}.path={tmp_path}/{role}.jsonl" for role in ("forget", "retain")]
+    alternate = ["+dataset@data.alternate=tofu-idk", f"data.alternate.path={tmp_path}/forget.jsonl"]
+    loaded = load_roles(built("data", "data=custom", *paths, *alternate), 0)
+    prompts = [[e.prompt for e in loaded[role].examples] for role in ("forget", "alternate")]
+    assert prompts[0] == prompts[1]
+    assert len(prompts[0]) == 18
+
+
+def test_several_files_feed_one_role(built):
+    paths = built("data", "data=custom", "data.forget.path=[a.jsonl,b.csv]", FILES["retain"]).forget.path
+    assert paths == ["a.jsonl", "b.csv"]
+
+
 def test_custom_without_files_says_what_to_set(built):
     with pytest.raises(InstantiationException, match=r"forget needs rows, found no source. Set data.forget.path=FILE"):
         built("data", "data=custom")

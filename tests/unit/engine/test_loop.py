@@ -153,9 +153,9 @@ def test_collapse_is_told_before_success():
 def test_rules_of_a_run():
     assert rules(Engine(max_steps=10), 30, 0.2, None) == StopRules(10, Stop.MAX_STEPS, 0.2, None)
     # 2 epochs of 30 rows at 8 a step: ceil(60 / 8) = 8 steps
-    assert rules(Engine(max_steps=10, max_epochs=2), 30, 0.2, None).total_steps == 8
-    assert rules(Engine(max_steps=10, max_epochs=2), 30, 0.2, None).last_word is Stop.MAX_EPOCHS
-    assert rules(Engine(max_steps=10, max_epochs=9), 30, 0.2, None).last_word is Stop.MAX_STEPS
+    assert rules(Engine(max_steps=10, max_epochs=2, batch_size=8), 30, 0.2, None).total_steps == 8
+    assert rules(Engine(max_steps=10, max_epochs=2, batch_size=8), 30, 0.2, None).last_word is Stop.MAX_EPOCHS
+    assert rules(Engine(max_steps=10, max_epochs=9, batch_size=8), 30, 0.2, None).last_word is Stop.MAX_STEPS
     assert rules(Engine(stop_at_target=False), 30, 0.2, None).target is None
     assert rules(Engine(retain_floor=0.5), 30, None, 0.8).floor == pytest.approx(0.4)
 

@@ -12,7 +12,7 @@ from mollm_cli.losses.mollm import mollm
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 from mollm_cli.solvers.normalized_sum import NormalizedSum
 
-OBJECTIVES = mollm().objectives  # forget, retain, KL
+OBJECTIVES = mollm(1, 1, 1).objectives  # forget, retain, KL, none preferred
 FORGET, RETAIN, KL = np.array([1.0, 0.2, 0.0]), np.array([-0.3, 1.0, 0.1]), np.array([0.1, 0.5, 0.3])
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mollm_cli.core.errors import NonFiniteError
-from mollm_cli.gradients.rows import GradientRows, require_finite
+from mollm_cli.gradients.rows import BLOCK, GradientRows, inner, require_finite
 
 
 def three_objectives(dtype=torch.float64):
@@ -81,3 +81,12 @@ def test_require_finite_names_the_objectives():
     require_finite(np.array([1.0]), ["a"], "loss")
     with pytest.raises(NonFiniteError, match=r"the loss of b, c is not finite; the optimizer has not moved"):
         require_finite(np.array([1.0, np.nan, np.inf]), ["a", "b", "c"], "loss")
+
+
+def test_inner_products_of_long_float32_gradients_keep_seven_digits():
+    # one float32 dot over 6 M elements is off by 1e-4 of |g|^2
+    x = torch.randn(6_000_000, generator=torch.Generator().manual_seed(0))
+    exact = (x.double() ** 2).sum().item()
+    assert inner(x, x).item() == pytest.approx(exact, rel=2e-6)
+    half = x[: 3 * BLOCK + 7].bfloat16()
+    assert inner(half, half).item() == pytest.approx((half.double() ** 2).sum().item(), rel=2e-6)

@@ -1,0 +1,1 @@
+"""What a step costs, measured. `make bench` runs `benchmarks.speed`; docs/BENCHMARKS.md holds the numbers."""

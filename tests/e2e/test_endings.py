@@ -1,0 +1,168 @@
+"""How a run ends: exit codes, gates, signals, and what the manifest keeps of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mollm_cli.cli.commands import UNLEARN
+from tests.support.cli import Answer, answer, evaluate, read, read_lines, unlearn
+
+
+def _ended(run: Answer, code: int, status: str) -> None:
+    assert (run.code, run.manifest["exit_code"], run.manifest["status"]) == (code, code, status), run.err
+    assert "Traceback" not in run.err
+
+
+def test_a_gate_that_holds(root: Path) -> None:
+    run = unlearn(root, 'gates=["retain_probability>=0.5*before","forget_probability<=1"]')
+    _ended(run, 0, "completed")
+    assert [gate["held"] for gate in run.manifest["gates"]] == [True, True]
+    assert "gate held: forget_probability<=1 (value " in run.err
+
+
+def test_a_gate_that_fails_leaves_everything_else(root: Path) -> None:
+    run = unlearn(root, 'gates=["retain_probability>=0.5","forget_probability<=0.01"]')
+    _ended(run, 3, "gate_failed")
+    assert [gate["held"] for gate in run.manifest["gates"]] == [True, False]
+    assert "mollm-unlearn: 1 of 2 gates failed: forget_probability<=0.01" in run.err
+    assert run.metrics["after"] and (run.run_dir / "checkpoint").is_dir() and (run.run_dir / "report.html").is_file()
+
+
+def test_a_gate_of_evaluate(root: Path) -> None:
+    _ended(evaluate(root, 'gates=["forget_probability<0.5"]'), 3, "gate_failed")
+
+
+def test_a_gate_that_cannot_be_read(root: Path) -> None:
+    run = unlearn(root, 'gates=["forget_probability is low"]')
+    assert (run.code, run.out) == (2, "") and not root.exists()
+    assert "a gate must read NAME OP NUMBER" in run.err
+
+
+def test_a_gate_on_what_is_not_measured_is_refused_before_the_model_is_loaded(root: Path) -> None:
+    run = unlearn(root, 'gates=["forget_probabilty<=0.5"]')
+    _ended(run, 2, "failed")
+    assert "found 'forget_probabilty'; did you mean 'forget_probability'" in run.err
+    assert run.manifest["error"] in run.err and "model" not in run.manifest
+
+
+def test_a_loss_that_is_not_finite_fails_the_run_before_the_update(root: Path) -> None:
+    run = unlearn(root, "loss=ga", "optimizer.lr=1e30")
+    _ended(run, 1, "failed")
+    assert run.manifest["error"].startswith("step 2: ") and "is not finite" in run.manifest["error"]
+    assert "optimizer.lr" in run.manifest["error"]
+    assert [step["step"] for step in run.steps] == [1]
+    assert not (run.run_dir / "checkpoint").exists() and (run.run_dir / "report.html").is_file()
+    (point,) = (run.run_dir / "resume").iterdir()  # the last good state
+    assert read(point / "state.json")["step"] == 1
+
+
+def test_an_error_of_the_program_is_told_and_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(run_dir: Path, checkpoint: Path) -> None:
+        raise RuntimeError("the card is broken")
+
+    monkeypatch.setattr("mollm_cli.run.evidence.write_model_card", broken)
+    run = unlearn(root)
+    assert (run.code, run.manifest["status"], run.manifest["error"]) == (
+        1,
+        "failed",
+        "RuntimeError: the card is broken",
+    )
+    assert "Traceback" in run.err  # a defect of ours: whoever reports it needs the place
+
+
+def test_the_forget_target_ends_the_run(root: Path) -> None:
+    run = unlearn(root, "direction.forget_target=0.999", "engine.evaluate_every=1", "engine.evaluate_limit=2")
+    _ended(run, 0, "completed")
+    assert (run.manifest["stopped_because"], run.manifest["steps"]) == ("forget_target", 1)
+    assert "warning: the forget rows already score at or below the target" in run.err
+
+
+def test_a_collapse_of_retain_ends_the_run(root: Path) -> None:
+    harsh = ["loss=ga", "optimizer.lr=0.05", "engine.clip_norm=null", "engine.max_steps=50"]
+    run = unlearn(root, *harsh, "engine.retain_floor=0.9", "engine.evaluate_every=1", "engine.evaluate_limit=2")
+    _ended(run, 0, "completed")
+    assert run.manifest["stopped_because"] == "retain_collapsed" and run.manifest["steps"] < 50
+
+
+def test_epochs_end_the_run(root: Path) -> None:
+    run = unlearn(root, "engine.max_epochs=1", "engine.batch_size=20")
+    assert (run.manifest["stopped_because"], run.manifest["steps"]) == ("max_epochs", 2)  # 30 rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_run_after_a_whole_step_and_it_can_go_on(number: int, code: int, tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    line = [f"resume=auto run_dir={directory} output_root={tmp_path} engine.evaluate_every=null engine.device=cpu"]
+    line = [*line[0].split(), "evaluation.limit=1", "evaluation.oracle=null", "evaluation.generate_tokens=2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mollm_cli", *line, "engine.max_steps=1000000", "direction.forget_target=null"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    try:
+        _wait_for_a_step(directory / "train.jsonl", process)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    manifest = read(directory / "manifest.json")
+    assert (process.returncode, out) == (code, f"{directory}\n")
+    assert (manifest["status"], manifest["exit_code"], manifest["stopped_because"]) == ("interrupted", code, "signal")
+    last = read_lines(directory / "train.jsonl")[-1]["step"]
+    assert [point.name for point in (directory / "resume").iterdir()] == [f"step-{last:08d}"]
+    assert f"interrupted after step {last}; resume=RUN_DIR goes on from there" in err and "Traceback" not in err
+    assert not (directory / "checkpoint").exists() and (directory / "report.html").is_file()
+
+    goes_on = answer(UNLEARN, *line, f"engine.max_steps={last + 2}")
+    _ended(goes_on, 0, "completed")
+    assert goes_on.run_dir == directory
+    assert [step["step"] for step in goes_on.steps] == list(range(1, last + 3))
+    finished = answer(UNLEARN, *line, "engine.max_steps=1000000")
+    assert (finished.code, finished.run_dir) == (0, directory) and finished.err == ""
+
+
+def _wait_for_a_step(log: Path, process: subprocess.Popen[str]) -> None:
+    for _ in range(600):
+        if log.is_file() and log.read_text().count("\n") >= 2:
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    raise AssertionError("no step was logged")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_before_the_first_step_ends_the_run_at_once(
+    number: int, code: int, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def signalled(*arguments: object) -> None:
+        signal.raise_signal(number)
+
+    import mollm_cli.run.evidence  # noqa: F401 - first, or it would keep what is put in the place of ``evaluate`` here
+
+    monkeypatch.setattr("mollm_cli.evaluation.suite.evaluate", signalled)
+    run = unlearn(root)
+    _ended(run, code, "interrupted")
+    assert "mollm-unlearn: interrupted\n" in run.err and not (run.run_dir / "resume").exists()
+
+
+def test_a_signal_during_the_last_step_is_heeded_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mollm_cli.engine import checkpoint
+
+    honest = checkpoint.save
+
+    def signalled(*arguments: Any) -> Path:
+        signal.raise_signal(signal.SIGTERM)
+        return honest(*arguments)
+
+    monkeypatch.setattr(checkpoint, "save", signalled)
+    run = unlearn(root)
+    _ended(run, 143, "interrupted")
+    assert (run.run_dir / "resume" / "step-00000003").is_dir() and not (run.run_dir / "checkpoint").exists()

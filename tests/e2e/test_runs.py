@@ -1,0 +1,118 @@
+"""Every way to train, three steps each, through the command line."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from mollm_cli.build.nodes import construct
+from mollm_cli.cli.compose import compose_job, composing
+from mollm_cli.cli.listing import choices, config_dir
+from mollm_cli.core.types import Loss
+from tests.support.cli import Answer, evaluate, finetune, unlearn
+
+
+def _pairs() -> list[tuple[str, str]]:
+    """Every loss of conf/ with every solver that it allows."""
+    found = []
+    with composing():
+        for name in choices("loss", [config_dir()]):
+            loss: Loss = construct(dict(compose_job("config", [f"loss={name}"]).loss), "loss")
+            solvers = loss.solvers or choices("solver", [config_dir()])
+            found += [(name, solver) for solver in solvers]
+    return found
+
+
+def _completed(run: Answer) -> None:
+    assert run.code == 0, run.err
+    assert run.manifest["status"] == "completed"
+    assert [step["step"] for step in run.steps] == [1, 2, 3]
+    for step in run.steps:
+        assert all(math.isfinite(value) for value in step.values() if isinstance(value, float)), step
+    assert all(math.isfinite(value) for value in run.metrics["after"].values() if value is not None)
+    assert run.manifest["checkpoint"]["files"] != run.manifest["model"]["files"]
+
+
+@pytest.mark.parametrize(("loss", "solver"), _pairs())
+def test_every_loss_with_every_solver_it_allows(loss: str, solver: str, root: Path) -> None:
+    run = unlearn(root, f"loss={loss}", f"solver={solver}")
+    _completed(run)
+    assert (run.manifest["loss"], run.manifest["solver"]) == (loss, solver)
+    names = [key.removeprefix("loss.") for key in run.steps[0] if key.startswith("loss.")]
+    assert names and all(f"weight.{name}" in step for name in names for step in run.steps)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["optimizer=sgd", "optimizer.momentum=0.9"],
+        ["optimizer.schedule=cosine", "optimizer.warmup_steps=2", "optimizer.weight_decay=0.01"],
+        ["engine.precision=bf16"],
+        ["model.dtype=bfloat16"],
+        ["engine.micro_batch=3"],
+        ["direction.forget_target=null", "direction.kl_budget=0.0"],
+        ["model.reference=copy", "model.adapter=lora", "loss=ga_kl"],
+        ["tracker=tensorboard"],
+        ["model.weights=random"],
+        ["engine.max_epochs=1", "engine.batch_size=10"],
+    ],
+    ids=" ".join,
+)
+def test_every_kind_of_step(overrides: list[str], root: Path) -> None:
+    _completed(unlearn(root, *overrides))
+
+
+def test_the_literal_reading_of_the_paper_freezes_at_the_start(root: Path) -> None:
+    """KL has no gradient there, so the min-norm point of all three rows is zero; why ``paper`` is not the default."""
+    run = unlearn(root, "direction.paper=true")
+    assert run.code == 0, run.err
+    assert [step["weight.forward_kl"] > 0 for step in run.steps] == [True] * 3
+    assert run.manifest["checkpoint"]["files"] == run.manifest["model"]["files"]
+
+
+def test_micro_batches_take_the_same_steps(root: Path) -> None:
+    """Losses and weights of the whole step; what is left is float32 rounding."""
+    whole, parts = unlearn(root).steps, unlearn(root, "engine.micro_batch=3").steps
+    for one, other in zip(whole, parts, strict=True):
+        numbers = {key for key, value in one.items() if isinstance(value, float)} - {"tokens_per_second"}
+        assert {key: other[key] for key in numbers} == pytest.approx({k: one[k] for k in numbers}, rel=1e-3, abs=1e-6)
+
+
+def test_lora_trains_its_own_matrices_only_and_needs_no_second_model(root: Path) -> None:
+    run = unlearn(root, "model.adapter=lora", "optimizer.lr=1e-2")
+    _completed(run)
+    model, reference = run.manifest["model"], run.manifest["reference"]
+    assert model["trainable_parameters"] < model["parameters"] / 10
+    assert reference == {"kind": "adapter_off", "bytes": 0}
+    assert (run.run_dir / "adapter" / "adapter_model.safetensors").is_file()
+    again = evaluate(root, f"model.path={run.run_dir / 'checkpoint'}")  # the adapter is merged into what is written
+    assert again.metrics["after"] == pytest.approx(run.metrics["after"], rel=1e-3)
+    assert run.metrics["before"] != pytest.approx(run.metrics["after"], rel=1e-2)
+
+
+@pytest.mark.parametrize("rows", ["[forget,retain,text]", "[retain]"])
+def test_finetune(rows: str, root: Path) -> None:
+    run = finetune(root, f"train={rows}", "model.weights=random", "optimizer.lr=1e-3")
+    _completed(run)
+    losses = [step["loss.cross_entropy"] for step in run.steps]
+    assert losses[2] < losses[0]
+
+
+def test_evaluate_judges_the_model_as_it_is(root: Path, mollm: Answer) -> None:
+    run = evaluate(root, "evaluation.oracle=embedded:oracle")
+    assert run.code == 0, run.err
+    assert run.metrics["before"] is None
+    assert run.metrics["after"] == pytest.approx(mollm.metrics["before"], rel=1e-3)  # evaluate may run on a GPU
+    assert run.metrics["oracle"] == pytest.approx(mollm.metrics["oracle"], rel=1e-3)
+    assert run.manifest["model"] == {"path": "embedded:tiny", "files": mollm.manifest["model"]["files"]}
+    assert not (run.run_dir / "checkpoint").exists()
+    assert (run.run_dir / "report.html").is_file()
+
+
+def test_the_same_request_gives_the_same_numbers_and_another_seed_others(root: Path, mollm: Answer) -> None:
+    first, same, other = (unlearn(root, f"seed={seed}") for seed in (0, 0, 1))
+    assert first.metrics == same.metrics
+    assert first.manifest["checkpoint"] == same.manifest["checkpoint"] == mollm.manifest["checkpoint"]
+    assert first.manifest["checkpoint"] != other.manifest["checkpoint"]

@@ -1,0 +1,33 @@
+"""``-m``: one run a combination, one table, the worst exit code."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from tests.support.cli import Answer, read, unlearn
+
+
+def _table(sweep: Answer) -> list[dict[str, str]]:
+    with (sweep.run_dir / "sweep.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_sweep_over_losses_and_seeds(root: Path) -> None:
+    sweep = unlearn(root, "-m", "loss=ga,ga_kl", "seed=0,1")
+    assert sweep.code == 0, sweep.err
+    assert sweep.run_dir.parent.parent == root / "sweeps"
+    table = _table(sweep)
+    assert [(row["loss"], row["seed"]) for row in table] == [("ga", "0"), ("ga", "1"), ("ga_kl", "0"), ("ga_kl", "1")]
+    for job, row in enumerate(table):
+        metrics = read(sweep.run_dir / str(job) / "metrics.json")
+        assert float(row["forget_probability_after"]) == metrics["after"]["forget_probability"]
+        assert (row["status"], row["exit_code"]) == ("completed", "0")
+        assert (sweep.run_dir / str(job) / "checkpoint" / "model.safetensors").is_file()
+
+
+def test_a_job_that_fails_does_not_stop_the_others(root: Path) -> None:
+    sweep = unlearn(root, "-m", "loss=ga", "optimizer.lr=1e30,1e-4", 'gates=["forget_probability<=0.01"]')
+    assert sweep.code == 1, sweep.err  # a failed run is worse than a failed gate
+    assert [(row["status"], row["exit_code"]) for row in _table(sweep)] == [("failed", "1"), ("gate_failed", "3")]
+    assert "Traceback" not in sweep.err

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from mollm_cli.core import errors
+from mollm_cli.core.errors import nearest
+from mollm_cli.core.masking import count_targets, target_positions
+from mollm_cli.core.seeding import seed_everything
+from mollm_cli.core.types import IGNORE, Encoded, Example, Loss, Objective, Scored
+
+
+def test_positions_are_shifted_by_hand() -> None:
+    """Logits at t predict the token at t + 1; a label on the first token has no predecessor and is no target."""
+    labels = torch.tensor([[7, IGNORE, 8, 9], [IGNORE, 5, IGNORE, IGNORE]])
+    sequence, position, target = target_positions(labels)
+    assert (sequence.tolist(), position.tolist(), target.tolist()) == ([0, 0, 1], [1, 2, 0], [8, 9, 5])
+    assert count_targets(labels) == 3
+    assert Encoded("a", (7, 1, 8, 9), (7, IGNORE, 8, 9)).targets == 2
+
+
+def test_no_targets_at_all() -> None:
+    labels = torch.full((2, 3), IGNORE)
+    assert [part.numel() for part in target_positions(labels)] == [0, 0, 0]
+    assert count_targets(labels) == 0
+
+
+def _drawn() -> tuple[float, float, float]:
+    return random.random(), float(np.random.rand()), float(torch.rand(()))
+
+
+def test_one_seed_for_every_generator() -> None:
+    seed_everything(3)
+    first = _drawn()
+    seed_everything(3)
+    assert _drawn() == first
+    seed_everything(4)
+    assert all(one != other for one, other in zip(_drawn(), first, strict=True))
+    seed_everything(2**63 - 1)  # beyond what NumPy takes
+
+
+def test_exit_codes_of_the_tree() -> None:
+    tree = {errors.RequestError: 2, errors.RunError: 1, errors.NonFiniteError: 1, errors.GateError: 3}
+    assert {kind: kind("x").exit_code for kind in tree} == tree
+    assert errors.InterruptionError("x", 143).exit_code == 143
+    assert issubclass(errors.NonFiniteError, errors.RunError)
+    assert all(issubclass(kind, errors.MollmError) for kind in [*tree, errors.InterruptionError])
+
+
+def test_the_nearest_names_come_first() -> None:
+    assert nearest("mollmm", ["ga", "mollm", "ga_kl"]) == "did you mean 'mollm'? choices: mollm, ga, ga_kl"
+    assert nearest("zzz", ["b", "a"]) == "choices: a, b"
+
+
+def test_a_loss_knows_its_roles_in_order_and_whether_it_needs_the_reference() -> None:
+    def function(outputs: object) -> tuple[torch.Tensor, int]:
+        raise NotImplementedError
+
+    rows = (
+        Objective("b", ("retain",), function), Objective("a", ("forget", "retain"), function, reference=True),
+    )  # fmt: skip
+    assert Loss("x", rows).roles == ("retain", "forget")
+    assert Loss("x", rows).needs_reference and not Loss("x", rows[:1]).needs_reference
+
+
+def test_the_mean_log_probability_of_an_answer() -> None:
+    scored = Scored("a", Example("a", "p", "q"), (-1.0, -3.0), (True, False))
+    assert scored.answer_log_prob == pytest.approx(-2.0)

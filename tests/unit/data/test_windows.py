@@ -1,0 +1,82 @@
+"""Long texts in windows: every token a target once."""
+
+from __future__ import annotations
+
+import pytest
+
+from mollm_cli.core.errors import RequestError
+from mollm_cli.core.types import IGNORE, Example
+from mollm_cli.data.encoding import Encoder, encode_all
+from mollm_cli.data.load import load
+from mollm_cli.data.preview import preview
+from mollm_cli.data.windows import encode_windows
+
+END, START = "</s>", "<s>"
+
+
+def windows(tokenizer, text, most):
+    encoded = encode_windows(Encoder(tokenizer), Example("t:1", "", text), most)
+    return [(row.id, *(tokenizer.convert_ids_to_tokens(list(x)) for x in _split(row))) for row in encoded]
+
+
+def _split(row):
+    pairs = list(zip(row.input_ids, row.labels, strict=True))
+    return [t for t, label in pairs if label == IGNORE], [t for t, label in pairs if label != IGNORE]
+
+
+def test_windows_begin_with_the_start_and_the_token_before(tokenizer):
+    t = tokenizer("<s> $A", eos_token=END, bos_token=START)
+    assert windows(t, "abcdef", 5) == [
+        ("t:1#1", ["<s>"], ["a", "b", "c", "d"]),
+        ("t:1#2", ["<s>", "d"], ["e", "f", "</s>"]),
+    ]
+
+
+def test_without_a_start_token_only_the_first_token_is_no_target(tokenizer):
+    assert windows(tokenizer(eos_token=END), "abcdef", 3) == [
+        ("t:1#1", ["a"], ["b", "c"]),
+        ("t:1#2", ["c"], ["d", "e"]),
+        ("t:1#3", ["e"], ["f", "</s>"]),
+    ]
+
+
+@pytest.mark.parametrize("post", [None, "<s> $A", "<s> $A </s>"])
+@pytest.mark.parametrize("length", range(1, 14))
+@pytest.mark.parametrize("most", [3, 4, 7, 13])
+def test_no_token_is_lost_or_doubled(tokenizer, post, length, most):
+    t = tokenizer(post, eos_token=END, bos_token=START)
+    encoder = Encoder(t)
+    text = "abcdefghijklmnop"[:length]
+    rows = encode_windows(encoder, Example("t:1", "", text), most)
+    whole = encoder.encode(Example("t:1", "", text), "auto", 100)
+    targets = [label for row in rows for label in row.labels if label != IGNORE]
+    assert targets == [label for label in whole.labels if label != IGNORE]
+    assert all(len(row.input_ids) <= most and row.targets for row in rows)
+    assert sum(row.targets for row in rows) == whole.targets
+
+
+def test_a_short_text_is_encoded_as_without_windows(tokenizer):
+    encoder = Encoder(tokenizer("<s> $A", eos_token=END, bos_token=START))
+    example = Example("t:1", "", "abc")
+    assert encode_windows(encoder, example, 5) == [encoder.encode(example, "auto", 5)]
+
+
+def test_all_rows_of_a_dataset_become_windows(text, write, tokenizer):
+    described = text(path=write("a.jsonl", {"text": "abcdef"}, {"text": "x"}), windows=True, max_tokens=4)
+    t = tokenizer(eos_token=END)
+    loaded = load(described, "forget")
+    assert [row.id for row in encode_all(loaded, "forget", t)] == ["t:1#1", "t:1#2", "t:2"]
+    assert [shown.id for shown in preview(loaded, "forget", t)] == ["t:1#1", "t:1#2", "t:2"]
+
+
+def test_a_book_is_one_text(text, tmp_path, tokenizer):
+    (tmp_path / "book.txt").write_text("ab\n\ncd\n")
+    loaded = load(text(path=str(tmp_path / "book.txt"), windows=True, max_tokens=64), "forget")
+    [row] = encode_all(loaded, "forget", tokenizer(eos_token=END))
+    assert tokenizer(eos_token=END).decode(row.input_ids) == "ab\n\ncd\n</s>"
+
+
+def test_windows_without_room_are_refused(tokenizer):
+    encoder = Encoder(tokenizer("<s> $A", eos_token=END, bos_token=START))
+    with pytest.raises(RequestError, match=r"data.forget.max_tokens must be >= 3 where windows=true, found 2"):
+        encode_windows(encoder, Example("t:1", "", "abc"), 2, "forget")
