@@ -19,6 +19,8 @@ DROPOUTS = (
     "resid_pdrop", "attn_pdrop", "attention_probs_dropout_prob", "layerdrop", "classifier_dropout",
 )  # fmt: skip
 """Names under which configurations keep their dropout rates; all are 0 while training, so that KL is 0 at the start."""
+VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+"""Files of which a folder needs one to have a tokenizer at all."""
 WEIGHT_SUFFIXES = (".safetensors", ".bin")
 
 
@@ -61,12 +63,23 @@ def load_tokenizer(description: Model) -> Any:
     logging.disable_progress_bar()
 
     path = source(description)
+    _require_tokenizer_files(path, description.path)
     try:
         return AutoTokenizer.from_pretrained(
             path, revision=description.revision, trust_remote_code=description.trust_remote_code
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise RequestError(explain(description.path, "tokenizer", error)) from error
+
+
+def _require_tokenizer_files(path: str, asked: str) -> None:
+    """A folder with config.json alone gets an empty tokenizer from transformers, which would encode to nothing."""
+    folder = Path(path)
+    if folder.is_dir() and not any((folder / name).is_file() for name in VOCABULARIES):
+        raise RequestError(
+            f"model.path={asked}: the tokenizer cannot be loaded, found none of {', '.join(VOCABULARIES)}. "
+            "Save the model's tokenizer into the same folder (tokenizer.save_pretrained)."
+        )
 
 
 def load_model(description: Model, seed: int) -> LoadedModel:
