@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.rows import Numbered
@@ -16,8 +16,13 @@ LONGEST_FIELD = 1 << 30
 
 def read_csv(text: str, name: str) -> Numbered:
     """The rows below the header, every value a text. Raises RequestError, naming file and row."""
+    return csv_rows(io.StringIO(text, newline=""), name)
+
+
+def csv_rows(lines: Iterable[str], name: str) -> Numbered:
+    """``read_csv`` of lines with their line breaks, which may come one by one from a file."""
     csv.field_size_limit(LONGEST_FIELD)
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.DictReader(lines, strict=True)
     row = 0
     try:
         _check_header(reader.fieldnames or (), name)

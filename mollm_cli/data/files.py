@@ -46,11 +46,18 @@ def read_files(path: str | Sequence[str], key: str, whole: bool = False) -> Sour
 
 def read_lines(path: str, key: str) -> list[str]:
     """The lines of a text file that are not blank, whatever it is called. Raises RequestError."""
-    files = find_files(path, key)
+    return [line for _, line in numbered_lines(path, key)]
+
+
+def numbered_lines(path: str, key: str) -> list[tuple[int, str]]:
+    """(1-based line, its text) of every line that is not blank. Raises RequestError."""
     texts = [
-        _decode(data, name) for file in files for name, data in unpacked(_content(file, key), file.name, EXTENSIONS)
+        _decode(data, name)
+        for file in find_files(path, key)
+        for name, data in unpacked(_content(file, key), file.name, EXTENSIONS)
     ]
-    return [line.strip() for text in texts for line in text.split("\n") if line.strip()]
+    lines = (line for text in texts for line in enumerate(text.split("\n"), start=1))
+    return [(number, line.strip()) for number, line in lines if line.strip()]
 
 
 def find_files(path: str | Sequence[str], key: str) -> list[Path]:

@@ -1,44 +1,66 @@
-"""Datasets of the Hugging Face Hub. An endpoint that does not answer is noticed in seconds, not after a minute."""
+"""Datasets of the Hugging Face Hub. Where it does not answer, the local cache is read."""
 
 from __future__ import annotations
 
-import os
+import contextlib
 import re
-import urllib.error
-import urllib.request
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mollm_cli.core import network
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.rows import Row, Source
 
 if TYPE_CHECKING:
     from mollm_cli.data.dataset import Dataset
 
-PROBE_SECONDS = 3.0
 COMMIT = re.compile("[0-9a-f]{40}")
 
 
 def read_hub(dataset: Dataset, key: str) -> Source:
     """The rows of ``dataset.hub``, read as they are asked for. Raises RequestError, naming ``key`` and the remedies."""
-    if not offline():
-        probe(dataset, key)
-    import datasets
-
-    wanted = f"{dataset.hub}" + (f", config {dataset.config}" if dataset.config else "") + f", split {dataset.split}"
-    try:
-        table = datasets.load_dataset(dataset.hub, dataset.config, split=dataset.split, revision=dataset.revision)
-    except Exception as problem:  # it raises dozens of types, every one about what was asked for
-        raise RequestError(
-            f"{key}: dataset '{dataset.name}' ({wanted}) must be readable, found {type(problem).__name__}: {problem}. "
-            f"Check {key}.hub, .config, .split and .revision; log in with `hf auth login` where it is gated; "
-            f"or set {key}.path=FILE"
-        ) from problem
+    table = _table(dataset, key)
     label = str(dataset.hub)
     rows = (Row(dict(values), label, row, row) for row, values in enumerate(table, start=1))
     origin = {"id": dataset.hub, "config": dataset.config, "revision": dataset.revision, "split": dataset.split}
     commit = check_commit(dataset, table.cache_files, key)
     return Source(rows, table.num_rows, label, {"files": [], "hub": origin | {"commit": commit}})
+
+
+def _table(dataset: Dataset, key: str) -> Any:
+    silence = network.silence()
+    if silence is not None and not network.offline():
+        print(f"{key}: {silence}: {dataset.hub} is read from the local cache", file=sys.stderr)
+    import datasets
+
+    wanted = f"{dataset.hub}" + (f", config {dataset.config}" if dataset.config else "") + f", split {dataset.split}"
+    try:
+        with _cache_only(datasets) if silence else contextlib.nullcontext():
+            return datasets.load_dataset(dataset.hub, dataset.config, split=dataset.split, revision=dataset.revision)
+    except Exception as problem:  # it raises dozens of types, every one about what was asked for
+        found = f"{type(problem).__name__}: {problem}".rstrip(".")
+        if silence is None:
+            remedy = network.remedy(problem, key, f"{key}.path=FILE")
+            remedy = remedy or f"Check {key}.hub, .config, .split and .revision, or set {key}.path=FILE."
+        else:
+            found = f"{silence}, and the local cache does not have it ({found})"
+            remedy = network.REMEDIES["unreachable"].format(path=f"{key}.path=FILE")
+        raise RequestError(
+            f"{key}: dataset '{dataset.name}' ({wanted}) must be readable, found {found}. {remedy}"
+        ) from problem
+
+
+@contextlib.contextmanager
+def _cache_only(datasets: Any) -> Iterator[None]:
+    """Within the block ``datasets`` reads its cache at once, instead of asking a Hub that does not answer again."""
+    before = datasets.config.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE = before
 
 
 def check_commit(dataset: Dataset, cache_files: list[dict[str, str]], key: str) -> str | None:
@@ -48,32 +70,10 @@ def check_commit(dataset: Dataset, cache_files: list[dict[str, str]], key: str) 
     """
     commit = Path(cache_files[0]["filename"]).parent.name if cache_files else None
     wanted = dataset.revision
-    decidable = wanted is not None and (offline() or COMMIT.fullmatch(wanted))
+    decidable = wanted is not None and (network.silence() is not None or COMMIT.fullmatch(wanted))
     if decidable and commit != wanted:
         raise RequestError(
             f"{key}.revision must be the commit that is read, found revision={wanted} and commit {commit} in the "
             f"cache. Set {key}.revision={commit}, or allow the network"
         )
     return commit
-
-
-def offline() -> bool:
-    """Whether the environment forbids the network."""
-    flags = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
-    return any(os.environ.get(flag, "").upper() in ("1", "ON", "YES", "TRUE") for flag in flags)
-
-
-def probe(dataset: Dataset, key: str) -> None:
-    """Ask the endpoint for anything: any answer will do. Raises RequestError where none comes in 3 seconds."""
-    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-    request = urllib.request.Request(endpoint, method="HEAD")
-    try:
-        urllib.request.urlopen(request, timeout=PROBE_SECONDS).close()
-    except urllib.error.HTTPError:
-        return  # an error page is an answer
-    except (OSError, ValueError) as problem:
-        raise RequestError(
-            f"{key}: dataset '{dataset.name}' must come from the Hub ({dataset.hub}), found no answer from {endpoint} "
-            f"({problem}). Set {key}.path=FILE to read a file of yours, or HF_HUB_OFFLINE=1 to read the local cache, "
-            "or HF_ENDPOINT to a mirror"
-        ) from problem

@@ -15,16 +15,21 @@ def read_json(text: str, name: str) -> Numbered:
         return
     for row, line in enumerate(text.split("\n"), start=1):  # splitlines() would also split at U+2028 inside strings
         if line.strip():
-            try:
-                values = json.loads(line)
-            except json.JSONDecodeError as problem:
-                raise RequestError(
-                    f"{name}: row {row} must be a JSON object, found text that is not JSON ({problem.msg}, column "
-                    f"{problem.colno}). Repair the line, or name a file of plain text .txt"
-                ) from problem
-            except (ValueError, RecursionError) as problem:
-                raise _unreadable(f"{name}: row {row}", problem) from problem
-            yield row, _object(values, name, row)
+            yield row, json_line(line, name, row)
+
+
+def json_line(line: str, name: str, row: int) -> Values:
+    """The object in one line. Raises RequestError, naming file and row."""
+    try:
+        values = json.loads(line)
+    except json.JSONDecodeError as problem:
+        raise RequestError(
+            f"{name}: row {row} must be a JSON object, found text that is not JSON ({problem.msg}, column "
+            f"{problem.colno}). Repair the line, or name a file of plain text .txt"
+        ) from problem
+    except (ValueError, RecursionError) as problem:
+        raise _unreadable(f"{name}: row {row}", problem) from problem
+    return _object(values, name, row)
 
 
 def _array(text: str, name: str) -> Numbered:

@@ -72,14 +72,15 @@ def _kept(rows: Iterable[Row], dataset: Dataset, key: str, removed: Counter[str]
     """Rows in all their variants that pass every filter; ``removed`` counts the others under the field that did it."""
     for source_row in rows:
         for id, row in variants(source_row, dataset, key):
-            failed = _first_failed(row, dataset, key)
+            failed = first_failed(row, dataset, key)
             if failed is None:
                 yield id, row
             else:
                 removed[failed] += 1
 
 
-def _first_failed(row: Row, dataset: Dataset, key: str) -> str | None:
+def first_failed(row: Row, dataset: Dataset, key: str) -> str | None:
+    """The field whose filter ``row`` does not pass; None where it passes all. Raises RequestError: no such field."""
     for name, rule in dataset.filter.items():
         value = look(row.values, name)
         if value is ABSENT:

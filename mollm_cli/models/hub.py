@@ -1,24 +1,39 @@
-"""What to tell someone whose model does not load."""
+"""Models of the Hugging Face Hub: read from the cache where it does not answer, and what to say when that fails."""
 
 from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from mollm_cli.core import network
+
+
+def cache_only(path: str) -> bool:
+    """Whether ``path`` is a Hub id and the Hub may not, or cannot, be asked. Says so where it does not answer."""
+    if Path(path).is_dir() or (silence := network.silence()) is None:
+        return False
+    if not network.offline():
+        print(f"{silence}: {path} is read from the local cache", file=sys.stderr)
+    return True
 
 
 def explain(path: str, what: str, error: Exception) -> str:
     """One message: what was asked, what the loader said first, what to do about it."""
     text = str(error)
     first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
-    if "trust_remote_code" in text:
+    silence = None if Path(path).exists() else network.silence()
+    if silence is not None:
+        first = f"{silence}, and it is not in the local cache"
+        remedy = network.REMEDIES["unreachable"].format(what="model", path="model.path=DIR to a local folder")
+    elif "trust_remote_code" in text:
         remedy = "It runs code of its own: read that code, then set model.trust_remote_code=true."
-    elif "gated" in text.lower() or "401" in text or "403" in text:
-        remedy = "Ask for access on its page and log in (HF_TOKEN), or set model.path to a local folder."
-    elif "connect" in text.lower() or "offline" in text.lower() or "couldn't reach" in text.lower():
-        remedy = (
-            "The Hub cannot be reached: set model.path=DIR to a local folder, or HF_HUB_OFFLINE=1 with a warm cache."
-        )
     elif "mismatched" in text:
         remedy = "config.json and the weight files are of different models: copy both from one place."
+    elif "weights_only" in text or "Weights only" in text:
+        remedy = "A .bin file must hold tensors only, this one holds code: do not load it; take safetensors instead."
     elif type(error).__name__ == "SafetensorError":
         remedy = "A weight file is damaged or incomplete: copy or download it again."
     else:
-        remedy = "Set model.path to a folder written by save_pretrained, or to a Hub id (org/name)."
+        remedy = network.remedy(error, "model", "model.path=DIR to a local folder")
+        remedy = remedy or "Set model.path to a folder written by save_pretrained, or to a Hub id (org/name)."
     return f"model.path={path}: the {what} cannot be loaded ({type(error).__name__}: {first[:300]}). {remedy}"

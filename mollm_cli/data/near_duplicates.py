@@ -1,0 +1,75 @@
+"""Rows that say about the same as one of the rows to forget: retained, they would bring it back."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+from mollm_cli.core.errors import RequestError
+from mollm_cli.core.types import Example
+from mollm_cli.data.load import Loaded
+
+WORD = re.compile(r"[぀-ヿ㐀-鿿]|(?:(?![぀-ヿ㐀-鿿])\w)+")
+"""Letters and digits in a row; a Chinese or Japanese character is a word."""
+Word = tuple[str, int]
+"""A word and which occurrence of it this is, so that a text is a set of them."""
+
+
+class NearDuplicates:
+    """Rows of which some are looked for: ``similarity >= threshold`` in (0, 1].
+
+    similarity(a, b) = |a & b| / |a | b| over the words of prompt and answer, counted as often as they occur, case and
+    punctuation aside (Jaccard). Exact, not sampled: two sets that similar share one of the first
+    |a| - ceil(threshold |a|) + 1 words of either in any one order, and the order is from rare to frequent, so few pairs
+    are compared (prefix filtering: Chaudhuri, Ganti, Kaushik 2006). Raises ValueError.
+    """
+
+    def __init__(self, examples: Sequence[Example], threshold: float) -> None:
+        if not 0 < threshold <= 1:
+            raise ValueError(f"near_duplicates must be in (0, 1] or null, found {threshold}")
+        self.threshold = threshold
+        self.sets = [frozenset(words(example)) for example in examples]
+        self.frequency = Counter(word for found in self.sets for word in found)
+        self.places: dict[Word, list[int]] = defaultdict(list)
+        for place, found in enumerate(self.sets):
+            for word in self._prefix(found):
+                self.places[word].append(place)
+
+    def find(self, example: Example) -> int | None:
+        """The place of a row that ``example`` is a near duplicate of, or None."""
+        found = frozenset(words(example))
+        candidates = {place for word in self._prefix(found) for place in self.places.get(word, ())}
+        return next((place for place in sorted(candidates) if self._similar(found, self.sets[place])), None)
+
+    def _similar(self, one: frozenset[Word], other: frozenset[Word]) -> bool:
+        shared = len(one & other)
+        return shared >= self.threshold * (len(one) + len(other) - shared)
+
+    def _prefix(self, found: Iterable[Word]) -> list[Word]:
+        ordered = sorted(found, key=lambda word: (self.frequency[word], word))
+        return ordered[: len(ordered) - math.ceil(self.threshold * len(ordered) - 1e-9) + 1]
+
+
+def words(example: Example) -> list[Word]:
+    """The words of prompt and answer, each with its number among its like."""
+    seen: Counter[str] = Counter()
+    found = []
+    for word in WORD.findall(f"{example.prompt} {example.answer}".casefold()):
+        seen[word] += 1
+        found.append((word, seen[word]))
+    return found
+
+
+def drop_near_duplicates(forget: Sequence[Example], retain: Loaded, threshold: float) -> Loaded:
+    """``retain`` without near duplicates of ``forget``; their ids stand in the fingerprint. Raises RequestError if all are."""
+    known = NearDuplicates(forget, threshold)
+    near = {example.id for example in retain.examples if known.find(example) is not None}
+    if len(near) == len(retain.examples):
+        raise RequestError(
+            f"data.retain must hold rows that are no near duplicates of data.forget, found all {len(near)} to be. "
+            f"Set data.near_duplicates higher than {threshold}, or null, or data.retain.path to another file"
+        )
+    kept = (example for example in retain.examples if example.id not in near)
+    return retain.keep(kept, near_duplicates={"threshold": threshold, "left_out": sorted(near)})
