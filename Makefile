@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format tiny bench bench-gpu clean
+.PHONY: help install run test lint format tiny bench bench-gpu bench-data profile golden clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,15 @@ bench: install ## CPU benchmarks: step time and memory; prints a table, writes o
 
 bench-gpu: install ## the same on a CUDA device, in bfloat16
 	$(BIN)/python -m benchmarks.speed --device cuda
+
+bench-data: install ## padding share and tokens per second with and without length buckets
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.data
+
+profile: install ## the ten most expensive operations of a MOLLM step
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.profile --row mollm
+
+golden: install ## rewrite the golden losses; then say why in CHANGELOG.md under Numerics
+	$(BIN)/python -m tests.golden.regenerate
 
 clean: ## remove .venv and caches (outputs/ stays)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist
