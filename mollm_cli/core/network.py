@@ -77,7 +77,8 @@ def _probe(place: str) -> str | None:
 
 def cause(error: BaseException) -> Cause:
     """What kept something of the Hub from being loaded, from the whole chain of exceptions."""
-    chain, link = [], error
+    chain: list[BaseException] = []
+    link: BaseException | None = error
     while link is not None and link not in chain:
         chain.append(link)
         link = link.__cause__ or link.__context__

@@ -44,6 +44,7 @@ class Dataset:
     an actual column that ends in ? may be absent.
     ``filter``: {field: value | list of values | {matches: REGEX} | {not_matches: REGEX} | {except: value or list}
     | {min: x, max: y}}, all hold.
+    ``ids``: values of data.id_field, or a file with one a line: of ``data.source`` these rows only (data/deletion.py).
     ``perturbed``: a file (or hub:CONFIG) with the same prompts, whose paraphrased and perturbed columns are joined in.
     ``template``: "auto" is the tokenizer's chat template, or "Question: {prompt}\nAnswer: " where it has none; "none"
     is the prompt as it is; else any text with {prompt}. ``limit``: the first rows that pass the filter.
@@ -70,6 +71,7 @@ class Dataset:
     perturbed_field: Field = None
     variants: list[dict[str, str]] = field(default_factory=list)
     filter: dict[str, Any] = field(default_factory=dict)
+    ids: str | list[str | int] | None = None
     perturbed: str | None = None
     answers: str | list[str] = field(default_factory=list)
     system: str | None = None

@@ -13,6 +13,8 @@ from mollm_cli.data.load import Loaded
 
 WORD = re.compile(r"[぀-ヿ㐀-鿿]|(?:(?![぀-ヿ㐀-鿿])\w)+")
 """Letters and digits in a row; a Chinese or Japanese character is a word."""
+ROUNDING = 1e-9
+"""0.7 * 10 is more than 7 in binary; the threshold itself counts as reached."""
 Word = tuple[str, int]
 """A word and which occurrence of it this is, so that a text is a set of them."""
 
@@ -45,11 +47,11 @@ class NearDuplicates:
 
     def _similar(self, one: frozenset[Word], other: frozenset[Word]) -> bool:
         shared = len(one & other)
-        return shared >= self.threshold * (len(one) + len(other) - shared)
+        return shared > 0 and shared >= self.threshold * (len(one) + len(other) - shared) - ROUNDING
 
     def _prefix(self, found: Iterable[Word]) -> list[Word]:
         ordered = sorted(found, key=lambda word: (self.frequency[word], word))
-        return ordered[: len(ordered) - math.ceil(self.threshold * len(ordered) - 1e-9) + 1]
+        return ordered[: len(ordered) - math.ceil(self.threshold * len(ordered) - ROUNDING) + 1]
 
 
 def words(example: Example) -> list[Word]:
@@ -63,7 +65,10 @@ def words(example: Example) -> list[Word]:
 
 
 def drop_near_duplicates(forget: Sequence[Example], retain: Loaded, threshold: float) -> Loaded:
-    """``retain`` without near duplicates of ``forget``; their ids stand in the fingerprint. Raises RequestError if all are."""
+    """``retain`` without near duplicates of ``forget``, whose ids go into the fingerprint.
+
+    Raises RequestError where none would be left.
+    """
     known = NearDuplicates(forget, threshold)
     near = {example.id for example in retain.examples if known.find(example) is not None}
     if len(near) == len(retain.examples):

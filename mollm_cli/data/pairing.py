@@ -10,7 +10,9 @@ from mollm_cli.core.types import ROLES, Role
 from mollm_cli.data.alternate import follow
 from mollm_cli.data.carve import carve
 from mollm_cli.data.dataset import Dataset
+from mollm_cli.data.deletion import divide
 from mollm_cli.data.load import Loaded, load
+from mollm_cli.data.near_duplicates import drop_near_duplicates
 from mollm_cli.data.overlap import drop_overlap, refuse_overlap, unseen
 
 COMPANIONS: dict[Role, tuple[Role, ...]] = {"forget": ("forget_test", "holdout"), "retain": ("retain_test",)}
@@ -28,7 +30,9 @@ class Pairing:
     by the starting model. ``sets``: evaluated only, under their names. A dataset without a source is an absent role.
     ``cache``: token ids of large sets that are not personal are kept between runs (data/token_cache.py).
     ``drop_overlap`` leaves rows that are to be forgotten out of retain; ``allow_overlap`` trains on both. Otherwise
-    overlap is refused. Raises ValueError.
+    overlap is refused. ``near_duplicates``: rows of retain that are as similar as this to a row to forget are left out
+    (data/near_duplicates.py). ``source``: a file of which forget takes some rows and retain the rest, ``id_field`` the
+    column of data.forget.ids, ``deleted`` the ids of earlier requests (data/deletion.py). Raises ValueError.
     """
 
     name: str
@@ -43,6 +47,10 @@ class Pairing:
     allow_overlap: bool = False
     drop_overlap: bool = False
     cache: bool = True
+    near_duplicates: float | None = None
+    source: str | list[str] | None = None
+    id_field: str | None = None
+    deleted: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be, naming the key."""
@@ -54,10 +62,26 @@ class Pairing:
             )
         for role in ("forget", "retain"):
             if not getattr(self, role).has_source:
-                raise ValueError(f"data '{self.name}': {role} needs rows, found no source. Set data.{role}.path=FILE")
+                key = f"data.{role}.path" if self.id_field is None else "data.source"
+                raise ValueError(f"data '{self.name}': {role} needs rows, found no source. Set {key}=FILE")
+        if self.near_duplicates is not None and not 0 < self.near_duplicates <= 1:
+            raise ValueError(f"data.near_duplicates must be in (0, 1] or null, found {self.near_duplicates}")
+        self._check_deletion()
         for name in self.sets:
             if name in ROLES:
                 raise ValueError(f"data.sets.{name}: a set must not be called like a role; give it another name")
+
+    def _check_deletion(self) -> None:
+        if self.source is None and self.deleted is not None:
+            raise ValueError("data.deleted names rows of data.source, found no source. Set data.source=FILE")
+        if "deleted" in self.sets and self.deleted is not None:
+            raise ValueError("data.deleted makes the set 'deleted', found data.sets.deleted too; give it another name")
+        for role, dataset in present(self).items():
+            if dataset.ids is not None and (role != "forget" or self.source is None):
+                raise ValueError(
+                    f"data.{role}.ids must be null but in forget where data.source is set, found ids. "
+                    "Use data=deletion data.source=FILE data.forget.ids=IDS, or a filter"
+                )
 
 
 def present(pairing: Pairing) -> dict[Role, Dataset]:
@@ -98,20 +122,20 @@ def load_roles(pairing: Pairing, seed: int, roles: Iterable[Role] | None = None)
     """
     datasets = present(pairing)
     wanted = None if roles is None else set(roles)
+    divided = _divided(pairing)
     loaded = {
         role.removeprefix(SETS): load(dataset, role, pairing.cache)
         for role, dataset in datasets.items()
-        if wanted is None or role in TESTS or role.removeprefix(SETS) in wanted
-    }
-    if pairing.drop_overlap:
-        loaded["retain"] = drop_overlap(loaded["forget"], loaded["retain"])
-    elif not pairing.allow_overlap:
-        refuse_overlap(loaded["forget"], loaded["retain"])
+        if (wanted is None or role in TESTS or role.removeprefix(SETS) in wanted) and role not in divided
+    } | divided
+    _without_overlap(loaded, pairing)
     for role, test in TESTS.items():
         if test in datasets:
             if test in loaded:
                 loaded[test] = unseen(loaded[test], loaded[role], test, role)
             continue
+        if role in divided and role == "forget":
+            continue  # what is asked to be deleted is deleted, all of it
         training, rest = carve(loaded[role].examples, pairing.test_share, seed)
         if rest:
             loaded[test] = loaded[role].keep(rest, carved_from=role)
@@ -119,6 +143,26 @@ def load_roles(pairing: Pairing, seed: int, roles: Iterable[Role] | None = None)
     if "alternate" in loaded:
         loaded["alternate"] = follow(loaded["forget"], loaded["alternate"])
     return _chosen(loaded, wanted, pairing)
+
+
+def _divided(pairing: Pairing) -> dict[Role, Loaded]:
+    """What comes of one reading of ``pairing.source``: nothing where there is none."""
+    if pairing.source is None:
+        return {}
+    retain = pairing.retain if pairing.retain.path == pairing.forget.path else None
+    return divide(pairing.forget, retain, pairing.id_field, pairing.deleted, pairing.cache)
+
+
+def _without_overlap(loaded: dict[Role, Loaded], pairing: Pairing) -> None:
+    gone = loaded["forget"]
+    if "deleted" in loaded and pairing.deleted is not None:
+        gone = gone.keep([*gone.examples, *loaded["deleted"].examples])
+    if pairing.drop_overlap:
+        loaded["retain"] = drop_overlap(gone, loaded["retain"])
+    elif not pairing.allow_overlap:
+        refuse_overlap(gone, loaded["retain"])
+    if pairing.near_duplicates is not None:
+        loaded["retain"] = drop_near_duplicates(gone.examples, loaded["retain"], pairing.near_duplicates)
 
 
 def _chosen(loaded: dict[Role, Loaded], wanted: set[Role] | None, pairing: Pairing) -> dict[Role, Loaded]:

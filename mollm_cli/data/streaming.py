@@ -7,9 +7,9 @@ import gzip
 import hashlib
 import io
 import lzma
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.compression import PROBLEMS, bare
@@ -18,11 +18,6 @@ from mollm_cli.data.files import find_files, read_files
 from mollm_cli.data.json_rows import json_line
 from mollm_cli.data.rows import Numbered, Row
 
-OPEN: dict[str, Callable[[Any], IO[bytes]]] = {
-    ".gz": lambda file: gzip.GzipFile(fileobj=file),
-    ".bz2": bz2.BZ2File,
-    ".xz": lzma.LZMAFile,
-}
 BOM = b"\xef\xbb\xbf"
 
 
@@ -46,9 +41,7 @@ class Hashed(io.RawIOBase):
         return len(found)
 
 
-def stream_rows(
-    path: str | Sequence[str], key: str, files: list[dict[str, Any]], whole: bool = False
-) -> Iterator[Row]:
+def stream_rows(path: str | Sequence[str], key: str, files: list[dict[str, Any]], whole: bool = False) -> Iterator[Row]:
     """The rows that ``read_files`` gives, one at a time; ``files`` is filled with path, bytes and sha256 of each file.
 
     JSON Lines and CSV (also .gz, .bz2, .xz) are never in memory as a whole, other formats one file at a time.
@@ -83,19 +76,27 @@ def _rows(file: Path, key: str, files: list[dict[str, Any]], whole: bool) -> Ite
     files.append({"path": file.name, "bytes": raw.bytes, "sha256": raw.sha256.hexdigest()})
 
 
+def _unpacking(file: io.BufferedIOBase, name: str) -> IO[bytes]:
+    """``file``, unpacked on the way where its name says that it is compressed."""
+    ending = PurePosixPath(name).suffix.lower()
+    if ending == ".gz":
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=cast("IO[bytes]", file)))
+    if ending == ".bz2":
+        return cast("IO[bytes]", bz2.BZ2File(cast("IO[bytes]", file)))
+    return cast("IO[bytes]", lzma.LZMAFile(cast("IO[bytes]", file)) if ending == ".xz" else file)
+
+
 def _is_array(file: Path) -> bool:
     """Whether a file that is called .jsonl holds one JSON array, which is no sequence of lines."""
-    opener = OPEN.get(file.suffix.lower(), lambda opened: opened)
     try:
         with file.open("rb") as opened:
-            return opener(opened).read(4096).removeprefix(BOM).lstrip().startswith(b"[")
+            return _unpacking(opened, file.name).read(4096).removeprefix(BOM).lstrip().startswith(b"[")
     except PROBLEMS:
         return False  # said by whoever reads on
 
 
 def _lines(raw: Hashed, name: str) -> Iterator[str]:
-    opener = OPEN.get(PurePosixPath(name).suffix.lower(), lambda opened: opened)
-    for number, line in enumerate(opener(io.BufferedReader(raw)), start=1):
+    for number, line in enumerate(_unpacking(io.BufferedReader(raw), name), start=1):
         try:
             yield (line.removeprefix(BOM) if number == 1 else line).decode()
         except UnicodeDecodeError as problem:

@@ -17,15 +17,21 @@ def cache_only(path: str) -> bool:
     return True
 
 
+def refusals() -> tuple[type[Exception], ...]:
+    """What from_pretrained raises for files that it cannot get or read."""
+    import pickle
+
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # httpx's, whichever it is built on
+    from safetensors import SafetensorError
+
+    return OSError, ValueError, KeyError, ImportError, RuntimeError, HTTPError, SafetensorError, pickle.UnpicklingError
+
+
 def explain(path: str, what: str, error: Exception) -> str:
     """One message: what was asked, what the loader said first, what to do about it."""
     text = str(error)
     first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
-    silence = None if Path(path).exists() else network.silence()
-    if silence is not None:
-        first = f"{silence}, and it is not in the local cache"
-        remedy = network.REMEDIES["unreachable"].format(what="model", path="model.path=DIR to a local folder")
-    elif "trust_remote_code" in text:
+    if "trust_remote_code" in text:
         remedy = "It runs code of its own: read that code, then set model.trust_remote_code=true."
     elif "mismatched" in text:
         remedy = "config.json and the weight files are of different models: copy both from one place."

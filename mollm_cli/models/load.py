@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mollm_cli.assets.locate import resolve
 from mollm_cli.core.errors import RequestError
-from mollm_cli.models.hub import explain
+from mollm_cli.models.adapter import check_adapter, four_bits, with_adapter
+from mollm_cli.models.hub import cache_only, explain, refusals
 from mollm_cli.models.settings import Model
 
 DROPOUTS = (
@@ -26,12 +27,18 @@ WEIGHT_SUFFIXES = (".safetensors", ".bin")
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model ready to train, its tokenizer, the dropout rates to write back on saving, the weight files' hashes."""
+    """A model ready to train, and its tokenizer.
 
+    dropouts: the rates to write back on saving. files: the weight files with their hashes. commit: the
+    Hub's, if it came from there.
+    """
+
+    description: Model
     model: Any
     tokenizer: Any
     dropouts: dict[str, float]
     files: list[dict[str, Any]]
+    commit: str | None
 
 
 def source(description: Model) -> str:
@@ -65,11 +72,18 @@ def load_tokenizer(description: Model) -> Any:
     path = source(description)
     _require_tokenizer_files(path, description.path)
     try:
-        return AutoTokenizer.from_pretrained(
-            path, revision=description.revision, trust_remote_code=description.trust_remote_code
-        )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+        return AutoTokenizer.from_pretrained(path, **_options(description, path))
+    except refusals() as error:
         raise RequestError(explain(description.path, "tokenizer", error)) from error
+
+
+def _options(description: Model, path: str) -> dict[str, Any]:
+    """What every from_pretrained of this model is told."""
+    return {
+        "revision": description.revision,
+        "trust_remote_code": description.trust_remote_code,
+        "local_files_only": cache_only(path),
+    }
 
 
 def _require_tokenizer_files(path: str, asked: str) -> None:
@@ -84,6 +98,7 @@ def _require_tokenizer_files(path: str, asked: str) -> None:
 
 def load_model(description: Model, seed: int) -> LoadedModel:
     """The model in ``description.dtype``, dropout off, with its adapter. Raises RequestError for what cannot load."""
+    check_adapter(description)
     tokenizer = load_tokenizer(description)
     path = source(description)
     model, dropouts = _weights(description, path, seed)
@@ -91,19 +106,19 @@ def load_model(description: Model, seed: int) -> LoadedModel:
     if description.activation_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.enable_input_require_grads()
-    if description.adapter == "lora":
-        model = _with_lora(model, description, seed)
+    if description.adapter != "none":
+        model = with_adapter(model, description, seed)
     if description.activation_checkpointing:
         model.train()  # transformers checkpoints in training mode only; dropout is 0 in the configuration
-    return LoadedModel(model, tokenizer, dropouts, fingerprint(path))
+    files, read_at = fingerprint(path, description.revision), commit(path, description.revision)
+    return LoadedModel(description, model, tokenizer, dropouts, files, read_at)
 
 
 def _weights(description: Model, path: str, seed: int) -> tuple[Any, dict[str, float]]:
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    options: dict[str, Any] = {"revision": description.revision, "trust_remote_code": description.trust_remote_code}
+    options = _options(description, path)
     dtype = getattr(torch, description.dtype)
     try:
         config = AutoConfig.from_pretrained(path, **options)
@@ -113,14 +128,23 @@ def _weights(description: Model, path: str, seed: int) -> tuple[Any, dict[str, f
         if description.weights == "random":
             torch.manual_seed(seed)
             return AutoModelForCausalLM.from_config(config, dtype=dtype), dropouts
-        options |= {"attn_implementation": description.attn_implementation} if description.attn_implementation else {}
+        if description.attn_implementation:
+            options["attn_implementation"] = description.attn_implementation
+        if description.adapter == "qlora":
+            options |= four_bits(description)
         model, found = AutoModelForCausalLM.from_pretrained(
             path, config=config, dtype=dtype, output_loading_info=True, **options
         )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+    except refusals() as error:
         raise RequestError(explain(description.path, "model", error)) from error
     _check_complete(found["missing_keys"], description)
     return model, dropouts
+
+
+def plain_weights(description: Model) -> Any:
+    """The base model once more, in its full type and without an adapter, to merge one into it."""
+    plain = replace(description, adapter="none", adapter_path=None, reference="auto")
+    return _weights(plain, source(plain), seed=0)[0]
 
 
 def _check_complete(missing: Collection[str], description: Model) -> None:
@@ -142,33 +166,27 @@ def _check_vocabulary(model: Any, tokenizer: Any, description: Model) -> None:
         )
 
 
-def _with_lora(model: Any, description: Model, seed: int) -> Any:
-    import torch
-    from peft import LoraConfig, get_peft_model
-
-    torch.manual_seed(seed)
-    settings = LoraConfig(
-        r=description.lora_rank,
-        lora_alpha=description.lora_alpha,
-        lora_dropout=description.lora_dropout,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-    return get_peft_model(model, settings)
-
-
-def fingerprint(path: str) -> list[dict[str, Any]]:
+def fingerprint(path: str, revision: str | None = None) -> list[dict[str, Any]]:
     """Name, bytes and sha256 of every weight file under ``path`` (a Hub id: its files in the local cache)."""
-    folder = Path(path)
-    if not folder.is_dir():
-        from huggingface_hub import try_to_load_from_cache
-
-        cached = try_to_load_from_cache(path, "config.json")
-        if not isinstance(cached, str):
-            return []
-        folder = Path(cached).parent
-    files = [p for p in sorted(folder.iterdir()) if p.suffix in WEIGHT_SUFFIXES]
+    folder = snapshot(path, revision)
+    files = [] if folder is None else [p for p in sorted(folder.iterdir()) if p.suffix in WEIGHT_SUFFIXES]
     return [{"path": p.name, "bytes": p.stat().st_size, "sha256": sha256(p)} for p in files]
+
+
+def commit(path: str, revision: str | None = None) -> str | None:
+    """The commit of the Hub that ``path`` was read at; None for a folder."""
+    folder = snapshot(path, revision)
+    return None if folder is None or Path(path).is_dir() else folder.name
+
+
+def snapshot(path: str, revision: str | None) -> Path | None:
+    """The folder with the files of ``path``: itself, or the Hub's commit in the local cache; None where neither is."""
+    if Path(path).is_dir():
+        return Path(path)
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(path, "config.json", revision=revision)
+    return Path(cached).parent if isinstance(cached, str) else None
 
 
 def sha256(path: Path) -> str:

@@ -11,6 +11,7 @@ import torch
 from mollm_cli.core.masking import target_positions
 from mollm_cli.core.types import Batch
 from mollm_cli.models.forward import target_logits
+from mollm_cli.models.settings import Model
 
 Kind = Literal["none", "copy", "adapter_off"]
 
@@ -40,10 +41,14 @@ class Reference:
             return target_logits(self._model, batch, (sequence, position))
 
 
-def reference_kind(wanted: str, adapter: str, needed: bool) -> Kind:
-    """What ``model.reference`` comes to: nothing where no objective needs it; "auto" takes the adapter where it can."""
+def reference_kind(description: Model, needed: bool) -> Kind:
+    """What ``model.reference`` comes to: nothing where no objective needs it.
+
+    "auto" takes the adapter where switching it off gives the starting model: not where an earlier one is continued.
+    """
     if not needed:
         return "none"
-    if wanted == "auto":
-        return "adapter_off" if adapter != "none" else "copy"
-    return "adapter_off" if wanted == "adapter_off" else "copy"
+    if description.reference == "auto":
+        fresh = description.adapter != "none" and description.adapter_path is None
+        return "adapter_off" if fresh else "copy"
+    return description.reference

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
-from mollm_cli.models.load import LoadedModel
+from mollm_cli.models.load import LoadedModel, plain_weights
 
 
 def save_checkpoint(loaded: LoadedModel, folder: Path) -> None:
-    """Write safetensors, configuration and tokenizer into ``folder``; a LoRA model is merged on the way out.
+    """Write safetensors, configuration and tokenizer into ``folder``; an adapter is merged on the way out.
 
     The merged copy is made on the side: the model in memory keeps its adapter. The adapter itself goes to ``adapter/``
     beside ``folder``. Dropout rates are written as they were read. Atomic: a temporary folder, then a rename.
     """
-    import copy
     import shutil
 
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
-    model = loaded.model
-    if hasattr(model, "merge_and_unload"):
-        model.save_pretrained(folder.with_name("adapter"))
-        model = copy.deepcopy(model).merge_and_unload()
+    model = _plain(loaded, folder.with_name("adapter"))
     zeroed = {key: getattr(model.config, key) for key in loaded.dropouts}
     for key, rate in loaded.dropouts.items():
         setattr(model.config, key, rate)
@@ -37,3 +34,13 @@ def save_checkpoint(loaded: LoadedModel, folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     temporary.rename(folder)
+
+
+def _plain(loaded: LoadedModel, folder: Path) -> Any:
+    """The model without an adapter; what there is of one is saved in ``folder`` and merged into a copy."""
+    from mollm_cli.models.adapter import merged
+
+    if not hasattr(loaded.model, "merge_and_unload"):
+        return loaded.model
+    loaded.model.save_pretrained(folder)
+    return merged(loaded.model, folder, lambda: plain_weights(loaded.description))

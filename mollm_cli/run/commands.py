@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ def _train(request: Request, run_dir: Path, manifest: Manifest, signals: Signals
     loaded = load_model(request.model, request.seed)
     check_context(prepared, loaded.model, request.model.path)
     manifest.set(device=str(device), dtype=request.model.dtype, **_inputs(request, prepared, loaded))
+    _trace(request, manifest, loaded.files)
     sizes = [p.numel() * p.element_size() for p in loaded.model.parameters()]
     trainable = [p.numel() * p.element_size() for p in loaded.model.parameters() if p.requires_grad]
     check_disk(run_dir, sum(sizes), sum(trainable))
@@ -86,16 +87,18 @@ def _train(request: Request, run_dir: Path, manifest: Manifest, signals: Signals
 
 def _evaluate(request: Request, run_dir: Path, manifest: Manifest, signals: Signals) -> None:
     from mollm_cli.engine.device import peak_memory_bytes, pick
-    from mollm_cli.models.load import fingerprint, source
+    from mollm_cli.models.load import commit, fingerprint, source
     from mollm_cli.run import evidence
     from mollm_cli.run.prepare import prepare
 
     seed_everything(request.seed)
     device = pick("auto")
     prepared = prepare(request)
-    files = fingerprint(source(request.model))
     manifest.set(device=str(device), dtype=request.model.dtype, **_datasets(prepared))
-    manifest.set(model={"path": request.model.path, "files": files})
+    path, revision = source(request.model), request.model.revision
+    read_at = {"path": request.model.path, "commit": commit(path, revision), "files": fingerprint(path, revision)}
+    manifest.set(model=read_at)
+    _trace(request, manifest, read_at["files"])
     oracle = evidence.judge_oracle(request, prepared, device, manifest)
     scored = None if oracle is None else oracle.scored
     after = evidence.judge_folder(request.model, request, prepared, device, scored)
@@ -103,6 +106,16 @@ def _evaluate(request: Request, run_dir: Path, manifest: Manifest, signals: Sign
     manifest.set(peak_memory_bytes=peak_memory_bytes(device))
     evidence.publish(run_dir, record, None)
     evidence.hold_gates(request, record, manifest)
+
+
+def _trace(request: Request, manifest: Manifest, files: Sequence[dict[str, Any]]) -> None:
+    """The runs behind the model into the manifest, with a word where its weights are not the last one's."""
+    from mollm_cli.run.lineage import lineage, warning
+
+    runs = lineage(request.model.path, files)
+    manifest.set(lineage=runs)
+    if message := warning(runs):
+        print(message, file=sys.stderr)
 
 
 def _datasets(prepared: Any) -> dict[str, Any]:
@@ -116,6 +129,7 @@ def _inputs(request: Request, prepared: Any, loaded: Any) -> dict[str, Any]:
     parameters = list(loaded.model.parameters())
     model = {
         "path": request.model.path,
+        "commit": loaded.commit,
         "files": loaded.files,
         "parameters": sum(p.numel() for p in parameters),
         "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),

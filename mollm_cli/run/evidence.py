@@ -30,6 +30,7 @@ def plain_model(path: str, like: Model) -> Model:
         path=path,
         revision=None,
         adapter="none",
+        adapter_path=None,
         reference="auto",
         weights="pretrained",
         activation_checkpointing=False,

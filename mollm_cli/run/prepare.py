@@ -13,6 +13,7 @@ from mollm_cli.build import Request
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import ROLES, Encoded, Role
 from mollm_cli.data.batches import Stream
+from mollm_cli.data.deletion import report
 from mollm_cli.data.encoding import Encoder, encode_all
 from mollm_cli.data.load import Loaded
 from mollm_cli.data.pairing import SETS, load_roles
@@ -56,6 +57,8 @@ def prepare(request: Request) -> Prepared:
     """Read and encode every role and set. Raises RequestError for the first thing that is wrong."""
     tokenizer = load_tokenizer(request.model)
     loaded = load_roles(request.data, request.seed)
+    for line in report(loaded):
+        print(line, file=sys.stderr)
     encoded = {name: encode_all(rows, name, tokenizer) for name, rows in loaded.items()}
     prepared = Prepared(tokenizer, loaded, encoded)
     if tokenizer.pad_token_id is None:

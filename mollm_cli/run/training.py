@@ -150,7 +150,7 @@ def _stepper(request: Request, plan: Plan, loaded: LoadedModel, target: float | 
     """Everything a step needs; the reference is the model as it is now, before a resume point is put back."""
     engine, optimizer, model = request.engine, request.optimizer, loaded.model
     assert engine is not None and optimizer is not None
-    kind = reference_kind(request.model.reference, request.model.adapter, plan.loss.needs_reference)
+    kind = reference_kind(request.model, plan.loss.needs_reference)
     return Stepper(
         model,
         Reference(model, kind),

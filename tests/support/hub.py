@@ -29,7 +29,7 @@ DATE = "2024-01-01T00:00:00.000Z"
 GATE = ".gated"
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """An answer that is an error, in the Hub's own words (X-Error-Code)."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
@@ -44,7 +44,7 @@ class Repository:
         folder = root / kind / name
         if not folder.is_dir():
             # The real Hub answers 401 to a stranger: it does not tell whether the repository is missing or private.
-            raise Refusal(401, "RepoNotFound", "Repository not found")
+            raise RefusalError(401, "RepoNotFound", "Repository not found")
         self.name, self.gated = name, (folder / GATE).exists()
         found = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != GATE)
         self.files = {path.relative_to(folder).as_posix(): path for path in found}
@@ -54,7 +54,7 @@ class Repository:
     def check(self, revision: str) -> None:
         """Refuse any revision but main and the one commit."""
         if unquote(revision) not in ("main", "refs/heads/main", self.commit):
-            raise Refusal(404, "RevisionNotFound", f"Invalid rev id: {unquote(revision)}")
+            raise RefusalError(404, "RevisionNotFound", f"Invalid rev id: {unquote(revision)}")
 
     def info(self) -> dict[str, Any]:
         """What the API says of the whole repository."""
@@ -79,7 +79,7 @@ class Repository:
             for depth in range(1, (len(parts) if recursive else 1) + 1):
                 names[prefix + "/".join(parts[:depth])] = None
         if prefix and not names:
-            raise Refusal(404, "EntryNotFound", f"no folder {under}")
+            raise RefusalError(404, "EntryNotFound", f"no folder {under}")
         return [self.entry(name) for name in names]
 
 
@@ -99,12 +99,12 @@ class Handler(BaseHTTPRequestHandler):
             elif found := RESOLVE.match(path):
                 self.resolve("datasets" if found[1] else "models", found[2], found[3], found[4])
             else:
-                raise Refusal(404, "NotFound", f"{self.command} {path} is not served")
-        except Refusal as refused:
+                raise RefusalError(404, "NotFound", f"{self.command} {path} is not served")
+        except RefusalError as refused:
             told = {"X-Error-Code": refused.code, "X-Error-Message": str(refused)}
             self.reply(refused.status, {"error": str(refused)}, told)
 
-    do_HEAD = do_POST = do_GET
+    do_HEAD = do_POST = do_GET  # noqa: N815
 
     def api(self, kind: str, name: str, what: str | None, rest: str, query: dict[str, list[str]], body: bytes) -> None:
         """Information on a repository, its files or its branches."""
@@ -130,9 +130,11 @@ class Handler(BaseHTTPRequestHandler):
         repository = Repository(self.server.root, kind, name)
         repository.check(revision)
         if repository.gated:
-            raise Refusal(401, "GatedRepo", f"Access to {name} is restricted. You must be authenticated to access it.")
+            raise RefusalError(
+                401, "GatedRepo", f"Access to {name} is restricted. You must be authenticated to access it."
+            )
         if file not in repository.files:  # also what stops "..": only listed files are ever opened
-            raise Refusal(404, "EntryNotFound", f"no file {file}")
+            raise RefusalError(404, "EntryNotFound", f"no file {file}")
         content = repository.files[file].read_bytes()
         headers = {"X-Repo-Commit": repository.commit, "ETag": f'"{repository.etags[file]}"', "Accept-Ranges": "bytes"}
         status, first, last = 200, 0, len(content) - 1

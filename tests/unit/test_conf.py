@@ -40,7 +40,8 @@ MODELS = {
     "gemma-2-2b-it": "google/gemma-2-2b-it",
 }
 SOURCES = ["data.forget.path=forget.jsonl", "data.retain.path=retain.jsonl"]
-"""What data=custom asks the user for."""
+FED = [("data", "custom"), ("data", "deletion")]
+"""Pairings that ask the user for files."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -67,7 +68,7 @@ def test_every_file_says_what_it_is(file: Path) -> None:
 
 @pytest.mark.parametrize(("group", "name"), OPTIONS, ids=[f"{g}={n}" for g, n in OPTIONS])
 def test_every_choice_composes_with_the_defaults(group: str, name: str) -> None:
-    asked = _request(f"{group}={name}", *(SOURCES if (group, name) == ("data", "custom") else []))
+    asked = _request(f"{group}={name}", *(SOURCES if (group, name) in FED else []))
     assert asked.names[group] == name
 
 
@@ -150,7 +151,7 @@ def test_every_command_has_its_defaults(command: Any) -> None:
 @pytest.mark.parametrize("command", [FINETUNE, EVALUATE], ids=lambda command: command.name)
 def test_data_and_models_go_with_every_command(command: Any) -> None:
     for name in choices("data", [CONF]):
-        sources = SOURCES if name == "custom" else []
+        sources = SOURCES if ("data", name) in FED else []
         assert _request(f"data={name}", "model=opt-125m", *sources, command=command.name, config=command.config)
 
 

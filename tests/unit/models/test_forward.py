@@ -10,6 +10,7 @@ from mollm_cli.core.masking import count_targets, target_positions
 from mollm_cli.core.types import Batch
 from mollm_cli.models.forward import forward
 from mollm_cli.models.reference import Reference, reference_kind
+from mollm_cli.models.settings import Model
 from tests.support.tiny import batch, llama
 
 SMALL = {
@@ -106,12 +107,23 @@ def test_an_adapter_switched_off_is_the_starting_model_to_the_bit():
     assert torch.equal(Reference(model, "adapter_off").logits(rows), start)
 
 
-def test_reference_kind():
-    assert reference_kind("auto", "none", True) == "copy"
-    assert reference_kind("auto", "lora", True) == "adapter_off"
-    assert reference_kind("copy", "lora", True) == "copy"
-    assert reference_kind("adapter_off", "lora", True) == "adapter_off"
-    assert reference_kind("auto", "lora", False) == "none"
+@pytest.mark.parametrize(
+    ("options", "needed", "kind"),
+    [
+        ({}, True, "copy"),
+        ({"adapter": "lora"}, True, "adapter_off"),
+        ({"adapter": "dora"}, True, "adapter_off"),
+        ({"adapter": "lora", "adapter_path": "run/adapter"}, True, "copy"),
+        ({"adapter": "lora", "reference": "copy"}, True, "copy"),
+        ({"adapter": "lora", "reference": "adapter_off"}, True, "adapter_off"),
+        ({"adapter": "lora"}, False, "none"),
+    ],
+)
+def test_reference_kind(options, needed, kind):
+    assert reference_kind(Model("a/b", **options), needed) == kind
+
+
+def test_a_reference_without_its_adapter_needs_one():
     with pytest.raises(ValueError, match="needs a model with an adapter"):
         Reference(llama(), "adapter_off")
 
