@@ -13,7 +13,6 @@ PROBE_SECONDS = 3.0
 HUB = "https://huggingface.co"
 Cause = Literal["gated", "revision", "missing", "disk", "interrupted", "unreachable", "other"]
 SIGNS: dict[Cause, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "gated": (("GatedRepoError",), ("gated repo", "gated dataset", "403 client")),
     "revision": (
         ("RevisionNotFoundError",),
         ("is not a valid git identifier", "invalid rev id", "doesn't exist for dataset"),
@@ -22,6 +21,7 @@ SIGNS: dict[Cause, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("RepositoryNotFoundError",),
         ("not a valid model identifier", "doesn't exist on the hub", "repository not found"),
     ),
+    "gated": (("GatedRepoError",), ("gated repo", "gated dataset", "403 client")),
     "interrupted": (
         ("ReadError", "ReadTimeout", "RemoteProtocolError", "IncompleteRead", "ChunkedEncodingError"),
         ("consistency check failed", "peer closed connection"),
@@ -31,7 +31,8 @@ SIGNS: dict[Cause, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("connect", "offline", "couldn't reach"),
     ),
 }
-"""Per cause: class names in the chain of exceptions, and pieces of text. In the order in which they are looked for."""
+"""Per cause: class names in the chain of exceptions, and pieces of text. In the order in which they are looked for:
+what says that a repository is missing goes on about gated ones."""
 
 REMEDIES: dict[Cause, str] = {
     "gated": "Ask for access on its page and log in (`hf auth login`, or HF_TOKEN), or set {path}.",
@@ -84,7 +85,7 @@ def cause(error: BaseException) -> Cause:
         link = link.__cause__ or link.__context__
     if any(getattr(link, "errno", None) == errno.ENOSPC for link in chain):
         return "disk"
-    names = {kind.__name__ for link in chain for kind in type(link).__mro__}
+    names = {type(link).__name__ for link in chain}
     text = " ".join(str(link) for link in chain).lower()
     for found, (classes, words) in SIGNS.items():
         if names & set(classes) or any(word in text for word in words):

@@ -10,6 +10,7 @@ from mollm_cli.data.filters import check_rule
 
 Kind = Literal["qa", "text", "chat", "choice"]
 Turns = Literal["last", "every"]
+AnswersFrom = Literal["rows", "model"]
 NEEDED: dict[Kind, tuple[str, ...]] = {
     "qa": ("prompt_field", "answer_field"),
     "text": ("text_field",),
@@ -38,6 +39,7 @@ class Dataset:
     reads ``messages_field``, whose last assistant turn is the answer; "choice" reads ``prompt_field``,
     ``choices_field`` and ``answer_field`` (which of them is right), and the other choices are the perturbed answers.
     ``answers``: texts, or a file with one a line, of which each row gets one in place of its own answer.
+    ``answers_from``: "model" reads prompts only; their answers are what the starting model says (run/generated.py).
     ``system``: the system prompt of every row that has none. ``turns``: "last", or "every" turn of the assistant is a
     target. ``windows``: a text beyond ``max_tokens`` becomes several rows instead of being cut; a .txt file is one.
     ``variants``: each {canonical: actual} renames columns; a row becomes one row per variant, ids end in .0, .1, ...;
@@ -74,6 +76,7 @@ class Dataset:
     ids: str | list[str | int] | None = None
     perturbed: str | None = None
     answers: str | list[str] = field(default_factory=list)
+    answers_from: AnswersFrom = "rows"
     system: str | None = None
     turns: Turns = "last"
     windows: bool = False
@@ -121,7 +124,8 @@ class Dataset:
         if self.kind not in get_args(Kind):
             return f"kind must be one of {', '.join(get_args(Kind))}, found '{self.kind}'"
         for key in NEEDED[self.kind]:
-            if not getattr(self, key) and not (key == "answer_field" and self.answers):
+            replaced = key == "answer_field" and (self.answers or self.answers_from == "model")
+            if not getattr(self, key) and not replaced:
                 return f"{key} must name a column where kind={self.kind}; found nothing"
         if self.template not in ("auto", "none") and "{prompt}" not in self.template:
             return f"template must be auto, none or a text with {{prompt}}, found '{self.template}'"
@@ -132,6 +136,11 @@ class Dataset:
             return f"perturbed needs kind=qa, found {self.kind}: rows are joined on their prompt; set perturbed=null"
         if self.answers and self.kind != "qa":
             return f"answers needs kind=qa, found {self.kind}; set answers=[]"
+        if self.answers_from not in get_args(AnswersFrom):
+            return f"answers_from must be one of {', '.join(get_args(AnswersFrom))}, found '{self.answers_from}'"
+        if self.answers_from == "model" and (self.kind != "qa" or self.answers):
+            found = "answers" if self.answers else self.kind
+            return f"answers_from=model needs kind=qa and no answers, found {found}; set answers_from=rows"
         if not isinstance(self.answers, str) and not all(isinstance(a, str) and a.strip() for a in self.answers):
             return "answers must hold texts, none of them empty; found another value"
         if self.windows and self.kind != "text":

@@ -14,7 +14,7 @@ from mollm_cli.data.load import Loaded
 WORD = re.compile(r"[぀-ヿ㐀-鿿]|(?:(?![぀-ヿ㐀-鿿])\w)+")
 """Letters and digits in a row; a Chinese or Japanese character is a word."""
 ROUNDING = 1e-9
-"""0.7 * 10 is more than 7 in binary; the threshold itself counts as reached."""
+"""0.56 * 25 is more than 14 in binary; the threshold itself counts as reached."""
 Word = tuple[str, int]
 """A word and which occurrence of it this is, so that a text is a set of them."""
 
@@ -70,11 +70,12 @@ def drop_near_duplicates(forget: Sequence[Example], retain: Loaded, threshold: f
     Raises RequestError where none would be left.
     """
     known = NearDuplicates(forget, threshold)
-    near = {example.id for example in retain.examples if known.find(example) is not None}
+    near = [example.id for example in retain.examples if known.find(example) is not None]
     if len(near) == len(retain.examples):
         raise RequestError(
             f"data.retain must hold rows that are no near duplicates of data.forget, found all {len(near)} to be. "
             f"Set data.near_duplicates higher than {threshold}, or null, or data.retain.path to another file"
         )
-    kept = (example for example in retain.examples if example.id not in near)
-    return retain.keep(kept, near_duplicates={"threshold": threshold, "left_out": sorted(near)})
+    left_out = set(near)
+    kept = (example for example in retain.examples if example.id not in left_out)
+    return retain.keep(kept, near_duplicates={"threshold": threshold, "left_out": near})

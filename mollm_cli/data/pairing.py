@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from mollm_cli.core.errors import RequestError, nearest
@@ -18,6 +18,8 @@ from mollm_cli.data.overlap import drop_overlap, refuse_overlap, unseen
 COMPANIONS: dict[Role, tuple[Role, ...]] = {"forget": ("forget_test", "holdout"), "retain": ("retain_test",)}
 """Roles that are of another role's kind: they go when the user puts a file in the place of its source."""
 SETS = "sets."
+Answer = Callable[[Loaded, Role], Loaded]
+"""What gives rows of a role their answers: the starting model, which this layer does not know."""
 TESTS: dict[Role, Role] = {"forget": "forget_test", "retain": "retain_test"}
 
 
@@ -114,11 +116,14 @@ def _origin(dataset: Dataset) -> tuple[str | None, str]:
     return dataset.hub, (dataset.embedded or "").split("/")[0]
 
 
-def load_roles(pairing: Pairing, seed: int, roles: Iterable[Role] | None = None) -> dict[Role, Loaded]:
+def load_roles(
+    pairing: Pairing, seed: int, roles: Iterable[Role] | None = None, answer: Answer | None = None
+) -> dict[Role, Loaded]:
     """role -> its examples; a set ``sets.NAME`` under NAME. ``roles``: only these (None: all that are there).
 
     ``seed`` draws the rows of carved tests. forget and retain are always read, since the others are judged against
-    them; alternate answers to their prompts are brought into their order. Raises RequestError.
+    them; alternate answers to their prompts are brought into their order. ``answer`` gives rows that have only a prompt
+    their answers (None: they stay empty). Raises RequestError.
     """
     datasets = present(pairing)
     wanted = None if roles is None else set(roles)
@@ -128,6 +133,9 @@ def load_roles(pairing: Pairing, seed: int, roles: Iterable[Role] | None = None)
         for role, dataset in datasets.items()
         if (wanted is None or role in TESTS or role.removeprefix(SETS) in wanted) and role not in divided
     } | divided
+    for role, rows in loaded.items():
+        if rows.dataset.answers_from == "model" and answer is not None:
+            loaded[role] = answer(rows, role)
     _without_overlap(loaded, pairing)
     for role, test in TESTS.items():
         if test in datasets:

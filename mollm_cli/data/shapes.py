@@ -19,8 +19,11 @@ Shape = Callable[[str, Row, Dataset, str], Example]
 def to_example(id: str, row: Row, dataset: Dataset, key: str, answers: Sequence[str] = ()) -> Example:
     """The example in ``row``; ``answers``: those that stand in for its own, one of them by its prompt's hash.
 
-    Raises RequestError where a needed column is missing, empty or of another shape.
+    Where answers come from the model, it is still empty. Raises RequestError where a needed column is missing, empty or
+    of another shape.
     """
+    if dataset.answers_from == "model":
+        return Example(id, _asked(text_of("prompt_field", row, dataset, key), dataset), "")
     if answers:
         prompt = _asked(text_of("prompt_field", row, dataset, key), dataset)
         return Example(id, prompt, drawn(prompt, answers))

@@ -96,9 +96,9 @@ def _evaluate(request: Request, run_dir: Path, manifest: Manifest, signals: Sign
     prepared = prepare(request)
     manifest.set(device=str(device), dtype=request.model.dtype, **_datasets(prepared))
     path, revision = source(request.model), request.model.revision
-    read_at = {"path": request.model.path, "commit": commit(path, revision), "files": fingerprint(path, revision)}
-    manifest.set(model=read_at)
-    _trace(request, manifest, read_at["files"])
+    files = fingerprint(path, revision)
+    manifest.set(model={"path": request.model.path, "commit": commit(path, revision), "files": files})
+    _trace(request, manifest, files)
     oracle = evidence.judge_oracle(request, prepared, device, manifest)
     scored = None if oracle is None else oracle.scored
     after = evidence.judge_folder(request.model, request, prepared, device, scored)
@@ -143,7 +143,7 @@ def check(request: Request) -> None:
     from mollm_cli.data.preview import preview
     from mollm_cli.run.prepare import prepare
 
-    prepared = prepare(request)
+    prepared = prepare(request, generate=False)
     for role, loaded in prepared.loaded.items():
         tokens = sum(len(row.input_ids) for row in prepared.encoded[role])
         targets = sum(row.targets for row in prepared.encoded[role])

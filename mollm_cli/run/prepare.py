@@ -20,6 +20,7 @@ from mollm_cli.data.pairing import SETS, load_roles
 from mollm_cli.evaluation.gates import check_names
 from mollm_cli.evaluation.plan import plan
 from mollm_cli.models.load import load_tokenizer
+from mollm_cli.run.generated import Answers
 
 SPARE_BYTES = 64 << 20
 """What a run writes beside weights: log, samples, report."""
@@ -53,10 +54,14 @@ class Prepared:
         return rows if len(rows) <= most else [rows[i * len(rows) // most] for i in range(most)]
 
 
-def prepare(request: Request) -> Prepared:
-    """Read and encode every role and set. Raises RequestError for the first thing that is wrong."""
+def prepare(request: Request, generate: bool = True) -> Prepared:
+    """Read and encode every role and set. Raises RequestError for the first thing that is wrong.
+
+    ``generate``: whether a model may be loaded for answers that come from it; otherwise they are read from the cache
+    or stay empty.
+    """
     tokenizer = load_tokenizer(request.model)
-    loaded = load_roles(request.data, request.seed)
+    loaded = load_roles(request.data, request.seed, answer=Answers(request, tokenizer, generate))
     for line in report(loaded):
         print(line, file=sys.stderr)
     encoded = {name: encode_all(rows, name, tokenizer) for name, rows in loaded.items()}

@@ -26,6 +26,11 @@ PAIRS = list(itertools.product(choices("loss", [CONF]), choices("solver", [CONF]
 MODELS = {
     "tiny": "embedded:tiny",
     "tinystories-656k": "raincandy-u/TinyStories-656K",
+    "zephyr-7b-beta": "HuggingFaceH4/zephyr-7b-beta",
+    "tofu-llama-3.2-1b": "open-unlearning/tofu_Llama-3.2-1B-Instruct_full",
+    "tofu-llama-3.2-3b": "open-unlearning/tofu_Llama-3.2-3B-Instruct_full",
+    "muse-news": "muse-bench/MUSE-News_target",
+    "muse-books": "muse-bench/MUSE-Books_target",
     "opt-125m": "facebook/opt-125m",
     "opt-350m": "facebook/opt-350m",
     "opt-1.3b": "facebook/opt-1.3b",

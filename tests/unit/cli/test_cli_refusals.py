@@ -22,7 +22,10 @@ WRONG = [
     ("engine.max_steps=0", "engine.max_steps must be >= 1, found 0"),
     ("optimizer.lr=-1", "optimizer.lr must be a finite number > 0, found -1.0"),
     ("optimizer.lr=nan", "optimizer.lr must be a finite number, found nan"),
-    ("model.adapter=lroa", "model.adapter must be one of none, lora, found 'lroa'; did you mean 'lora'?"),
+    (
+        "model.adapter=lroa",
+        "model.adapter must be one of none, lora, dora, qlora, found 'lroa'; did you mean 'lora' or",
+    ),
     ("+loss.typo=1", "loss.typo is not a key; choices: forget_weight, "),
     ("+typo=1", "typo is not a key; choices: "),
     ("+engine.max_steps=3", "engine.max_steps is there already; leave out the +"),

@@ -18,6 +18,12 @@ import pytest
         ({"kind": "choice"}, "choices_field must name a column where kind=choice"),
         ({"kind": "chat", "messages_field": "m", "perturbed": "f"}, "perturbed needs kind=qa, found chat"),
         ({"kind": "text", "text_field": "t", "answers": ["No."]}, "answers needs kind=qa, found text"),
+        ({"answers_from": "hub"}, "answers_from must be one of rows, model, found 'hub'"),
+        (
+            {"answers_from": "model", "answers": ["No."]},
+            "needs kind=qa and no answers, found answers",
+        ),
+        ({"kind": "text", "text_field": "t", "answers_from": "model"}, "needs kind=qa and no answers, found text"),
         ({"answers": ["No.", " "]}, "answers must hold texts, none of them empty"),
         ({"windows": True}, "windows needs kind=text, found qa"),
         ({"turns": "first"}, "turns must be one of last, every, found 'first'"),

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 
 import pytest
 
+from mollm_cli.core import network
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data import hub
 from mollm_cli.data.load import load
@@ -35,7 +34,8 @@ def asked(monkeypatch):
             raise ValueError("Unknown split")
         return Table([{"question": "q1", "answer": "a1"}, {"question": "q2", "answer": "a2"}])
 
-    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    stub = SimpleNamespace(load_dataset=load_dataset, config=SimpleNamespace(HF_HUB_OFFLINE=False))
+    monkeypatch.setitem(sys.modules, "datasets", stub)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return calls
 
@@ -71,43 +71,9 @@ def test_offline_another_revision_than_the_cached_is_refused(qa, asked):
 
 
 def test_online_only_a_commit_can_be_compared(qa, monkeypatch):
-    monkeypatch.setattr(hub, "offline", lambda: False)
+    monkeypatch.setattr(network, "silence", lambda: None)
     described = qa(hub="org/name", split="train", revision="v9")
     assert hub.check_commit(described, Table.cache_files, "data.forget") == COMMIT
     assert hub.check_commit(described, [], "data.forget") is None
     with pytest.raises(RequestError, match=r"data.forget.revision must be the commit"):
         hub.check_commit(qa(hub="org/name", split="train", revision="f" * 40), Table.cache_files, "data.forget")
-
-
-def test_an_endpoint_that_does_not_answer_is_named_with_the_remedies(qa, monkeypatch):
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.delenv("HF_DATASETS_OFFLINE", raising=False)
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    message = "no answer from http://127.0.0.1:9 .*data.forget.path=FILE .*HF_HUB_OFFLINE=1"
-    with pytest.raises(RequestError, match=message):
-        load(qa(hub="org/name", split="train"), "forget")
-
-
-def test_an_error_page_is_an_answer(qa, monkeypatch):
-    class Refusal(BaseHTTPRequestHandler):
-        def do_HEAD(self):
-            self.send_response(404)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Refusal)
-    thread = threading.Thread(target=server.handle_request)
-    thread.start()
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    hub.probe(qa(hub="org/name", split="train"), "data.forget")
-    thread.join()
-    server.server_close()
-
-
-@pytest.mark.parametrize(("value", "expected"), [("1", True), ("true", True), ("0", False), ("", False)])
-def test_offline_is_what_the_environment_says(monkeypatch, value, expected):
-    monkeypatch.delenv("HF_DATASETS_OFFLINE", raising=False)
-    monkeypatch.setenv("HF_HUB_OFFLINE", value)
-    assert hub.offline() is expected

@@ -1,0 +1,56 @@
+"""Which runs a model came through: one request after another, each with what it was asked to forget."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+CHECKPOINT = "checkpoint"
+
+
+def lineage(model_path: str, files: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The runs behind ``model_path``, the first one first; [] where it is no RUN/checkpoint with a manifest beside it.
+
+    ``files``: the weight files that were read (path, bytes, sha256). An entry: run (the folder's name), command line,
+    loss, weights (file name -> sha256 of what the run wrote), forget (sha256 over the forget rows; None where it read
+    none), unchanged (of the last one: whether the weights that were read are those that it wrote).
+    """
+    folder = Path(model_path).expanduser().absolute()
+    parent = _manifest(folder.parent) if folder.name == CHECKPOINT else None
+    if parent is None:
+        return []
+    written = _hashes(parent.get("checkpoint", {}).get("files", []))
+    entry = {
+        "run": folder.parent.name,
+        "command": parent.get("command"),
+        "loss": parent.get("loss"),
+        "weights": written,
+        "forget": parent.get("datasets", {}).get("forget", {}).get("sha256"),
+        "unchanged": written == _hashes(files),
+    }
+    return [*parent.get("lineage", []), entry]
+
+
+def warning(runs: Sequence[dict[str, Any]]) -> str | None:
+    """What to say where the weights are not those that the last run wrote."""
+    if not runs or runs[-1]["unchanged"]:
+        return None
+    return (
+        f"warning: the weights of model.path are not those that the run {runs[-1]['run']} wrote; the manifest's "
+        "lineage says so (unchanged: false)"
+    )
+
+
+def _hashes(files: Sequence[dict[str, Any]]) -> dict[str, str]:
+    return {file["path"]: file["sha256"] for file in files}
+
+
+def _manifest(run_dir: Path) -> dict[str, Any] | None:
+    """The manifest of a run; None where there is none, or what is there is none."""
+    try:
+        found = json.loads((run_dir / "manifest.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and "command" in found else None

@@ -1,0 +1,109 @@
+"""The Hub from end to end, against one on the loopback interface that serves the published file layouts.
+
+Every command is a process of its own: the endpoint is read when huggingface_hub is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import read
+from tests.support.hub import Hub, serve
+from tests.support.published import publish
+
+SHORT = ("engine.max_steps=2", "evaluation.limit=4", "evaluation.generate_tokens=4")
+README = ("model=opt-1.3b", "data=pku-harmful")
+TOFU = ("model=opt-1.3b", "data=tofu", "data.retain.expected_rows=null", "data.forget.expected_rows=null")
+TOFU += ("data.holdout.expected_rows=null", "data.sets.real_authors.expected_rows=null")
+TOFU += ("data.sets.world_facts.expected_rows=null",)
+SECONDS = 30
+"""The longest that a refusal may take; it takes a few."""
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A Hub with a model and the datasets of the README's line, of TOFU, and a gated one."""
+    root = tmp_path_factory.mktemp("hub")
+    publish(root)
+    with serve(root) as running:
+        yield running
+
+
+def _run(environment: dict[str, str], root: Path, *typed: str, seconds: int = 300) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "import sys; from mollm_cli.cli import unlearn; sys.exit(unlearn())"]
+    line = [*command, f"output_root={root}", "engine.device=cpu", *SHORT, *typed]
+    whole = os.environ | environment | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(line, env=whole, capture_output=True, text=True, timeout=seconds, check=False)
+
+
+def _refused(run: subprocess.CompletedProcess[str], *parts: str) -> None:
+    assert run.returncode == 2, run.stderr
+    assert "Traceback" not in run.stderr
+    for part in parts:
+        assert part in run.stderr.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def warm(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that the README's line has filled, in a run that is checked here."""
+    cache = tmp_path_factory.mktemp("cache")
+    run = _run(hub.environment(cache), tmp_path_factory.mktemp("out"), *README)
+    assert run.returncode == 0, run.stderr
+    manifest = read(Path(run.stdout.strip()) / "manifest.json")
+    model, forget = manifest["model"], manifest["datasets"]["forget"]["hub"]
+    assert len(model["commit"]) == 40 and len(forget["commit"]) == 40
+    assert [file["path"] for file in model["files"]] == ["pytorch_model.bin"]
+    assert any("pytorch_model.bin" in line for line in hub.downloads)
+    return cache
+
+
+def test_a_second_run_downloads_nothing(hub: Hub, warm: Path, tmp_path: Path) -> None:
+    before = len(hub.downloads)
+    run = _run(hub.environment(warm), tmp_path, *README)
+    assert run.returncode == 0, run.stderr
+    assert hub.downloads[before:] == []
+
+
+@pytest.mark.parametrize("flag", ["1", "0"])
+def test_with_the_server_gone_a_warm_cache_is_enough(flag: str, hub: Hub, warm: Path, tmp_path: Path) -> None:
+    gone = hub.environment(warm) | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": flag}
+    run = _run(gone, tmp_path, *README)
+    assert run.returncode == 0, run.stderr
+    assert ("no answer from http://127.0.0.1:9" in run.stderr) == (flag == "0")
+
+
+@pytest.mark.parametrize("typed", [README, ("data=tofu", "model=tiny")])
+def test_with_the_server_gone_a_cold_cache_is_told(typed: tuple[str, ...], hub: Hub, tmp_path: Path) -> None:
+    gone = hub.environment(tmp_path / "cold") | {"HF_ENDPOINT": "http://127.0.0.1:9"}
+    run = _run(gone, tmp_path, *typed, seconds=SECONDS)
+    _refused(run, ".path=", "HF_HUB_OFFLINE=1 with a warm cache")
+    assert "no answer from http://127.0.0.1:9" in run.stderr
+
+
+def test_tofu(hub: Hub, warm: Path, tmp_path: Path) -> None:
+    run = _run(hub.environment(warm), tmp_path, *TOFU)
+    assert run.returncode == 0, run.stderr
+    metrics = json.loads((Path(run.stdout.strip()) / "metrics.json").read_text())
+    assert {"forget_truth_ratio", "real_authors_probability", "world_facts_probability"} <= metrics["after"].keys()
+
+
+@pytest.mark.parametrize(
+    ("typed", "parts"),
+    [
+        (("model.path=facebook/opt-1.3c",), ("model.path=facebook/opt-1.3c", "Check the spelling")),
+        (("model=opt-1.3b", "model.revision=v9"), ("model.path=facebook/opt-1.3b", "Set model.revision to a branch")),
+        (("model.path=meta-llama/gated",), ("Ask for access on its page", "HF_TOKEN")),
+        (("data=tofu", "data.forget.hub=locuslab/TOFUU"), ("data.forget: dataset", "Check the spelling")),
+        (("data=tofu", "data.forget.hub=org/gated"), ("data.forget: dataset", "Ask for access on its page")),
+        (("data=tofu", "data.forget.revision=v9"), ("data.forget: dataset", "Set data.forget.revision to a branch")),
+    ],
+)
+def test_what_the_hub_refuses(typed: tuple[str, ...], parts: tuple[str, ...], hub: Hub, tmp_path: Path) -> None:
+    _refused(_run(hub.environment(tmp_path / "cache"), tmp_path, *typed, seconds=SECONDS), *parts)
