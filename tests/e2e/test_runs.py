@@ -106,7 +106,8 @@ def test_evaluate_judges_the_model_as_it_is(root: Path, mollm: Answer) -> None:
     assert run.metrics["before"] is None
     assert run.metrics["after"] == pytest.approx(mollm.metrics["before"], rel=1e-3)  # evaluate may run on a GPU
     assert run.metrics["oracle"] == pytest.approx(mollm.metrics["oracle"], rel=1e-3)
-    assert run.manifest["model"] == {"path": "embedded:tiny", "files": mollm.manifest["model"]["files"]}
+    files = mollm.manifest["model"]["files"]
+    assert run.manifest["model"] == {"path": "embedded:tiny", "commit": None, "files": files}
     assert not (run.run_dir / "checkpoint").exists()
     assert (run.run_dir / "report.html").is_file()
 
