@@ -24,8 +24,8 @@ def min_norm_point(gram: Array) -> Array:
     """argmin_w w'Gw / 2 with w >= 0, sum w = 1, for a Gram matrix [k, k] with k <= 8; exact up to rounding.
 
     For each support S the bordered system [[G_SS, 1], [1', 0]] [w; mu] = [0; 1] is solved by least squares; it is
-    discarded where its residual exceeds 1e-9 (relative) or some w < 0; the smallest w'Gw wins, among equals the most
-    even w, so equal rows share their weight. (The textbook w_S = G_SS^-1 1 / (1' G_SS^-1 1) fails exactly at Pareto
+    discarded where its residual exceeds 1e-9 (relative) or some w < 0. Of the rest, those that meet the optimality
+    conditions are minimisers; the most even one is taken, so equal rows share their weight. (The textbook w_S = G_SS^-1 1 / (1' G_SS^-1 1) fails exactly at Pareto
     points: opposite rows, three around zero, a zero row.) The system is solved in u_i = w_i |g_i|, where G becomes the
     matrix of cosines, so rows of very different length cost no digits. Raises ValueError for more than 8 rows or a
     matrix that is not finite. Source: Désidéri 2012 for the problem; FedLF (Pan et al.) for its use.
@@ -41,9 +41,8 @@ def min_norm_point(gram: Array) -> Array:
     cosine = (gram + gram.T) / (2 * np.outer(norms, norms))
     border = norms.min() / norms
     candidates = [w for support in _supports(k) if (w := _stationary(cosine, border, support)) is not None]
-    lengths = [w / border for w in candidates]
-    values = np.array([u @ cosine @ u for u in lengths])
-    best = [w for w, value in zip(candidates, values, strict=True) if value <= values.min() * (1 + 1e-12) + 1e-24]
+    gaps = [optimality_gap(gram, w) for w in candidates]
+    best = [w for w, gap in zip(candidates, gaps, strict=True) if gap <= max(TOLERANCE, min(gaps))]
     return min(best, key=lambda w: float(w @ w))
 
 
