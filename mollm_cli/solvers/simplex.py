@@ -25,10 +25,11 @@ def min_norm_point(gram: Array) -> Array:
 
     For each support S the bordered system [[G_SS, 1], [1', 0]] [w; mu] = [0; 1] is solved by least squares; it is
     discarded where its residual exceeds 1e-9 (relative) or some w < 0. Of the rest, those that meet the optimality
-    conditions are minimisers; the most even one is taken, so equal rows share their weight. (The textbook w_S = G_SS^-1 1 / (1' G_SS^-1 1) fails exactly at Pareto
-    points: opposite rows, three around zero, a zero row.) The system is solved in u_i = w_i |g_i|, where G becomes the
-    matrix of cosines, so rows of very different length cost no digits. Raises ValueError for more than 8 rows or a
-    matrix that is not finite. Source: Désidéri 2012 for the problem; FedLF (Pan et al.) for its use.
+    conditions are minimisers; the most even one is taken, so equal rows share their weight. (The textbook
+    w_S = G_SS^-1 1 / (1' G_SS^-1 1) fails exactly at Pareto points: opposite rows, three around zero, a zero row.) The
+    system is solved in u_i = w_i |g_i|, where G becomes the matrix of cosines, so rows of very different length cost no
+    digits. Raises ValueError for more than 8 rows or a matrix that is not finite. Source: Désidéri 2012 for the
+    problem; FedLF (Pan et al.) for its use.
     """
     k = len(gram)
     if k > MOST_ROWS:
