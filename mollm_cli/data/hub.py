@@ -21,15 +21,16 @@ COMMIT = re.compile("[0-9a-f]{40}")
 
 def read_hub(dataset: Dataset, key: str) -> Source:
     """The rows of ``dataset.hub``, read as they are asked for. Raises RequestError, naming ``key`` and the remedies."""
-    table = _table(dataset, key)
+    table, files = _table(dataset, key)
     label = str(dataset.hub)
     rows = (Row(dict(values), label, row, row) for row, values in enumerate(table, start=1))
     origin = {"id": dataset.hub, "config": dataset.config, "revision": dataset.revision, "split": dataset.split}
     commit = check_commit(dataset, table.cache_files, key)
-    return Source(rows, table.num_rows, label, {"files": [], "hub": origin | {"commit": commit}})
+    return Source(rows, table.num_rows, label, {"files": files, "hub": origin | {"commit": commit}})
 
 
-def _table(dataset: Dataset, key: str) -> Any:
+def _table(dataset: Dataset, key: str) -> tuple[Any, list[dict[str, Any]]]:
+    """The table, and the data files of its commit (none without the network: the commit names them)."""
     silence = network.silence()
     if silence is not None and not network.offline():
         print(f"{key}: {silence}: {dataset.hub} is read from the local cache", file=sys.stderr)
@@ -37,10 +38,12 @@ def _table(dataset: Dataset, key: str) -> Any:
 
     wanted = f"{dataset.hub}" + (f", config {dataset.config}" if dataset.config else "") + f", split {dataset.split}"
     try:
+        revision, files = (dataset.revision, []) if silence else _published(dataset)
         with _cache_only(datasets) if silence else contextlib.nullcontext():
-            return datasets.load_dataset(dataset.hub, dataset.config, split=dataset.split, revision=dataset.revision)
+            table = datasets.load_dataset(dataset.hub, dataset.config, split=dataset.split, revision=revision)
+        return table, files
     except Exception as problem:  # it raises dozens of types, every one about what was asked for
-        found = f"{type(problem).__name__}: {problem}".rstrip(".")
+        found = " ".join(f"{type(problem).__name__}: {problem}".split())[:300].rstrip(".")  # some are a page long
         if silence is None:
             remedy = network.remedy(problem, key, f"{key}.path=FILE")
             remedy = remedy or f"Check {key}.hub, .config, .split and .revision, or set {key}.path=FILE."
@@ -50,6 +53,27 @@ def _table(dataset: Dataset, key: str) -> Any:
         raise RequestError(
             f"{key}: dataset '{dataset.name}' ({wanted}) must be readable, found {found}. {remedy}"
         ) from problem
+
+
+def _published(dataset: Dataset) -> tuple[str | None, list[dict[str, Any]]]:
+    """The commit that ``dataset.revision`` names on the Hub now, and its data files with the hashes the Hub knows.
+
+    ``datasets`` by itself falls back to any cached version where a revision does not exist; this raises.
+    """
+    from huggingface_hub import HfApi
+
+    info = HfApi().dataset_info(str(dataset.hub), revision=dataset.revision, files_metadata=True)
+    files = [
+        {
+            "path": file.rfilename,
+            "bytes": file.size,
+            "sha256": file.lfs.sha256 if file.lfs else None,
+            "blob": file.blob_id,
+        }
+        for file in info.siblings or ()
+        if not file.rfilename.startswith(".") and not file.rfilename.endswith(".md")
+    ]
+    return info.sha, files
 
 
 @contextlib.contextmanager

@@ -92,6 +92,9 @@ def test_tofu(hub: Hub, warm: Path, tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     metrics = json.loads((Path(run.stdout.strip()) / "metrics.json").read_text())
     assert {"forget_truth_ratio", "real_authors_probability", "world_facts_probability"} <= metrics["after"].keys()
+    forget = json.loads((Path(run.stdout.strip()) / "manifest.json").read_text())["datasets"]["forget"]
+    assert len(forget["hub"]["commit"]) == 40
+    assert any("forget10" in file["path"] for file in forget["files"])
 
 
 @pytest.mark.parametrize(
@@ -107,3 +110,10 @@ def test_tofu(hub: Hub, warm: Path, tmp_path: Path) -> None:
 )
 def test_what_the_hub_refuses(typed: tuple[str, ...], parts: tuple[str, ...], hub: Hub, tmp_path: Path) -> None:
     _refused(_run(hub.environment(tmp_path / "cache"), tmp_path, *typed, seconds=SECONDS), *parts)
+
+
+def test_a_revision_that_does_not_exist_is_refused_though_another_is_cached(
+    hub: Hub, warm: Path, tmp_path: Path
+) -> None:
+    wrong = (*TOFU, "data.forget.revision=v9")
+    _refused(_run(hub.environment(warm), tmp_path, *wrong, seconds=SECONDS), "Set data.forget.revision to a branch")
