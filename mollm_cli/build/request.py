@@ -11,7 +11,7 @@ from mollm_cli.build.nodes import TARGET, construct, refuse_unknown
 from mollm_cli.core.errors import RequestError, nearest
 from mollm_cli.core.solution import Solver
 from mollm_cli.core.types import ROLES, Loss
-from mollm_cli.data.pairing import SETS, Pairing, present
+from mollm_cli.data.pairing import Pairing, called, present
 from mollm_cli.engine.optimizers import SGD, AdamW
 from mollm_cli.engine.settings import Engine
 from mollm_cli.evaluation.gates import Gate, parse
@@ -128,7 +128,7 @@ def _roles(built: Mapping[str, Any], plain: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _check_fed(data: Pairing, roles: Sequence[str]) -> None:
-    fed = {name.removeprefix(SETS) for name in present(data)}
+    fed = {called(place) for place in present(data)}
     for role in roles:
         if role not in fed:
             raise RequestError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mollm_cli.core.types import IGNORE, Batch, Encoded
+from mollm_cli.data.mixture import Share, drawn
 from mollm_cli.data.order import bucketed, shuffled
 
 
@@ -33,7 +34,8 @@ class Stream:
     state. ``bucket`` puts rows of like length into one step, so that little is padded (data/order.py).
 
     Streams of equal ``lengths`` and seed are aligned row by row. ``lengths`` are those that rows are ordered by; they
-    are the rows' own unless roles are read together (order.common_lengths). Raises ValueError.
+    are the rows' own unless roles are read together (order.common_lengths). ``shares``: the sets that ``encoded`` is
+    made of, one after the other; an epoch then has as many rows of each as its weight says. Raises ValueError.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Stream:
         pad_id: int,
         lengths: Sequence[int] | None = None,
         bucket: bool = True,
+        shares: Sequence[Share] = (),
     ) -> None:
         if not encoded:
             raise ValueError("a stream must have at least one row, found none")
@@ -51,6 +54,10 @@ class Stream:
             raise ValueError(f"batch_size must be >= 1, found {batch_size}")
         if lengths is not None and len(lengths) != len(encoded):
             raise ValueError(f"lengths must be one per row, found {len(lengths)} for {len(encoded)} rows")
+        self.shares = shares or (Share(len(encoded)),)
+        if sum(share.rows for share in self.shares) != len(encoded):
+            raise ValueError(f"shares must have {len(encoded)} rows together, found {[s.rows for s in self.shares]}")
+        self.count = sum(share.per_epoch for share in self.shares)
         self.encoded = encoded
         self.batch_size = batch_size
         self.seed = seed
@@ -61,9 +68,8 @@ class Stream:
 
     def rows(self, step: int) -> list[int]:
         """The row numbers of ``step`` (0-based), ``batch_size`` of them."""
-        count = len(self.encoded)
         places = range(step * self.batch_size, (step + 1) * self.batch_size)
-        return [self._order(place // count)[place % count] for place in places]
+        return [self._order(place // self.count)[place % self.count] for place in places]
 
     def batches(self, step: int, micro_batch: int | None = None, rank: int = 0, world: int = 1) -> list[Batch]:
         """The rows of ``step``, shortest first, in pieces of ``micro_batch`` rows (None: one piece).
@@ -81,14 +87,14 @@ class Stream:
     def _order(self, epoch: int) -> list[int]:
         """The order of one epoch; the last one asked for is kept."""
         if self._kept is None or self._kept[0] != epoch:
-            count = len(self.encoded)
+            rows = drawn(self.shares, self.seed, epoch)
             if self.bucket:
-                order = bucketed(self.lengths, self.batch_size, self.seed, epoch)
+                order = bucketed([self.lengths[row] for row in rows], self.batch_size, self.seed, epoch)
             else:
-                order = shuffled(count, self.seed, epoch)
-            self._kept = (epoch, order)
+                order = shuffled(self.count, self.seed, epoch)
+            self._kept = (epoch, [rows[place] for place in order])
         return self._kept[1]
 
     def epoch(self, step: int) -> float:
         """How many times the rows have been passed when ``step`` begins."""
-        return step * self.batch_size / len(self.encoded)
+        return step * self.batch_size / self.count

@@ -50,6 +50,7 @@ class Dataset:
     ``perturbed``: a file (or hub:CONFIG) with the same prompts, whose paraphrased and perturbed columns are joined in.
     ``template``: "auto" is the tokenizer's chat template, or "Question: {prompt}\nAnswer: " where it has none; "none"
     is the prompt as it is; else any text with {prompt}. ``limit``: the first rows that pass the filter.
+    ``weight``: how much of it an epoch of retain has, where that is made of several sets (data/mixture.py).
     ``content``: unless "ordinary", no text reaches the run directory or the terminal unasked.
 
     Raises ValueError.
@@ -84,6 +85,7 @@ class Dataset:
     max_tokens: int = 256
     limit: int | None = None
     expected_rows: int | None = None
+    weight: float = 1.0
     content: Content = "ordinary"
 
     def __post_init__(self) -> None:
@@ -162,6 +164,8 @@ class Dataset:
             value = getattr(self, key)
             if value is not None and value < 1:
                 return f"{key} must be >= 1 or null, found {value}"
+        if not self.weight > 0:
+            return f"weight must be > 0, found {self.weight}; leave the set out instead"
         if self.content not in get_args(Content):
             return f"content must be one of {', '.join(get_args(Content))}, found '{self.content}'"
         return None

@@ -166,13 +166,21 @@ def report(loaded: Mapping[Role, Loaded]) -> list[str]:
         if ids and ids["lines_not_found"]:
             lost = ids["lines_not_found"]
             lines.append(f"{key}: {len(lost)} of {ids['asked']} ids stand in no row, those of the lines {_named(lost)}")
-    retain = loaded["retain"].fingerprint
+    for name, rows in loaded.items():
+        if name == "retain" or "mixed_into" in rows.fingerprint:
+            key = "data.retain" if name == "retain" else f"data.mix.retain.{name}"
+            lines += _left_out(key, rows.fingerprint)
+    return lines
+
+
+def _left_out(key: str, retain: Mapping[str, Any]) -> list[str]:
+    lines = []
     near = retain.get("near_duplicates", {"left_out": []})
     if retain.get("left_out"):
-        lines.append(f"data.retain: left out, because they are also to be forgotten: {retain['left_out']} rows")
+        lines.append(f"{key}: left out, because they are also to be forgotten: {retain['left_out']} rows")
     if near["left_out"]:
         lines.append(
-            f"data.retain: left out as near duplicates of rows to forget (similarity {near['threshold']} or more): "
+            f"{key}: left out as near duplicates of rows to forget (similarity {near['threshold']} or more): "
             f"{len(near['left_out'])} rows, {_named(near['left_out'])}"
         )
     return lines

@@ -64,7 +64,9 @@ def words(example: Example) -> list[Word]:
     return found
 
 
-def drop_near_duplicates(forget: Sequence[Example], retain: Loaded, threshold: float) -> Loaded:
+def drop_near_duplicates(
+    forget: Sequence[Example], retain: Loaded, threshold: float, key: str = "data.retain"
+) -> Loaded:
     """``retain`` without near duplicates of ``forget``, whose ids go into the fingerprint.
 
     Raises RequestError where none would be left.
@@ -73,8 +75,8 @@ def drop_near_duplicates(forget: Sequence[Example], retain: Loaded, threshold: f
     near = [example.id for example in retain.examples if known.find(example) is not None]
     if len(near) == len(retain.examples):
         raise RequestError(
-            f"data.retain must hold rows that are no near duplicates of data.forget, found all {len(near)} to be. "
-            f"Set data.near_duplicates higher than {threshold}, or null, or data.retain.path to another file"
+            f"{key} must hold rows that are no near duplicates of data.forget, found all {len(near)} to be. "
+            f"Set data.near_duplicates higher than {threshold}, or null, or {key}.path to another file"
         )
     left_out = set(near)
     kept = (example for example in retain.examples if example.id not in left_out)

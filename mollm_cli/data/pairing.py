@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from mollm_cli.core.errors import RequestError, nearest
@@ -13,11 +13,12 @@ from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.deletion import divide
 from mollm_cli.data.load import Loaded, load
 from mollm_cli.data.near_duplicates import drop_near_duplicates
-from mollm_cli.data.overlap import drop_overlap, refuse_overlap, unseen
+from mollm_cli.data.overlap import drop_overlap, refuse_overlap, unseen, untested
 
 COMPANIONS: dict[Role, tuple[Role, ...]] = {"forget": ("forget_test", "holdout"), "retain": ("retain_test",)}
 """Roles that are of another role's kind: they go when the user puts a file in the place of its source."""
 SETS = "sets."
+MIX = "mix.retain."
 Answer = Callable[[Loaded, Role], Loaded]
 """What gives rows of a role their answers: the starting model, which this layer does not know."""
 TESTS: dict[Role, Role] = {"forget": "forget_test", "retain": "retain_test"}
@@ -34,7 +35,9 @@ class Pairing:
     ``drop_overlap`` leaves rows that are to be forgotten out of retain; ``allow_overlap`` trains on both. Otherwise
     overlap is refused. ``near_duplicates``: rows of retain that are as similar as this to a row to forget are left out
     (data/near_duplicates.py). ``source``: a file of which forget takes some rows and retain the rest, ``id_field`` the
-    column of data.forget.ids, ``deleted`` the ids of earlier requests (data/deletion.py). Raises ValueError.
+    column of data.forget.ids, ``deleted`` the ids of earlier requests (data/deletion.py). ``mix``: {"retain": {NAME:
+    dataset}}, further sets that are trained on as retain, by their weights, and evaluated under their names. Raises
+    ValueError.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Pairing:
     holdout: Dataset | None = None
     alternate: Dataset | None = None
     sets: dict[str, Dataset] = field(default_factory=dict)
+    mix: dict[str, dict[str, Dataset]] = field(default_factory=dict)
     test_share: float = 0.1
     allow_overlap: bool = False
     drop_overlap: bool = False
@@ -69,6 +73,7 @@ class Pairing:
         if self.near_duplicates is not None and not 0 < self.near_duplicates <= 1:
             raise ValueError(f"data.near_duplicates must be in (0, 1] or null, found {self.near_duplicates}")
         self._check_deletion()
+        self._check_mix()
         for name in self.sets:
             if name in ROLES:
                 raise ValueError(f"data.sets.{name}: a set must not be called like a role; give it another name")
@@ -85,9 +90,25 @@ class Pairing:
                     "Use data=deletion data.source=FILE data.forget.ids=IDS, or a filter"
                 )
 
+    def _check_mix(self) -> None:
+        for role in self.mix:
+            if role != "retain":
+                raise ValueError(
+                    f"data.mix takes sets for retain, found data.mix.{role}. Use data.mix.retain.NAME, or several "
+                    f"files in one role: data.{role}.path=[A, B]"
+                )
+        for place, dataset in present(self).items():
+            if place.startswith(MIX) and (called(place) in ROLES or called(place) in {*self.sets, "deleted"}):
+                raise ValueError(f"data.{place}: its name is that of a role or a set; give it another name")
+            if dataset.weight != 1 and place != "retain" and not place.startswith(MIX):
+                raise ValueError(
+                    f"data.{place}.weight must be 1, found {dataset.weight}: only retain and data.mix.retain.NAME are "
+                    "mixed by weight"
+                )
+
 
 def present(pairing: Pairing) -> dict[Role, Dataset]:
-    """The roles that have rows to read, named sets as ``sets.NAME``.
+    """The roles that have rows to read, named sets as ``sets.NAME``, sets mixed into retain as ``mix.retain.NAME``.
 
     A user's path for ``forget`` replaces the source of the description, and with it ``forget_test`` and ``holdout``
     where they still point to that same source: they would be rows of another kind (``retain_test`` likewise).
@@ -108,7 +129,19 @@ def present(pairing: Pairing) -> dict[Role, Dataset]:
             if leader.replaced and other is not None and not other.path and _origin(other) == _origin(leader):
                 roles[companion] = None
     named = {f"{SETS}{name}": dataset for name, dataset in pairing.sets.items()}
+    named |= {f"{MIX}{name}": dataset for name, dataset in pairing.mix.get("retain", {}).items()}
     return {role: dataset for role, dataset in (roles | named).items() if dataset is not None and dataset.has_source}
+
+
+def called(place: str) -> str:
+    """What the rows of a place are called: ``sets.NAME`` and ``mix.retain.NAME`` are NAME."""
+    return place.rpartition(".")[2]
+
+
+def mixture(pairing: Pairing) -> dict[str, float]:
+    """What retain is made of: its own rows and those mixed in, with their weights."""
+    places = present(pairing)
+    return {called(p): dataset.weight for p, dataset in places.items() if p == "retain" or p.startswith(MIX)}
 
 
 def _origin(dataset: Dataset) -> tuple[str | None, str]:
@@ -119,7 +152,7 @@ def _origin(dataset: Dataset) -> tuple[str | None, str]:
 def load_roles(
     pairing: Pairing, seed: int, roles: Iterable[Role] | None = None, answer: Answer | None = None
 ) -> dict[Role, Loaded]:
-    """role -> its examples; a set ``sets.NAME`` under NAME. ``roles``: only these (None: all that are there).
+    """role -> its examples; ``sets.NAME`` and ``mix.retain.NAME`` under NAME. ``roles``: only these (None: all).
 
     ``seed`` draws the rows of carved tests. forget and retain are always read, since the others are judged against
     them; alternate answers to their prompts are brought into their order. ``answer`` gives rows that have only a prompt
@@ -128,15 +161,16 @@ def load_roles(
     datasets = present(pairing)
     wanted = None if roles is None else set(roles)
     divided = _divided(pairing)
+    mixed = {called(place): place for place in datasets if place.startswith(MIX)}
     loaded = {
-        role.removeprefix(SETS): load(dataset, role, pairing.cache)
-        for role, dataset in datasets.items()
-        if (wanted is None or role in TESTS or role.removeprefix(SETS) in wanted) and role not in divided
+        called(place): load(dataset, place, pairing.cache)
+        for place, dataset in datasets.items()
+        if (wanted is None or place in TESTS or called(place) in {*wanted, *mixed}) and place not in divided
     } | divided
     for role, rows in loaded.items():
         if rows.dataset.answers_from == "model" and answer is not None:
-            loaded[role] = answer(rows, role)
-    _without_overlap(loaded, pairing)
+            loaded[role] = answer(rows, mixed.get(role, role))
+    _without_overlap(loaded, {"retain": "retain"} | mixed, pairing)
     for role, test in TESTS.items():
         if test in datasets:
             if test in loaded:
@@ -148,6 +182,10 @@ def load_roles(
         if rest:
             loaded[test] = loaded[role].keep(rest, carved_from=role)
             loaded[role] = loaded[role].keep(training, carved_for=test)
+    for name, place in mixed.items():
+        if "retain_test" in loaded:
+            loaded[name] = untested(loaded[name], loaded["retain_test"], f"data.{place}")
+        loaded[name] = loaded[name].keep(loaded[name].examples, mixed_into="retain")
     if "alternate" in loaded:
         loaded["alternate"] = follow(loaded["forget"], loaded["alternate"])
     return _chosen(loaded, wanted, pairing)
@@ -161,16 +199,19 @@ def _divided(pairing: Pairing) -> dict[Role, Loaded]:
     return divide(pairing.forget, retain, pairing.id_field, pairing.deleted, pairing.cache)
 
 
-def _without_overlap(loaded: dict[Role, Loaded], pairing: Pairing) -> None:
+def _without_overlap(loaded: dict[Role, Loaded], retained: Mapping[str, str], pairing: Pairing) -> None:
+    """``retained``: name -> place of the sets that must not hold what is to be forgotten."""
     gone = loaded["forget"]
     if "deleted" in loaded and pairing.deleted is not None:
         gone = gone.keep([*gone.examples, *loaded["deleted"].examples])
-    if pairing.drop_overlap:
-        loaded["retain"] = drop_overlap(gone, loaded["retain"])
-    elif not pairing.allow_overlap:
-        refuse_overlap(gone, loaded["retain"])
-    if pairing.near_duplicates is not None:
-        loaded["retain"] = drop_near_duplicates(gone.examples, loaded["retain"], pairing.near_duplicates)
+    for name, place in retained.items():
+        key = f"data.{place}"
+        if pairing.drop_overlap:
+            loaded[name] = drop_overlap(gone, loaded[name], key)
+        elif not pairing.allow_overlap:
+            refuse_overlap(gone, loaded[name], key)
+        if pairing.near_duplicates is not None:
+            loaded[name] = drop_near_duplicates(gone.examples, loaded[name], pairing.near_duplicates, key)
 
 
 def _chosen(loaded: dict[Role, Loaded], wanted: set[Role] | None, pairing: Pairing) -> dict[Role, Loaded]:

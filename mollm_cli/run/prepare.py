@@ -5,18 +5,19 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from mollm_cli.build import Request
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import ROLES, Encoded, Role
-from mollm_cli.data.batches import Stream
 from mollm_cli.data.deletion import report
 from mollm_cli.data.encoding import Encoder, encode_all
 from mollm_cli.data.load import Loaded
-from mollm_cli.data.pairing import SETS, load_roles
+from mollm_cli.data.mixture import Share
+from mollm_cli.data.pairing import MIX, SETS, load_roles, mixture
 from mollm_cli.evaluation.gates import check_names
 from mollm_cli.evaluation.plan import plan
 from mollm_cli.models.load import load_tokenizer
@@ -28,11 +29,15 @@ SPARE_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Rows by role and set, their token ids, and the tokenizer they were made with."""
+    """Rows by role and set, their token ids, and the tokenizer they were made with.
+
+    retained: what the role retain is made of in training, with weights; {} where it is alone.
+    """
 
     tokenizer: Any
     loaded: Mapping[str, Loaded]
     encoded: Mapping[str, list[Encoded]]
+    retained: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def sets(self) -> dict[str, Loaded]:
@@ -44,9 +49,12 @@ class Prepared:
         """The token that batches are filled with."""
         return Encoder(self.tokenizer).pad_id
 
-    def stream(self, role: Role, batch_size: int, seed: int) -> Stream:
-        """The training batches of one role."""
-        return Stream(self.encoded[role], batch_size, seed, self.pad_id)
+    def training(self, *roles: Role) -> tuple[list[Encoded], list[Share]]:
+        """The rows that are trained on as ``roles``, and the sets that they are, one after the other."""
+        parts = [self.retained.items() if role == "retain" and self.retained else [(role, 1.0)] for role in roles]
+        weights = dict(chain.from_iterable(parts))
+        rows = list(chain.from_iterable(self.encoded[name] for name in weights))
+        return rows, [Share(len(self.encoded[name]), weight) for name, weight in weights.items()]
 
     def sample(self, role: Role, most: int) -> list[Encoded]:
         """At most ``most`` rows of a role, evenly spaced, for progress evaluations."""
@@ -64,13 +72,21 @@ def prepare(request: Request, generate: bool = True) -> Prepared:
     loaded = load_roles(request.data, request.seed, answer=Answers(request, tokenizer, generate))
     for line in report(loaded):
         print(line, file=sys.stderr)
-    encoded = {name: encode_all(rows, name, tokenizer) for name, rows in loaded.items()}
-    prepared = Prepared(tokenizer, loaded, encoded)
+    retained = mixture(request.data)
+    encoded = {name: encode_all(rows, _place(name, retained), tokenizer) for name, rows in loaded.items()}
+    prepared = Prepared(tokenizer, loaded, encoded, retained)
     if tokenizer.pad_token_id is None:
         print("the tokenizer has no padding token: batches are filled with its end token, under masks", file=sys.stderr)
     _check_gates(request, prepared)
     _check_target(request, prepared)
     return prepared
+
+
+def _place(name: str, retained: Mapping[str, float]) -> str:
+    """Where under ``data`` a role or set is described."""
+    if name in ROLES:
+        return name
+    return f"{MIX if name in retained else SETS}{name}"
 
 
 def _check_gates(request: Request, prepared: Prepared) -> None:
@@ -101,7 +117,7 @@ def check_context(prepared: Prepared, model: Any, path: str) -> None:
     for name, rows in prepared.encoded.items():
         longest = max(rows, key=lambda row: len(row.input_ids))
         if context is not None and len(longest.input_ids) > context:
-            key = f"data.{name if name in ROLES else f'{SETS}{name}'}.max_tokens"
+            key = f"data.{_place(name, prepared.retained)}.max_tokens"
             raise RequestError(
                 f"{key} must fit into the context of model.path={path}, which is {context} tokens; found "
                 f"{len(longest.input_ids)} in row '{longest.id}'. Set {key}={context}"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from mollm_cli.build import Request
 from mollm_cli.core.errors import InterruptionError, RequestError
 from mollm_cli.core.solution import Solver
 from mollm_cli.core.types import Encoded, Loss
+from mollm_cli.data.batches import Stream
+from mollm_cli.data.mixture import Share
 from mollm_cli.engine import checkpoint
 from mollm_cli.engine.loop import Outcome, Surroundings, train
 from mollm_cli.engine.step import Stepper
@@ -33,12 +34,13 @@ from mollm_cli.trackers.train_log import TrainLog
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is trained on: the loss with its solver, rows per role, and whose rows lead the epoch."""
+    """What is trained on: the loss with its solver, rows per role and the sets they are made of, whose rows lead."""
 
     loss: Loss
     solver: Solver
     direction: Direction
     rows: Mapping[str, list[Encoded]]
+    shares: Mapping[str, Sequence[Share]]
     leader: str
 
 
@@ -46,7 +48,10 @@ def unlearning_plan(request: Request, prepared: Prepared) -> Plan:
     """The loss the user picked, on the roles it reads."""
     assert request.loss is not None and request.solver is not None and request.direction is not None
     loss = request.loss
-    return Plan(loss, request.solver, request.direction, {r: prepared.encoded[r] for r in loss.roles}, "forget")
+    rows, shares = {}, {}
+    for role in loss.roles:
+        rows[role], shares[role] = prepared.training(role)
+    return Plan(loss, request.solver, request.direction, rows, shares, "forget")
 
 
 def finetuning_plan(request: Request, prepared: Prepared) -> Plan:
@@ -57,8 +62,9 @@ def finetuning_plan(request: Request, prepared: Prepared) -> Plan:
             f"train names '{missing[0]}', and data '{request.data.name}' has no such rows; "
             f"it has {', '.join(prepared.encoded)}"
         )
-    rows = list(itertools.chain.from_iterable(prepared.encoded[role] for role in request.train or ()))
-    return Plan(finetune_loss(), WeightedSum(), Direction(forget_target=None), {"retain": rows}, "retain")
+    rows, shares = prepared.training(*(request.train or ()))
+    direction = Direction(forget_target=None)
+    return Plan(finetune_loss(), WeightedSum(), direction, {"retain": rows}, {"retain": shares}, "retain")
 
 
 class Evaluator:
@@ -119,7 +125,7 @@ def run_training(
     start, extra = checkpoint.load(run_dir / "resume", stepper) if request.resume else (0, {})
     retain_start = extra.get("retain_start", retain_start)
     log = TrainLog(run_dir / "train.jsonl", start if request.resume else None)
-    streams = {role: _stream(rows, request, prepared) for role, rows in plan.rows.items()}
+    streams = {role: _stream(plan, role, request, prepared) for role in plan.rows}
     request.tracker.start(run_dir)
 
     def write(record: Mapping[str, Any]) -> None:
@@ -131,7 +137,7 @@ def run_training(
         checkpoint.save(run_dir / "resume", step, stepper, {"retain_start": retain_start})
 
     around = Surroundings(evaluator, write, save, lambda: signals.received)
-    limits = rules(engine, len(plan.rows[plan.leader]), target, retain_start)
+    limits = rules(engine, streams[plan.leader].count, target, retain_start)
     progress.start()
     signals.stepping = True
     try:
@@ -164,8 +170,7 @@ def _stepper(request: Request, plan: Plan, loaded: LoadedModel, target: float | 
     )
 
 
-def _stream(rows: list[Encoded], request: Request, prepared: Prepared) -> Any:
-    from mollm_cli.data.batches import Stream
-
+def _stream(plan: Plan, role: str, request: Request, prepared: Prepared) -> Stream:
     assert request.engine is not None
-    return Stream(rows, request.engine.batch_size, request.seed, prepared.pad_id)
+    size, shares = request.engine.batch_size, plan.shares[role]
+    return Stream(plan.rows[role], size, request.seed, prepared.pad_id, shares=shares)

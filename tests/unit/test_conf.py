@@ -170,6 +170,19 @@ def test_command_line_wins_over_loss_and_a_role_can_be_swapped() -> None:
     assert config["data"]["forget"]["path"] == "mine.jsonl"
 
 
+def test_sets_are_mixed_into_retain_by_their_weights() -> None:
+    asked = _request(
+        "data.retain.weight=2", "+dataset@data.mix.retain.alpaca=alpaca", "data.mix.retain.alpaca.weight=0.5"
+    )
+    assert asked.data.retain.weight == 2.0
+    assert (asked.data.mix["retain"]["alpaca"].hub, asked.data.mix["retain"]["alpaca"].weight) == (
+        "tatsu-lab/alpaca",
+        0.5,
+    )
+    with pytest.raises(RequestError, match=r"data.mix.retain.mine.weight must be a finite number, found 'heavy'"):
+        _request("+dataset@data.mix.retain.mine=qa-file", "data.mix.retain.mine.weight=heavy")
+
+
 def test_the_base_of_the_models_asks_for_a_path() -> None:
     with pytest.raises(RequestError, match=r"^model.path is required and has no default; set model.path=VALUE$"):
         _request("model=_base")

@@ -45,6 +45,12 @@ def test_a_row_that_does_not_fit(name: str, key: str) -> None:
         check_context(rows, _model(8), "here")
 
 
+def test_a_row_of_a_set_mixed_into_retain_that_does_not_fit() -> None:
+    rows = Prepared(None, {}, {"alpaca": [_row(9, "a:2")]}, {"retain": 1.0, "alpaca": 1.0})
+    with pytest.raises(RequestError, match=r"^data.mix.retain.alpaca.max_tokens must fit"):
+        check_context(rows, _model(8), "here")
+
+
 def test_room_for_the_checkpoint_and_two_resume_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needed = 100 + 2 * 3 * 10 + SPARE_BYTES
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, needed))

@@ -8,7 +8,9 @@ import pytest
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Encoded
+from mollm_cli.data.mixture import Share
 from mollm_cli.gradients.settings import Direction
+from mollm_cli.run.prepare import Prepared
 from mollm_cli.run.training import Plan, finetuning_plan, forget_target, unlearning_plan
 
 
@@ -66,8 +68,9 @@ def _asked(train: tuple[str, ...]) -> Any:
 
 def test_fine_tuning_reads_all_named_rows_as_one_stream() -> None:
     forget, text = _rows(2), _rows(3)
-    plan = finetuning_plan(_asked(("text", "forget")), SimpleNamespace(encoded={"forget": forget, "text": text}))  # type: ignore[arg-type]
+    plan = finetuning_plan(_asked(("text", "forget")), Prepared(None, {}, {"forget": forget, "text": text}))
     assert plan.rows == {"retain": [*text, *forget]} and plan.leader == "retain"
+    assert plan.shares == {"retain": [Share(3), Share(2)]}
     assert [objective.name for objective in plan.loss.objectives] == ["cross_entropy"]
 
 
@@ -82,6 +85,20 @@ def test_unlearning_reads_the_roles_of_its_loss_and_no_others() -> None:
     from mollm_cli.solvers.weighted_sum import WeightedSum
 
     request: Any = SimpleNamespace(loss=ga(), solver=WeightedSum(), direction=Direction())
-    plan: Plan = unlearning_plan(request, SimpleNamespace(encoded={"forget": _rows(1), "retain": _rows(2)}))  # type: ignore[arg-type]
+    plan: Plan = unlearning_plan(request, Prepared(None, {}, {"forget": _rows(1), "retain": _rows(2)}))
     assert plan.rows == {"forget": _rows(1)} and plan.leader == "forget"
     assert dataclasses.is_dataclass(plan)
+
+
+def test_what_is_mixed_into_retain_is_trained_on_as_retain() -> None:
+    from mollm_cli.losses.mollm import mollm
+    from mollm_cli.solvers.weighted_sum import WeightedSum
+
+    request: Any = SimpleNamespace(loss=mollm(), solver=WeightedSum(), direction=Direction())
+    encoded = {"forget": _rows(1), "retain": _rows(2), "text": _rows(5), "alpaca": _rows(3)}
+    prepared = Prepared(None, {}, encoded, {"retain": 2.0, "alpaca": 0.5})
+    plan = unlearning_plan(request, prepared)
+    assert plan.rows == {"forget": encoded["forget"], "retain": [*encoded["retain"], *encoded["alpaca"]]}
+    assert plan.shares == {"forget": [Share(1)], "retain": [Share(2, 2.0), Share(3, 0.5)]}
+    finetuned = finetuning_plan(_asked(("forget", "retain")), prepared)
+    assert finetuned.shares == {"retain": [Share(1), Share(2, 2.0), Share(3, 0.5)]}
