@@ -31,9 +31,12 @@ class Dataset:
 
     Source, the first that is set: ``path`` (a file, a folder, a glob, embedded:FILE, or a list of these), ``embedded``
     (a file shipped with the package), ``hub`` with ``config``, ``revision`` and ``split`` (slices such as
-    ``train[:10%]``). None set: the role is absent until somebody sets its path. A ``path`` over ``embedded`` or ``hub``
-    replaces the source: ``expected_rows``, ``revision``, ``config`` and ``split`` then mean nothing, fields and filters
-    stay.
+    ``train[:10%]``), ``from_model``. None set: the role is absent until somebody sets its path. A ``path`` over
+    ``embedded`` or ``hub`` replaces the source: ``expected_rows``, ``revision``, ``config`` and ``split`` then mean
+    nothing, fields and filters stay.
+
+    ``from_model``: no file, but so many texts that the starting model says by itself, up to ``max_tokens`` long
+    (run/generated.py); ``openings``: what they begin with in turn, a list or a file with one a line.
 
     ``kind``: "qa" reads ``prompt_field`` and ``answer_field``; "text" reads ``text_field``, all of it a target; "chat"
     reads ``messages_field``, whose last assistant turn is the answer; "choice" reads ``prompt_field``,
@@ -63,6 +66,8 @@ class Dataset:
     config: str | None = None
     revision: str | None = None
     split: str | None = None
+    from_model: int | None = None
+    openings: str | list[str] = field(default_factory=list)
     kind: Kind = "qa"
     prompt_field: Field = None
     answer_field: Field = None
@@ -104,7 +109,12 @@ class Dataset:
     @property
     def has_source(self) -> bool:
         """Whether there is anything to read."""
-        return bool(self.path or self.embedded or self.hub)
+        return bool(self.path or self.embedded or self.hub or self.from_model)
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the rows are texts of the starting model."""
+        return bool(self.from_model and not self.path)
 
     @property
     def replaced(self) -> bool:
@@ -116,6 +126,8 @@ class Dataset:
             return "name must not be empty"
         if self.embedded and self.hub:
             return f"one source at most, found embedded={self.embedded} and hub={self.hub}; set one of them to null"
+        if self.from_model and (self.embedded or self.hub or self.kind != "text" or self.windows or self.filter):
+            return "from_model is a source of its own, of kind=text without windows and filter, found another; unset it"
         if self.hub and not self.path and not self.split:
             return f"split must be set to read '{self.hub}' from the Hub; e.g. split=train"
         if self.perturbed and self.perturbed.startswith(HUB) and not self.hub:
@@ -160,7 +172,7 @@ class Dataset:
     def _size_problem(self) -> str | None:
         if self.max_tokens < 2:
             return f"max_tokens must be >= 2 (the first token is never predicted), found {self.max_tokens}"
-        for key in ("limit", "expected_rows"):
+        for key in ("limit", "expected_rows", "from_model"):
             value = getattr(self, key)
             if value is not None and value < 1:
                 return f"{key} must be >= 1 or null, found {value}"

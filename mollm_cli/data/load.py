@@ -11,7 +11,7 @@ from typing import Any
 from mollm_cli.core.types import Content, Example, Role
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.perturbed import join_perturbed
-from mollm_cli.data.reading import check_count, open_source, read_examples
+from mollm_cli.data.reading import check_count, open_source, read_examples, to_sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,9 @@ class Loaded:
 def load(dataset: Dataset, role: Role, cache: bool = False) -> Loaded:
     """Read ``dataset`` for ``role`` (for a named set: ``sets.NAME``). Raises RequestError, naming ``data.<role>.*``."""
     key = f"data.{role}"
+    if dataset.sampled:
+        examples = to_sample(dataset, key)
+        return Loaded(dataset, examples, {"name": dataset.name, "files": [], "rows": len(examples)}, cache)
     source = open_source(dataset, key)
     check_count(dataset, source, key)
     examples = join_perturbed(read_examples(dataset, source, key), dataset, key)

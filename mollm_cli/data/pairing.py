@@ -100,6 +100,11 @@ class Pairing:
         for place, dataset in present(self).items():
             if place.startswith(MIX) and (called(place) in ROLES or called(place) in {*self.sets, "deleted"}):
                 raise ValueError(f"data.{place}: its name is that of a role or a set; give it another name")
+            if dataset.sampled and place != "retain" and not place.startswith(MIX):
+                raise ValueError(
+                    f"data.{place}.from_model must be null, found {dataset.from_model}: only retain and "
+                    f"data.mix.retain.NAME can be what the model says. Set data.{place}.path=FILE"
+                )
             if dataset.weight != 1 and place != "retain" and not place.startswith(MIX):
                 raise ValueError(
                     f"data.{place}.weight must be 1, found {dataset.weight}: only retain and data.mix.retain.NAME are "
@@ -168,7 +173,7 @@ def load_roles(
         if (wanted is None or place in TESTS or called(place) in {*wanted, *mixed}) and place not in divided
     } | divided
     for role, rows in loaded.items():
-        if rows.dataset.answers_from == "model" and answer is not None:
+        if answer is not None and (rows.dataset.answers_from == "model" or rows.dataset.sampled):
             loaded[role] = answer(rows, mixed.get(role, role))
     _without_overlap(loaded, {"retain": "retain"} | mixed, pairing)
     for role, test in TESTS.items():

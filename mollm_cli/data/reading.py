@@ -58,13 +58,24 @@ def read_examples(dataset: Dataset, source: Source, key: str) -> list[Example]:
     return examples
 
 
+def to_sample(dataset: Dataset, key: str) -> list[Example]:
+    """What the starting model is to write: no answer yet, the opening of each text as its prompt."""
+    openings = _texts(dataset.openings, f"{key}.openings", "an opening") or [""]
+    count = dataset.from_model or 0
+    return [Example(f"{dataset.name}:{n}", openings[(n - 1) % len(openings)], "") for n in range(1, count + 1)]
+
+
 def other_answers(dataset: Dataset, key: str) -> list[str]:
     """The texts of ``dataset.answers``: the list itself, or the lines of a file. Raises RequestError where none is."""
-    if not isinstance(dataset.answers, str):
-        return list(dataset.answers)
-    lines = read_lines(dataset.answers, f"{key}.answers")
+    return _texts(dataset.answers, f"{key}.answers", "an answer")
+
+
+def _texts(given: str | list[str], key: str, what: str) -> list[str]:
+    if not isinstance(given, str):
+        return list(given)
+    lines = read_lines(given, key)
     if not lines:
-        raise RequestError(f"{key}.answers={dataset.answers} must hold an answer a line, found none. Write some")
+        raise RequestError(f"{key}={given} must hold {what} a line, found none. Write some")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""Greedy continuations of prompts."""
+"""Continuations of prompts, greedy or sampled."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ def generate(
     max_new_tokens: int,
     batch_size: int,
     end_ids: Sequence[int],
+    seed: int | None = None,
 ) -> list[str]:
-    """The most likely next token, again and again.
+    """The most likely next token, again and again; with a ``seed`` one drawn from the model (temperature 1).
 
     prompts: token ids, not empty. A text ends at one of ``end_ids``, after ``max_new_tokens``, or where the model's
-    context is full. Returns one text a prompt, in the order given, without special tokens and white space around it.
-    Batches are left-padded with masks from lengths, so batch size and padding change nothing. Nothing of the
+    context is full. Returns one text a prompt, in the order given, without special tokens and white space around it;
+    a sampled text begins with its prompt. Samples depend on seed, prompts, batch size and device.
+    Batches are left-padded with masks from lengths: padding changes nothing. Nothing of the
     checkpoint's generation_config (temperature, repetition penalty, length) is used. Raises ValueError.
     """
     empty = [i for i, prompt in enumerate(prompts) if not prompt]
@@ -36,21 +38,26 @@ def generate(
     texts = [""] * len(prompts)
     # A batch shares one length limit; a prompt near the end of the context has its own, whatever stands beside it.
     order = sorted(range(len(prompts)), key=lambda i: rooms[i])
-    with scoring(model), _plain_generation(model) as generator:
+    with scoring(model), _plain_generation(model) as generator, _drawing(seed):
         for room, group in groupby(order, key=lambda i: rooms[i]):
             same_room = list(group)
             if room < 1:
                 continue
             for picked in length_sorted([len(prompts[i]) for i in same_room], batch_size):
                 rows = [same_room[k] for k in picked]
-                continued = _continue(generator, [prompts[i] for i in rows], room, end_ids)
-                for i, ids in zip(rows, continued, strict=True):
+                continued = _continue(generator, [prompts[i] for i in rows], room, end_ids, seed is not None)
+                for i, new in zip(rows, continued, strict=True):
+                    ids = new if seed is None else [*prompts[i], *new]
                     texts[i] = tokenizer.decode(ids, skip_special_tokens=True).strip()
     return texts
 
 
 def _continue(
-    generator: PreTrainedModel, prompts: Sequence[Sequence[int]], max_new_tokens: int, end_ids: Sequence[int]
+    generator: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    end_ids: Sequence[int],
+    sample: bool,
 ) -> list[list[int]]:
     """The new tokens of each prompt, up to and without an end token. Left-padded, so that all rows end together."""
     import torch
@@ -60,7 +67,8 @@ def _continue(
     ids = torch.tensor([[end_ids[0]] * (width - len(p)) + list(p) for p in prompts], device=generator.device)
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=generator.device)
     settings = GenerationConfig(
-        do_sample=False,
+        do_sample=sample,
+        top_k=0 if sample else None,
         num_beams=1,
         max_new_tokens=max_new_tokens,
         use_cache=True,
@@ -69,6 +77,19 @@ def _continue(
     )
     rows = generator.generate(ids, attention_mask=mask, generation_config=settings)[:, width:].tolist()
     return [list(takewhile(lambda token: token not in end_ids, row)) for row in rows]
+
+
+@contextmanager
+def _drawing(seed: int | None) -> Iterator[None]:
+    """torch's generators seeded for the time being, and put back; nothing without a seed."""
+    import torch
+
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
 
 
 @contextmanager

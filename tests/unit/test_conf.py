@@ -183,6 +183,13 @@ def test_sets_are_mixed_into_retain_by_their_weights() -> None:
         _request("+dataset@data.mix.retain.mine=qa-file", "data.mix.retain.mine.weight=heavy")
 
 
+def test_the_models_own_texts_can_be_retained() -> None:
+    asked = _request("dataset@data.retain=sampled", "data.retain.from_model=7", "data.retain.openings=[Once]")
+    retain = asked.data.retain
+    assert (retain.from_model, retain.openings, retain.kind) == (7, ["Once"], "text")
+    assert (retain.name, asked.data.forget.sampled, retain.sampled) == ("sampled", False, True)
+
+
 def test_the_base_of_the_models_asks_for_a_path() -> None:
     with pytest.raises(RequestError, match=r"^model.path is required and has no default; set model.path=VALUE$"):
         _request("model=_base")

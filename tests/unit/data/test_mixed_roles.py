@@ -57,9 +57,7 @@ def test_what_is_to_be_forgotten_is_not_mixed_in(mixed):
     assert ids(loaded, "extra") == ["x:3", "x:4"]
     assert report(loaded) == ["data.mix.retain.extra: left out, because they are also to be forgotten: 2 rows"]
     assert ids(load_roles(mixed(extra, allow_overlap=True), 0), "extra") == ["x:1", "x:2", "x:3", "x:4"]
-    with pytest.raises(
-        RequestError, match=r"data.mix.retain.extra must hold rows that are not in data.forget, .* 2"
-    ):
+    with pytest.raises(RequestError, match=r"data.mix.retain.extra must hold rows that are not in data.forget, .* 2"):
         load_roles(mixed(rows("f", 2), drop_overlap=True), 0)
 
 

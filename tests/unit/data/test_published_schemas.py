@@ -116,7 +116,8 @@ CASES: dict[str, tuple[Rows, list[tuple[str, str]]]] = {
         for who in ("news", "books")
     },
     **{
-        name: ([{"text": LONG}], [whole(LONG)]) for name in ("text-file", "tinystories", "wmdp-corpora", "authors-text")
+        name: ([{"text": LONG}], [whole(LONG)])
+        for name in ("text-file", "sampled", "tinystories", "wmdp-corpora", "authors-text")
     },
     "rwku": ([{"subject": "Ann Lee", "text": LONG}], [whole(LONG)]),
     **{

@@ -87,3 +87,23 @@ def test_an_empty_prompt_is_refused(tiny_model, tiny_tokenizer):
 
 def test_no_prompts_give_no_texts(tiny_model, tiny_tokenizer):
     assert generate(tiny_model, [], tiny_tokenizer, 1, 1, END) == []
+
+
+def test_samples_follow_the_models_distribution(tiny_model, tiny_tokenizer):
+    prompt = [5, 9, 11]
+    with torch.no_grad():
+        tiny_model.get_output_embeddings().weight.mul_(4)
+        wanted = torch.softmax(tiny_model.eval()(torch.tensor([prompt])).logits[0, -1].double(), dim=0)
+    texts = generate(tiny_model, [prompt] * 4000, tiny_tokenizer, 1, 4000, [2], seed=0)
+    drawn = [tiny_tokenizer(text)["input_ids"][-1] for text in texts if len(text.split()) > 3]
+    found = torch.bincount(torch.tensor(drawn), minlength=len(wanted)) / 4000
+    error = 5 * (wanted * (1 - wanted) / 4000).sqrt()  # five standard deviations
+    assert ((found - wanted).abs() < error)[4:].all()
+    assert wanted[4:].max() > 3 * wanted[4:].median()  # not uniform: another temperature would show
+
+
+def test_a_sampled_text_begins_with_its_prompt_and_is_drawn_by_seed(tiny_model, tiny_tokenizer, prompts):
+    first, again, other = (generate(tiny_model, prompts, tiny_tokenizer, 9, 3, END, seed=s) for s in (0, 0, 1))
+    assert first == again != other
+    for prompt, text in zip(prompts, first, strict=True):
+        assert text.startswith(tiny_tokenizer.decode(prompt, skip_special_tokens=True).strip())

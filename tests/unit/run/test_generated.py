@@ -11,7 +11,7 @@ import pytest
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Example
 from mollm_cli.data.dataset import Dataset
-from mollm_cli.data.load import Loaded
+from mollm_cli.data.load import Loaded, load
 from mollm_cli.models.load import load_tokenizer
 from mollm_cli.models.settings import Model
 from mollm_cli.run import generated
@@ -45,6 +45,17 @@ def answers(tmp_path, monkeypatch):
         return Answers(request, load_tokenizer(MODEL), generate)
 
     return _answers
+
+
+@pytest.fixture
+def to_sample():
+    """Four texts that the model is to write, with changes to their description."""
+
+    def _to_sample(**changes: Any) -> Loaded:
+        base = {"name": "s", "kind": "text", "text_field": "t", "from_model": 4, "openings": ["Who", "Mira "]}
+        return load(Dataset(**{**base, "max_tokens": 8, **changes}), "retain", cache=True)
+
+    return _to_sample
 
 
 def _kept(tmp_path: Path) -> list[Path]:
@@ -99,3 +110,68 @@ def test_a_disk_that_cannot_be_written_to_is_told(answers, rows, tmp_path, capsy
     (tmp_path / "cache").write_text("a file where the folder should be")
     assert all(example.answer for example in answers()(rows(), "forget").examples)
     assert "answers could not be kept in" in capsys.readouterr().err
+
+
+def test_texts_are_sampled_by_seed_and_kept(answers, to_sample, tmp_path, capsys, monkeypatch):
+    first = answers()(to_sample(), "retain")
+    said = capsys.readouterr().err
+    assert "data.retain: 4 texts sampled from model.path. What the model does not say by itself" in said
+    assert [e.id for e in first.examples] == ["s:1", "s:2", "s:3", "s:4"]
+    assert all(e.prompt == "" for e in first.examples)
+    assert [e.answer.split()[0][:3] for e in first.examples] == ["Who", "Mir", "Who", "Mir"]
+    assert len({e.answer for e in first.examples}) == 4  # of two openings: nothing greedy
+    assert first.fingerprint["answers_from"]["model"] == "embedded:tiny"
+    for file in _kept(tmp_path):
+        file.unlink()
+    assert answers()(to_sample(), "retain").examples == first.examples
+    assert answers(seed=1)(to_sample(), "retain").examples != first.examples
+    assert len(_kept(tmp_path)) == 2
+    monkeypatch.setattr(generated, "load_model", None)
+    assert answers(generate=False)(to_sample(), "retain").examples == first.examples
+    assert "What the model does not say" in capsys.readouterr().err
+
+
+def test_sampling_leaves_the_generators_as_they_were(answers, to_sample):
+    import torch
+
+    torch.manual_seed(3)
+    wanted = torch.rand(2)
+    torch.manual_seed(3)
+    answers()(to_sample(), "retain")
+    assert torch.equal(torch.rand(2), wanted)
+
+
+def test_texts_are_not_longer_than_asked_for(answers, to_sample):
+    request = answers()
+    opening = len(request.tokenizer("Who")["input_ids"])
+    for example in request(to_sample(openings=["Who"], max_tokens=5), "retain").examples:
+        assert len(request.tokenizer(example.answer)["input_ids"]) <= opening + 5
+
+
+def test_personal_texts_are_not_kept_and_stood_in_for(answers, to_sample, tmp_path, capsys):
+    found = answers(generate=False)(to_sample(content="personal"), "retain").examples
+    assert len({e.answer for e in found}) == 4 and {e.prompt for e in found} == {""}
+    assert "data.retain: 4 answers will be generated" in capsys.readouterr().err
+    answers()(to_sample(content="personal"), "retain")
+    assert _kept(tmp_path) == []
+
+
+def test_a_tokenizer_without_a_start_token_needs_openings(answers, to_sample):
+    asked = answers(generate=False)
+    assert asked.tokenizer.bos_token_id is None
+    wanted = r"data.retain.from_model needs a start token, found none .* Set data.retain.openings to words"
+    with pytest.raises(RequestError, match=wanted):
+        asked(to_sample(openings=[]), "retain")
+
+
+def test_the_start_token_is_enough(answers, to_sample):
+    asked = answers()
+    asked.tokenizer.bos_token = asked.tokenizer.eos_token
+    found = asked(to_sample(openings=[]), "retain")
+    assert found.examples and all(e.answer and "<|end|>" not in e.answer for e in found.examples)
+
+
+def test_a_model_that_says_nothing_by_itself(answers, to_sample, monkeypatch):
+    monkeypatch.setattr(Answers, "_ask", lambda self, rows: {e.id: "" for e in rows.examples})
+    with pytest.raises(RequestError, match=r"data.retain.from_model needs a model that answers.* data.retain.path="):
+        answers()(to_sample(), "retain")
