@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from mollm_cli.core.errors import RequestError, nearest
 from mollm_cli.core.types import ROLES, Role
@@ -31,6 +32,7 @@ class Pairing:
     ``forget`` and ``retain`` are trained on. ``forget_test``, ``retain_test``: of the same kind, never trained on;
     where one is absent, ``test_share`` of the rows is carved by seed. ``holdout``: of the forget set's kind, never seen
     by the starting model. ``sets``: evaluated only, under their names. A dataset without a source is an absent role.
+    ``epoch``: the role whose rows make an epoch (engine.max_epochs); the other comes round as often as it does.
     ``cache``: token ids of large sets that are not personal are kept between runs (data/token_cache.py).
     ``drop_overlap`` leaves rows that are to be forgotten out of retain; ``allow_overlap`` trains on both. Otherwise
     overlap is refused. ``near_duplicates``: rows of retain that are as similar as this to a row to forget are left out
@@ -52,6 +54,7 @@ class Pairing:
     test_share: float = 0.1
     allow_overlap: bool = False
     drop_overlap: bool = False
+    epoch: Literal["forget", "retain"] = "forget"
     cache: bool = True
     near_duplicates: float | None = None
     source: str | list[str] | None = None

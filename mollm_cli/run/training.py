@@ -51,7 +51,8 @@ def unlearning_plan(request: Request, prepared: Prepared) -> Plan:
     rows, shares = {}, {}
     for role in loss.roles:
         rows[role], shares[role] = prepared.training(role)
-    return Plan(loss, request.solver, request.direction, rows, shares, "forget")
+    leader = request.data.epoch if request.data.epoch in rows else loss.roles[0]
+    return Plan(loss, request.solver, request.direction, rows, shares, leader)
 
 
 def finetuning_plan(request: Request, prepared: Prepared) -> Plan:

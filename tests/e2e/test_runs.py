@@ -117,3 +117,10 @@ def test_the_same_request_gives_the_same_numbers_and_another_seed_others(root: P
     assert first.metrics == same.metrics
     assert first.manifest["checkpoint"] == same.manifest["checkpoint"] == mollm.manifest["checkpoint"]
     assert first.manifest["checkpoint"] != other.manifest["checkpoint"]
+
+
+@pytest.mark.parametrize(("leader", "steps"), [("forget", 1), ("retain", 9)])
+def test_the_pairing_says_whose_rows_make_an_epoch(leader: str, steps: int, root: Path) -> None:
+    # one epoch at 32 rows a step: 30 forget rows are 1 step, 270 retain rows are 9
+    run = unlearn(root, f"data.epoch={leader}", "engine.max_epochs=1", "engine.max_steps=20", "engine.batch_size=32")
+    assert (run.manifest["steps"], run.manifest["stopped_because"]) == (steps, "max_epochs")

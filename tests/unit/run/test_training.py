@@ -84,7 +84,9 @@ def test_unlearning_reads_the_roles_of_its_loss_and_no_others() -> None:
     from mollm_cli.losses.ga import ga
     from mollm_cli.solvers.weighted_sum import WeightedSum
 
-    request: Any = SimpleNamespace(loss=ga(), solver=WeightedSum(), direction=Direction())
+    request: Any = SimpleNamespace(
+        loss=ga(), solver=WeightedSum(), direction=Direction(), data=SimpleNamespace(epoch="retain")
+    )
     plan: Plan = unlearning_plan(request, Prepared(None, {}, {"forget": _rows(1), "retain": _rows(2)}))
     assert plan.rows == {"forget": _rows(1)} and plan.leader == "forget"
     assert dataclasses.is_dataclass(plan)
@@ -94,11 +96,14 @@ def test_what_is_mixed_into_retain_is_trained_on_as_retain() -> None:
     from mollm_cli.losses.mollm import mollm
     from mollm_cli.solvers.weighted_sum import WeightedSum
 
-    request: Any = SimpleNamespace(loss=mollm(), solver=WeightedSum(), direction=Direction())
+    request: Any = SimpleNamespace(
+        loss=mollm(), solver=WeightedSum(), direction=Direction(), data=SimpleNamespace(epoch="retain")
+    )
     encoded = {"forget": _rows(1), "retain": _rows(2), "text": _rows(5), "alpaca": _rows(3)}
     prepared = Prepared(None, {}, encoded, {"retain": 2.0, "alpaca": 0.5})
     plan = unlearning_plan(request, prepared)
     assert plan.rows == {"forget": encoded["forget"], "retain": [*encoded["retain"], *encoded["alpaca"]]}
+    assert plan.leader == "retain"
     assert plan.shares == {"forget": [Share(1)], "retain": [Share(2, 2.0), Share(3, 0.5)]}
     finetuned = finetuning_plan(_asked(("forget", "retain")), prepared)
     assert finetuned.shares == {"retain": [Share(1), Share(2, 2.0), Share(3, 0.5)]}
