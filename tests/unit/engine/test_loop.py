@@ -225,3 +225,29 @@ def test_devices():
     if not torch.cuda.is_available():
         with pytest.raises(RequestError, match=r"engine.device=cuda: this machine has cpu"):
             pick("cuda")
+
+
+def test_the_first_step_reads_the_first_batches():
+    step, streams = job()
+    asked = []
+
+    class Watched:
+        def __init__(self, stream):
+            self.stream = stream
+
+        def batches(self, number, micro_batch):
+            asked.append((number, micro_batch))
+            return self.stream.batches(number, micro_batch)
+
+    engine = Engine(max_steps=2, batch_size=4, micro_batch=2, evaluate_every=None)
+    go(step, {role: Watched(stream) for role, stream in streams.items()}, 2, engine=engine)
+    assert asked == [(0, 2), (0, 2), (1, 2), (1, 2)]
+
+
+def test_a_resume_point_restores_the_solvers_state(tmp_path):
+    first, _ = job()
+    first.state["multiplier"] = 0.25
+    checkpoint.save(tmp_path, 1, first, {})
+    second, _ = job()
+    checkpoint.load(tmp_path, second)
+    assert second.state == {"multiplier": 0.25}
