@@ -83,14 +83,15 @@ class Stepper:
 
     def _along_weighted_sum(self, batches: Batches) -> StepResult:
         live = np.ones(len(self.loss.objectives), dtype=bool)
-        weights = self.solver.solve(np.zeros((0, 0)), np.zeros(0), live, self.state).weights
-        losses, probability = _Losses(self, batches), None
+        answer = self.solver.solve(np.zeros((0, 0)), np.zeros(0), live, self.state)
+        self.state.update(answer.state)
+        losses = _Losses(self, batches)
         for group in role_groups(self.loss.objectives):
             for values in losses.of(group):
-                sum(float(weights[i]) * value for i, value in values).backward()
-        values_, probability = losses.totals()
-        norm = self._update(values_)
-        return StepResult(values_, weights, norm, probability, losses.tokens)
+                sum(float(answer.weights[i]) * value for i, value in values).backward()
+        totals, probability = losses.totals()
+        norm = self._update(totals)
+        return StepResult(totals, answer.weights, norm, probability, losses.tokens)
 
     def _along_direction(self, batches: Batches, lr: float, record: bool) -> StepResult:
         objectives = self.loss.objectives
@@ -106,6 +107,7 @@ class Stepper:
         choice = choose(
             gram, totals, objectives, self.solver, self.direction, _certain(probability), self.target, self.state
         )
+        self.state.update(choice.state)
         rows.write(choice.weights)
         before = [p.detach().clone() for p in self.parameters] if record else []
         norm = self._update(totals)

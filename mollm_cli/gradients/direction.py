@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mollm_cli.core.solution import Array, Solver, Status
+from mollm_cli.core.solution import Array, Solver, State, Status
 from mollm_cli.core.types import Objective
 from mollm_cli.gradients.settings import Direction
 
@@ -26,6 +26,7 @@ class Choice:
     aligned: Array
     norm: float
     status: Status
+    state: State
 
 
 def live_rows(
@@ -80,7 +81,9 @@ def choose(
     weights, length = _rescaled(weights, gram, mean_norm, settings.rescale and answer.status is not Status.STATIONARY)
     aligned = _alignment(gram, weights, norms, length)
     ascends = settings.verify and answer.status is not Status.STATIONARY and bool((aligned[live] < -ASCENT).any())
-    return Choice(weights, answer.simplex, live, aligned, length, Status.ASCENDS if ascends else answer.status)
+    return Choice(
+        weights, answer.simplex, live, aligned, length, Status.ASCENDS if ascends else answer.status, answer.state
+    )
 
 
 def _rescaled(weights: Array, gram: Array, mean_norm: float, wanted: bool) -> tuple[Array, float]:

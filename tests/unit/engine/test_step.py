@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -230,3 +231,18 @@ def test_role_groups():
         ((1,), ("retain",)),
         ((0, 2), ("forget", "alternate")),
     ]
+
+
+class Counting(DualSpaceMGDA):
+    """A solver that remembers how often it was asked."""
+
+    def solve(self, gram, losses, live, state):
+        answer = super().solve(gram, losses, live, state)
+        return dataclasses.replace(answer, state={"asked": state.get("asked", 0) + 1})
+
+
+def test_what_a_solver_remembers_comes_back_at_the_next_step():
+    step = stepper(llama(), mollm(), Counting())
+    step(WHOLE, 0.1)
+    step(WHOLE, 0.1)
+    assert step.state == {"asked": 2}
