@@ -22,7 +22,7 @@ from benchmarks.quality_oracles import band, oracle
 from benchmarks.quality_rows import append, best_rate, key, read, versions
 from benchmarks.quality_run import Yardstick, composed, overrides, run, yardstick
 from benchmarks.quality_table import into_page, markdown, pareto, table_lines
-from benchmarks.quality_tasks import CONTENDERS, TUNING_SEED, Contender, Task
+from benchmarks.quality_tasks import CONTENDERS, TUNING_SEED, VARIANTS, Contender, Task
 from mollm_cli.run.manifest import git_commit
 
 BEST = 6
@@ -82,11 +82,14 @@ def tell(plan: Plan, page: Path | None) -> None:
     """Print the table; with ``page`` put it there, with the plot beside the page."""
     whole = read(plan.out)
     lines = table_lines(plan.task, CONTENDERS, whole["rows"], plan.seeds)
+    others = table_lines(plan.task, (CONTENDERS[0], *VARIANTS), whole["rows"], plan.seeds)
     text, said = markdown(plan.task, lines), band(whole["oracles"], plan.task)
-    print(text, said, sep="\n\n")
+    more = markdown(plan.task, others) if len(others) > 1 else ""
+    print(text, more, said, sep="\n\n")
     if page is None:
         return
     parts = [state(plan, lines), text, said and f"Seeds make oracles differ: {said}."]
+    parts += [more and "The objectives of mollm under other solvers and settings, on the same seeds:", more]
     if any(line.complete(plan.task) for line in lines):
         plot = page.parent / f"quality-{plan.task.name}.svg"
         plot.write_text(pareto(plan.task, lines), encoding="utf-8")
@@ -115,7 +118,9 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line, with the plan; what cannot be run ends with exit code 2."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__.splitlines()[0])
     parser.add_argument("--task", choices=("embedded", "lily", "tofu"), default="embedded")
-    parser.add_argument("--losses", help=f"some of {','.join(c.name for c in CONTENDERS)}; lily: default the six best")
+    names = ",".join(c.name for c in (*CONTENDERS, *VARIANTS))
+    parser.add_argument("--losses", help=f"some of {names}; default: the losses (lily: the six best)")
+    parser.add_argument("--variants", action="store_true", help="mollm and its objectives under other solvers instead")
     parser.add_argument("--seeds", help="default: 1,2,3,4,5 (lily: 1,2,3)")
     parser.add_argument("--judge", action="store_true", help="the fresh seeds 11-15, of mollm unless --losses; once")
     parser.add_argument("--any-code", action="store_true", help="take rows that other sources made for the same run")
@@ -155,13 +160,15 @@ def planned(chosen: argparse.Namespace) -> Plan:
 
 def _contenders(chosen: argparse.Namespace, task: Task) -> list[Contender]:
     names = chosen.losses.split(",") if chosen.losses else ["mollm"] if chosen.judge else None
+    able = {c.name: c for c in (*CONTENDERS, *VARIANTS) if c.typed(task) is not None}
+    if names is None and chosen.variants:
+        names = [name for name, contender in able.items() if contender.variant or name == "mollm"]
     if names is None and task.name == "lily":
         return six_best(chosen.out)
-    able = {c.name: c for c in CONTENDERS if c.typed(task) is not None}
     for name in names or ():
         if name not in able:
             raise ValueError(f"--losses: no '{name}' on task {task.name}; losses: {', '.join(able)}")
-    return [able[name] for name in names or able]
+    return [able[name] for name in names or able if names or not able[name].variant]
 
 
 def refuse_second_look(plan: Plan, stamps: Mapping[str, Mapping[str, str]]) -> None:

@@ -53,12 +53,16 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A row of the table; ``loss`` names the file in conf/loss. needs: overrides by task, for what a loss asks."""
+    """A row of the table; ``loss`` names the file in conf/loss. needs: overrides by task, for what a loss asks.
+
+    variant: another solver or setting of a loss that has its own row; asked for by name, and listed in its own table.
+    """
 
     name: str
     loss: str
     overrides: tuple[str, ...] = ()
     needs: Mapping[str, tuple[str, ...]] | None = None
+    variant: bool = False
 
     def typed(self, task: Task) -> tuple[str, ...] | None:
         """Its overrides on ``task``; None where it cannot be run there."""
@@ -169,6 +173,30 @@ CONTENDERS: tuple[Contender, ...] = (
             "tofu": ("loss.eps=0.3", "solver.warmup_steps=125"),
         },
     ),
-    Contender("mollm+normalized_sum", "mollm", ("solver=normalized_sum",)),
 )
-"""In the order in which they are run. A loss with its published or default settings; variants have their own names."""
+"""In the order in which they are run: every loss with its published or default settings."""
+
+_SOLVERS = (
+    "normalized_sum",
+    "closest_descent",
+    "projected_forget",
+    "orthogonal_descent",
+    "normalized_difference",
+    "weighted_sum",
+    "upgrad",
+    "pcgrad",
+    "aligned_mtl",
+    "imtl_g",
+)
+_SETTINGS = {
+    "symmetric": ("loss.retain_weight=1", "loss.kl_weight=1"),
+    "unguarded": ("direction.guard=false",),
+    "adam": ("direction.metric=adam",),
+    "closest_descent+adam": ("solver=closest_descent", "direction.metric=adam"),
+    "projected_forget+adam": ("solver=projected_forget", "direction.metric=adam"),
+}
+VARIANTS: tuple[Contender, ...] = (
+    *(Contender(f"mollm+{name}", "mollm", (f"solver={name}",), variant=True) for name in _SOLVERS),
+    *(Contender(f"mollm+{name}", "mollm", typed, variant=True) for name, typed in _SETTINGS.items()),
+)
+"""The three objectives of mollm under other solvers and settings, from which its default is chosen."""
