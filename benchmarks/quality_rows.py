@@ -21,9 +21,10 @@ NODES = ("model", "data", "optimizer", "engine", "direction", "solver", "loss")
 
 
 def code_version(loss: str, solver: str, package: Path | None = None) -> str:
-    """A hash of the sources that a run of this loss and solver goes through."""
+    """A hash of the sources that a run goes through whose ``_target_`` of loss and solver are these."""
     root = package or Path(mollm_cli.__file__).parent
-    places = [root / name for name in (*SOURCES, f"losses/{loss}.py", f"solvers/{solver}.py")]
+    own = ("/".join(target.split(".")[1:-1]) + ".py" for target in (loss, solver))
+    places = [root / name for name in (*SOURCES, *own)]
     files = sorted(file for place in places for file in (place.rglob("*.py") if place.is_dir() else [place]))
     state = hashlib.sha256(f"{VERSION}".encode())
     for file in files:
@@ -37,7 +38,7 @@ def versions(task: Task, contender: Contender) -> dict[str, str]:
     looking = [task.every, task.rows, task.sets, dict(task.axes), task.oracle]
     text = json.dumps([{key: config[key] for key in NODES}, looking], sort_keys=True, default=str)
     settings = hashlib.sha256(text.replace(str(SHARED), "SHARED").encode()).hexdigest()[:12]
-    return {"settings": settings, "code": code_version(contender.loss, config["names"]["solver"])}
+    return {"settings": settings, "code": code_version(config["loss"]["_target_"], config["solver"]["_target_"])}
 
 
 def key(row: Mapping[str, Any], any_code: bool = False) -> tuple[Any, ...]:

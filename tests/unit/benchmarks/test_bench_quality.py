@@ -12,10 +12,10 @@ from benchmarks import quality
 from benchmarks.quality_oracles import band
 from benchmarks.quality_rows import append, best_rate, code_version, key, read, versions
 from benchmarks.quality_table import into_page, markdown, mean_error, pareto, table_lines
-from benchmarks.quality_tasks import CONTENDERS, TUNING_SEED, embedded, lily
+from benchmarks.quality_tasks import CONTENDERS, TUNING_SEED, VARIANTS, embedded, lily
 
 TASK = embedded()
-BY_NAME = {contender.name: contender for contender in CONTENDERS}
+BY_NAME = {c.name: c for c in (*CONTENDERS, *VARIANTS)}
 PROBABILITY, STRENGTH = TASK.axes
 
 
@@ -73,15 +73,15 @@ def test_the_code_is_that_of_the_loss_its_solver_and_what_all_share(tmp_path):
     for name in (*places, "solvers/simplex.py", "solvers/s.py", "losses/l.py", "losses/other.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("a")
-    before = code_version("l", "s", tmp_path)
+    before = code_version("mollm_cli.losses.l.l", "mollm_cli.solvers.s.S", tmp_path)
     (tmp_path / "losses/other.py").write_text("b")
-    assert code_version("l", "s", tmp_path) == before
+    assert code_version("mollm_cli.losses.l.l", "mollm_cli.solvers.s.S", tmp_path) == before
     (tmp_path / "engine/a.py").write_text("b")
-    assert code_version("l", "s", tmp_path) != before
+    assert code_version("mollm_cli.losses.l.l", "mollm_cli.solvers.s.S", tmp_path) != before
 
 
 def test_settings_are_what_is_asked_without_seed_and_rate():
-    ours, other = versions(TASK, BY_NAME["mollm"]), versions(TASK, BY_NAME["mollm+normalized_sum"])
+    ours, other = versions(TASK, BY_NAME["mollm"]), versions(TASK, BY_NAME["mollm+upgrad"])
     assert ours["settings"] != other["settings"]
     slower = dataclasses.replace(TASK, overrides=(*TASK.overrides, "engine.batch_size=8"))
     assert versions(slower, BY_NAME["mollm"])["settings"] != ours["settings"]

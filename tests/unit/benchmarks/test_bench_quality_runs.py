@@ -10,13 +10,13 @@ import torch
 
 from benchmarks.quality_match import lines, matched
 from benchmarks.quality_run import Yardstick, composed, harmonic_mean, looks_of, overrides, run, yardstick
-from benchmarks.quality_tasks import CONTENDERS, embedded, lily, tofu
+from benchmarks.quality_tasks import CONTENDERS, VARIANTS, embedded, lily, tofu
 from mollm_cli.build import request
 from mollm_cli.cli.compose import compose_job, composing
 from mollm_cli.reporting.trajectory import Evaluation, retain_at_matched_forgetting
 
 TASK = embedded()
-BY_NAME = {contender.name: contender for contender in CONTENDERS}
+BY_NAME = {c.name: c for c in (*CONTENDERS, *VARIANTS)}
 PROBABILITY, STRENGTH = TASK.axes
 PATH = [(0, 0.9, 1.0, 0.8), (2, 0.6, 0.5, 0.7), (4, 0.2, 0.1, 0.5), (6, 0.3, 0.0, 0.4)]
 LOOKS = [dict(zip(("step", PROBABILITY, STRENGTH, "retain_probability"), look, strict=True)) for look in PATH]
