@@ -128,6 +128,19 @@ def test_the_literal_reading_of_the_paper_freezes_at_the_start(root: Path) -> No
     assert run.manifest["checkpoint"]["files"] == run.manifest["model"]["files"]
 
 
+def test_without_a_target_forgetting_goes_on_past_the_rows_that_were_never_seen(root: Path) -> None:
+    """Trap 4: at the target the forget row rests, as often as it comes down to it; without one nothing holds it."""
+    longer = ("engine.max_steps=20", "optimizer.lr=1e-3", "engine.stop_at_target=false", "engine.evaluate_every=20")
+    resting = unlearn(root, *longer)
+    endless = unlearn(root, *longer, "direction.forget_target=null")
+    last = [run.steps[-1]["evaluation.forget_probability"] for run in (resting, endless)]
+    target = resting.manifest["forget_target"]
+    assert last[0] == pytest.approx(target, abs=0.07)
+    assert last[1] < target / 4
+    assert any(step["weight.unlearning_cross_entropy"] == 0 for step in resting.steps)
+    assert all(step["weight.unlearning_cross_entropy"] > 0 for step in endless.steps)
+
+
 def test_micro_batches_take_the_same_steps(root: Path) -> None:
     """Losses and weights of the whole step; what is left is float32 rounding."""
     whole, parts = unlearn(root).steps, unlearn(root, "engine.micro_batch=3").steps
