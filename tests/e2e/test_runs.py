@@ -137,8 +137,9 @@ def test_without_a_target_forgetting_goes_on_past_the_rows_that_were_never_seen(
     target = resting.manifest["forget_target"]
     assert last[0] == pytest.approx(target, abs=0.07)
     assert last[1] < target / 4
-    assert any(step["weight.unlearning_cross_entropy"] == 0 for step in resting.steps)
-    assert all(step["weight.unlearning_cross_entropy"] > 0 for step in endless.steps)
+    name = "weight.unlearning_cross_entropy"
+    rested = [[step[name] == 0 for step in run.steps if name in step] for run in (resting, endless)]
+    assert any(rested[0]) and not any(rested[1])
 
 
 def test_micro_batches_take_the_same_steps(root: Path) -> None:
