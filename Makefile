@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format tiny bench bench-gpu bench-data bench-descent bench-evaluation bench-quality profile golden clean
+.PHONY: help install install-locked lock audit licences run test lint format tiny bench bench-gpu bench-data bench-descent bench-evaluation bench-quality profile golden errors fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -19,6 +19,24 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $(STAMP)
+
+install-locked: ## the same from constraints.lock alone: these files, by their hashes (its machine and Python only)
+	@test -x $(BIN)/python || test -n "$(PYTHON)" || { echo "needs Python 3.11, 3.12 or 3.13; make PYTHON=..."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r constraints.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $(STAMP)
+
+lock: install ## constraints.lock: what an installation takes, with hashes; nothing is installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed --report .lock.json \
+		-c constraints.txt -e ".[dev]"
+	$(BIN)/python -m supply_chain.lock < .lock.json; code=$$?; rm -f .lock.json; exit $$code
+
+audit: install ## the locked packages against a public database of advisories (exit 1: some known, 2: no answer)
+	$(BIN)/python -m supply_chain.audit
+
+licences: install ## docs/LICENCES.md: the licence of every locked package
+	$(BIN)/python -m supply_chain.licences
 
 run: install ## the main job: the embedded model forgets the embedded authors, offline, in about a minute
 	HF_HUB_OFFLINE=1 $(BIN)/mollm-unlearn
@@ -39,11 +57,14 @@ format: install ## rewrite the sources in the project's format
 tiny: install ## rebuild the embedded data, tokenizer, model and oracle (seeded)
 	bash mollm_cli/assets/build.sh $(BIN)
 
-bench: install ## CPU benchmarks: step time and memory; prints a table, writes outputs/bench/speed.json
+bench: install ## CPU benchmarks (half an hour): time and memory of a step, its growth, losses, evaluation; outputs/bench/speed.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.speed
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.speed --scaling
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.loss_memory
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.per_example
 
-bench-gpu: install ## the same on a CUDA device, in bfloat16
-	$(BIN)/python -m benchmarks.speed --device cuda
+bench-gpu: install ## the same on a CUDA device, in bfloat16, and models of 1 to 8 B: tokens per second, share of the peak, memory
+	$(BIN)/python -m benchmarks.gpu
 
 bench-descent: install ## the descent record: guard off and on, both metrics, on the embedded model; cost of a step
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.descent
@@ -57,11 +78,17 @@ bench-evaluation: install ## where the time of an evaluation goes: the full suit
 bench-quality: install ## every loss at matched forgetting on the embedded task; resumable; writes docs/BENCHMARKS.md and its rows
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.quality --page docs/BENCHMARKS.md
 
-profile: install ## the ten most expensive operations of a MOLLM step
+profile: install ## the ten most expensive operations of a MOLLM step, and a trace; outputs/bench/profile.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.profile --row mollm
 
 golden: install ## rewrite the golden losses; then say why in CHANGELOG.md under Numerics
 	$(BIN)/python -m tests.golden.regenerate
+
+errors: install ## rewrite docs/ERRORS.md: every error message of the source, and what to do
+	$(BIN)/python -m tests.support.error_table
+
+fuzz: install ## 2,000 generated command lines: exit code 0 or 2, a short message, nothing left behind
+	OMP_NUM_THREADS=1 MOLLM_FUZZ=2000 $(BIN)/python -m pytest tests/e2e/test_command_lines.py
 
 clean: ## remove .venv and caches (outputs/ stays)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist

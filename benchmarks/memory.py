@@ -19,7 +19,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.rows import ROWS, Row
+from benchmarks.contender import Row
+from benchmarks.rows import ROWS
 from benchmarks.workload import Workload
 
 REPOSITORY = Path(__file__).parents[1]
@@ -55,14 +56,19 @@ def peak_on_cuda(step: Callable[[], object]) -> int:
 
 
 def peak_bytes(row: Row, workload: Workload) -> int:
-    """Reference plus the peak of the second step (the first one makes the optimizer's state)."""
-    contender = row.build(workload)
-    contender.step(workload.batches(0))
+    """Reference plus the peak of the steps after the first ones, which make the optimizer's state."""
+    contender = row.build(workload, 2 * row.period)
+    for turn in range(row.period):
+        contender.step(workload.batches(turn))
     contender.optimizer.zero_grad(set_to_none=True)
-    batches = workload.batches(1)
+    batches = [workload.batches(row.period + k) for k in range(row.period)]
     gc.collect()
-    peak = peak_on_cuda if workload.device.startswith("cuda") else peak_on_cpu
-    return contender.reference_bytes + peak(lambda: contender.step(batches))
+
+    def steps() -> None:
+        for each in batches:
+            contender.step(each)
+
+    return contender.reference_bytes + (peak_on_cuda if workload.cuda else peak_on_cpu)(steps)
 
 
 def peak_bytes_alone(row: Row, workload: Workload) -> int:

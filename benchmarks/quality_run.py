@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -33,7 +35,8 @@ from mollm_cli.models.load import LoadedModel, load_model
 from mollm_cli.models.trainable import restrict
 from mollm_cli.run.evidence import plain_model
 from mollm_cli.run.prepare import Prepared, prepare
-from mollm_cli.run.training import _stepper, _stream, unlearning_plan
+from mollm_cli.run.reference import References
+from mollm_cli.run.training import build_stepper, build_stream, unlearning_plan
 
 METRICS = {
     "probability": Probability(),
@@ -168,8 +171,10 @@ def run(
     restrict(loaded.model, plan.loss)
     loaded.model.to(device)
     watch = Watch(task, marks, asked, prepared, loaded)
-    stepper = _stepper(asked, plan, loaded, resting(asked, prepared, loaded, device))
-    streams = {role: _stream(plan, role, asked, prepared) for role in plan.rows}
+    streams = {role: build_stream(plan, role, asked, prepared) for role in plan.rows}
+    references = References(asked, plan, prepared, streams, asked.engine.max_steps, Path.cwd(), _tell)
+    reference = references.of(loaded.model, device)
+    stepper = build_stepper(asked, plan, loaded, resting(asked, prepared, loaded, device), reference)
     records: list[Mapping[str, Any]] = []
     around = Surroundings(watch, records.append, lambda step: None)
     stop = UntilMatched(watch, asked.engine.max_steps)
@@ -211,6 +216,10 @@ def looks_of(records: Sequence[Mapping[str, Any]]) -> list[Look]:
         for record in records
         if any(key.startswith(prefix) for key in record)
     ]
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _number(value: float | None) -> float:

@@ -85,7 +85,7 @@ def _cell(values: Sequence[float], name: str) -> str:
     found = mean_error(values)
     if found is None:
         return ""
-    digits = 0 if name == "steps" else 3
+    digits = 0 if name == "steps" else 4
     mean, error = found
     return f"{mean:.{digits}f}" if error is None or name == "steps" else f"{mean:.{digits}f} ± {error:.{digits}f}"
 

@@ -188,15 +188,20 @@ _SOLVERS = (
     "aligned_mtl",
     "imtl_g",
 )
+_AT_3 = ("loss.retain_weight=3", "loss.kl_weight=3")
 _SETTINGS = {
-    "symmetric": ("loss.retain_weight=1", "loss.kl_weight=1"),
-    "unguarded": ("direction.guard=false",),
-    "adam": ("direction.metric=adam",),
-    "closest_descent+adam": ("solver=closest_descent", "direction.metric=adam"),
-    "projected_forget+adam": ("solver=projected_forget", "direction.metric=adam"),
+    "preference_1": ("loss.retain_weight=1", "loss.kl_weight=1"),
+    "preference_3": _AT_3,
+    "unguarded": (*_AT_3, "direction.guard=false"),
+    "adam": (*_AT_3, "direction.metric=adam"),
+    "closest_descent+adam": (*_AT_3, "solver=closest_descent", "direction.metric=adam"),
+    "projected_forget+adam": (*_AT_3, "solver=projected_forget", "direction.metric=adam"),
 }
 VARIANTS: tuple[Contender, ...] = (
-    *(Contender(f"mollm+{name}", "mollm", (f"solver={name}",), variant=True) for name in _SOLVERS),
     *(Contender(f"mollm+{name}", "mollm", typed, variant=True) for name, typed in _SETTINGS.items()),
+    *(Contender(f"mollm+{name}", "mollm", (*_AT_3, f"solver={name}"), variant=True) for name in _SOLVERS),
 )
-"""The three objectives of mollm under other solvers and settings, from which its default is chosen."""
+"""The three objectives of mollm under other preferences, solvers and settings, from which its default is chosen.
+
+Solvers and settings are compared at one preference, 3: the default's before the preferences were.
+"""

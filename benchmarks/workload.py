@@ -1,13 +1,16 @@
-"""What every row works on: a Llama with random weights and fresh random batches. Nothing from the Hub."""
+"""What every row works on: a model with random weights and fresh random batches. Nothing from the Hub."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from mollm_cli.core.types import IGNORE, Batch, Role
+from benchmarks.shapes import SHAPES, Shape, small
+from mollm_cli.core.types import IGNORE, Batch, Encoded, Role
+from mollm_cli.data.batches import collate
 
 LR = 1e-5
 """Small, so that some hundred steps of gradient ascent stay finite; the cost of a step does not depend on it."""
@@ -17,23 +20,6 @@ NOISE = 0.01
 """Standard deviation of what is added to the weights after the reference is taken, so that the KL is alive."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """The sizes of a Llama with untied embeddings and full attention heads."""
-
-    vocabulary: int
-    hidden: int
-    intermediate: int
-    layers: int
-    heads: int
-
-
-SHAPES = {
-    "tiny": Shape(vocabulary=97, hidden=32, intermediate=64, layers=2, heads=4),
-    "5m": Shape(vocabulary=16_000, hidden=128, intermediate=352, layers=4, heads=4),
-    "25m": Shape(vocabulary=16_000, hidden=384, intermediate=1024, layers=8, heads=6),
-    "125m": Shape(vocabulary=16_000, hidden=768, intermediate=2048, layers=14, heads=12),
-}
 PRECISIONS = ("float32", "bf16", "bf16_autocast")
 
 
@@ -41,7 +27,8 @@ PRECISIONS = ("float32", "bf16", "bf16_autocast")
 class Workload:
     """Size of the model and of a step: ``batch`` rows per role of ``tokens`` tokens, the last ``answer`` are targets.
 
-    precision: float32; bf16 (weights and computation); bf16_autocast (float32 weights). Raises ValueError.
+    precision: float32; bf16 (weights and computation); bf16_autocast (float32 weights). vocabulary: None, that of the
+    size. checkpointing: of activations. small: the same kind of model, small enough for a test. Raises ValueError.
     """
 
     size: str = "25m"
@@ -50,6 +37,9 @@ class Workload:
     answer: int = 48
     device: str = "cpu"
     precision: str = "float32"
+    vocabulary: int | None = None
+    checkpointing: bool = False
+    small: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be measured."""
@@ -72,47 +62,55 @@ class Workload:
         """Whether forward passes run in bfloat16 over float32 weights."""
         return self.precision == "bf16_autocast"
 
-    def config(self) -> Any:
-        """The Llama of this size, written out."""
-        from transformers import LlamaConfig
+    @property
+    def cuda(self) -> bool:
+        """Whether it runs on a GPU."""
+        return self.device.startswith("cuda")
 
-        shape = SHAPES[self.size]
-        return LlamaConfig(
-            vocab_size=shape.vocabulary,
-            hidden_size=shape.hidden,
-            intermediate_size=shape.intermediate,
-            num_hidden_layers=shape.layers,
-            num_attention_heads=shape.heads,
-            num_key_value_heads=shape.heads,
-            max_position_embeddings=self.tokens,
-            attention_dropout=0.0,
-            tie_word_embeddings=False,
-        )
+    @property
+    def shape(self) -> Shape:
+        """The sizes of the model."""
+        shape = small(SHAPES[self.size]) if self.small else SHAPES[self.size]
+        return shape if self.vocabulary is None else replace(shape, vocabulary=self.vocabulary)
+
+    def config(self) -> Any:
+        """The configuration of the model."""
+        return self.shape.config(self.tokens)
 
     def model(self) -> Any:
-        """The same random weights at every call, in training mode."""
-        from transformers import LlamaForCausalLM
+        """The same random weights at every call, made where they stay, in training mode."""
+        from transformers import AutoModelForCausalLM
 
         torch.manual_seed(SEED)
-        return LlamaForCausalLM(self.config()).to(self.device, self.dtype).train()
+        with torch.device(self.device):
+            model = AutoModelForCausalLM.from_config(self.config(), dtype=self.dtype).train()
+        if self.checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        return model
+
+    def rows(self, role: Role, turn: int) -> list[Encoded]:
+        """The rows of a role in one step, other ones at every ``turn``; full length: no row profits from padding."""
+        generator = torch.Generator().manual_seed(SEED + 1 + 2 * turn + (role == "retain"))
+        ids = torch.randint(self.shape.vocabulary, (self.batch, self.tokens), generator=generator).tolist()
+        given = [IGNORE] * (self.tokens - self.answer)
+        return [Encoded(f"{role}{turn}-{i}", tuple(row), (*given, *row[len(given) :])) for i, row in enumerate(ids)]
+
+    def batch_of(self, rows: Sequence[Encoded]) -> Batch:
+        """Rows on the device."""
+        return collate(rows, 0).to(torch.device(self.device))
 
     def batches(self, turn: int) -> dict[Role, Batch]:
-        """The rows of one step, other ones at every ``turn``; full length, so that no row profits from padding."""
-        generator = torch.Generator().manual_seed(SEED + 1 + turn)
-        return {role: self._batch(role, generator) for role in ("forget", "retain")}
-
-    def _batch(self, role: Role, generator: torch.Generator) -> Batch:
-        ids = torch.randint(SHAPES[self.size].vocabulary, (self.batch, self.tokens), generator=generator)
-        labels = ids.clone()
-        labels[:, : self.tokens - self.answer] = IGNORE
-        names = tuple(f"{role}{i}" for i in range(self.batch))
-        return Batch(names, ids, torch.ones_like(ids), labels).to(torch.device(self.device))
+        """The batches of one step."""
+        return {role: self.batch_of(self.rows(role, turn)) for role in ("forget", "retain")}
 
 
 @torch.no_grad()
 def move(model: torch.nn.Module) -> None:
-    """Step away from where the model started: without it the KL and its gradient are zero."""
-    generator = torch.Generator().manual_seed(SEED)
+    """Step away from where the model started, by noise on what is trained: without it the KL's gradient is zero."""
+    generators: dict[torch.device, torch.Generator] = {}
     for parameter in model.parameters():
-        noise = torch.randn(parameter.shape, generator=generator).to(parameter.device, parameter.dtype)
-        parameter.add_(noise, alpha=NOISE)
+        if parameter.requires_grad:
+            place = parameter.device
+            generator = generators.setdefault(place, torch.Generator(place).manual_seed(SEED))
+            noise = torch.randn(parameter.shape, generator=generator, device=place, dtype=parameter.dtype)
+            parameter.add_(noise, alpha=NOISE)

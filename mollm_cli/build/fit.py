@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
 from mollm_cli.core.errors import RequestError, nearest
+from mollm_cli.core.secrets import HIDDEN, is_secret
 
 _MISFIT = object()
 _WORDS = {int: "an integer", float: "a finite number", bool: "true or false", str: "text", types.NoneType: "null"}
@@ -23,7 +24,8 @@ def fit(value: object, annotation: Any, key: str) -> Any:
     fitted = _fit(value, annotation)
     if fitted is not _MISFIT:
         return fitted
-    raise RequestError(f"{key} must be {describe(annotation)}, found {_spell(value)}{_hint(value, annotation, key)}")
+    found = HIDDEN if is_secret(key) else f"{_spell(value)}{_hint(value, annotation, key)}"
+    raise RequestError(f"{key} must be {describe(annotation)}, found {found}")
 
 
 def describe(annotation: Any) -> str:

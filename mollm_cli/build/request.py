@@ -10,14 +10,18 @@ from mollm_cli.build.fit import fit
 from mollm_cli.build.nodes import TARGET, construct, refuse_unknown
 from mollm_cli.core.errors import RequestError, nearest
 from mollm_cli.core.nonnegative import MOST_ROWS
+from mollm_cli.core.printable import printable
+from mollm_cli.core.secrets import redacted
 from mollm_cli.core.solution import Solver
 from mollm_cli.core.types import ROLES, Loss
 from mollm_cli.data.pairing import Pairing, called, present
-from mollm_cli.engine.optimizers import SGD, AdamW
+from mollm_cli.engine.eight_bit import AdamW8bit
+from mollm_cli.engine.optimizers import SGD, AdamW, check_update
 from mollm_cli.engine.settings import Engine
 from mollm_cli.evaluation.gates import Gate, parse
 from mollm_cli.evaluation.suite import Suite
 from mollm_cli.gradients.settings import Direction
+from mollm_cli.models.compilation import check_compiled
 from mollm_cli.models.settings import Model
 
 _EVALUATE = {"model": Model, "data": Pairing, "evaluation": Suite}
@@ -67,7 +71,7 @@ class Request:
     loss: Loss | None = None
     solver: Solver | None = None
     direction: Direction | None = None
-    optimizer: AdamW | SGD | None = None
+    optimizer: AdamW | SGD | AdamW8bit | None = None
     engine: Engine | None = None
     tracker: Any = None
     train: tuple[str, ...] | None = None
@@ -87,9 +91,14 @@ def request(config: Mapping[str, Any], command: str) -> Request:
     plain = {key: _value(config, key, kind) for key, kind in values.items()}
     plain.pop("run_dir", None)
     _check_seed(plain["seed"])
+    _check_name(plain["run_name"])
     if command == "finetune":
         _check_roles(plain["train"], built["data"])
+    if command != "evaluate":
+        _check_update(built["optimizer"], built["model"])
     if command == "unlearn":
+        if built["engine"].compile:
+            check_compiled(built["loss"])
         _check_solver(built["loss"], built["solver"], names)
         _check_direction(built["direction"], built["loss"], built["solver"], built["optimizer"])
     _check_fed(built["data"], _roles(built, plain))
@@ -118,6 +127,15 @@ def _check_seed(seed: int) -> None:
         raise RequestError(f"seed must be in [0, 2**63), found {seed}")
 
 
+def _check_name(name: str) -> None:
+    """The run directory is called after it: a name leads nowhere else."""
+    if not name or {"/", "\\"} & set(name) or printable(name) != name or "\n" in name or redacted(name) != name:
+        raise RequestError(
+            f"run_name must be a name without / and control characters, and no secret, found {printable(name)!r}; "
+            "set run_name=NAME, and output_root=DIR for another place"
+        )
+
+
 def _check_roles(train: Sequence[str], data: Pairing) -> None:
     if not train:
         raise RequestError("train must name at least one role, found []; e.g. train=[retain]")
@@ -139,7 +157,12 @@ def _check_solver(loss: Loss, built: Solver, names: Mapping[str, str]) -> None:
         raise RequestError(str(refused)) from refused
 
 
-def _check_direction(direction: Direction, loss: Loss, solver: Solver, optimizer: AdamW | SGD) -> None:
+def _check_update(optimizer: Any, model: Model) -> None:
+    """An optimizer of the user's own has no ``update``."""
+    check_update(getattr(optimizer, "update", "plain"), model.dtype, model.adapter)
+
+
+def _check_direction(direction: Direction, loss: Loss, solver: Solver, optimizer: Any) -> None:
     if "gram" not in solver.needs:
         return
     if direction.metric == "adam" and not isinstance(optimizer, AdamW):
@@ -147,6 +170,15 @@ def _check_direction(direction: Direction, loss: Loss, solver: Solver, optimizer
             "direction.metric=adam is the metric of optimizer=adamw, found another optimizer; "
             "set optimizer=adamw, or direction.metric=euclidean"
         )
+    if direction.metric == "adam" and optimizer.update != "plain":
+        raise RequestError(
+            "direction.metric=adam takes AdamW's step itself, in the type of the weights, found optimizer.update="
+            f"{optimizer.update}; set optimizer.update=plain, or direction.metric=euclidean"
+        )
+    try:
+        direction.check_carries(solver.name, solver.carries)
+    except ValueError as refused:
+        raise RequestError(str(refused)) from refused
     if direction.guard and len(loss.objectives) > MOST_ROWS:
         raise RequestError(
             f"direction.guard takes at most {MOST_ROWS} objectives, found {len(loss.objectives)} in loss={loss.name}; "

@@ -23,9 +23,11 @@ class Arguments:
     version: bool = False
     listed: str | None = None
     check: bool = False
+    plan: bool = False
     cfg: str | None = None
     resolve: bool = False
     config_dir: str | None = None
+    purge: str | None = None
     multirun: bool = False
 
     def folders(self, own: Path) -> list[Path]:
@@ -57,6 +59,8 @@ def read(arguments: Sequence[str]) -> Arguments:
     values = vars(known)
     if known.resolve and known.cfg is None:
         raise RequestError("--resolve goes with --cfg job; add it, or leave --resolve out")
+    if known.purge is not None and known.overrides:
+        raise RequestError(f"--purge RUN takes no override, found {known.overrides[0]}; leave it out")
     return Arguments(**(values | {"overrides": tuple(known.overrides)}))
 
 
@@ -67,8 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="store_true")
     parser.add_argument("--list", dest="listed", metavar="GROUP")
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--plan", action="store_true")
     parser.add_argument("--cfg", choices=("job",))
     parser.add_argument("--resolve", action="store_true")
     parser.add_argument("--config-dir", metavar="DIR")
+    parser.add_argument("--purge", metavar="RUN")
     parser.add_argument("-m", "--multirun", action="store_true")
     return parser

@@ -14,6 +14,7 @@ from mollm_cli.cli.arguments import Parser
 from mollm_cli.cli.help import EXIT_CODES
 from mollm_cli.cli.listing import table
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.terminal import plain_streams
 
 if TYPE_CHECKING:
     from mollm_cli.reporting.comparison.rows import Row
@@ -37,13 +38,14 @@ _EPILOG = (
 
 def main(typed: Sequence[str] | None = None) -> int:
     """Answer the command line ``typed`` (sys.argv by default) and return the exit code; nothing is raised."""
-    try:
-        return _answer(_parser().parse_args(typed))
-    except RequestError as refused:
-        print(f"mollm-compare: {refused}", file=sys.stderr)
-        return refused.exit_code
-    except KeyboardInterrupt:
-        return 130
+    with plain_streams():
+        try:
+            return _answer(_parser().parse_args(typed))
+        except RequestError as refused:
+            print(f"mollm-compare: {refused}", file=sys.stderr)
+            return refused.exit_code
+        except KeyboardInterrupt:
+            return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -141,6 +143,7 @@ def _show(comparison: Comparison) -> None:
     from rich.console import Console
 
     from mollm_cli.reporting.compare import render
+    from mollm_cli.reporting.console import plain_console
 
-    console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
+    console = plain_console(Console(width=None if sys.stdout.isatty() else WIDE, highlight=False))
     console.print(render(comparison, console.width))

@@ -20,8 +20,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from mollm_cli.cli.listing import config_dir
-from mollm_cli.cli.refusals import explain, several_values, unreadable
+from mollm_cli.cli.refusals import depth, explain, nameless, several_values, too_deep, unreadable
+from mollm_cli.cli.yaml_source import check_files
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.safe_yaml import DEEPEST
 
 
 def embedded_oracle(model_path: str, data_name: str) -> str | None:
@@ -38,6 +40,7 @@ MOST_CHECKED = 512
 @contextmanager
 def composing() -> Iterator[None]:
     """Hydra, initialised on our configuration folder, for as long as the block runs."""
+    check_files()
     with initialize_config_dir(str(config_dir()), job_name="mollm", version_base="1.3"):
         yield
 
@@ -46,10 +49,17 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     """The overrides, read by Hydra's grammar. Raises RequestError that says what to quote."""
     loader: ConfigLoader = GlobalHydra.instance().config_loader()
     parser = OverridesParser.create(config_loader=loader)
+    for text in overrides:
+        if depth(text) > DEEPEST:
+            raise RequestError(too_deep(text))
     try:
-        return parser.parse_overrides(list(overrides))
+        read = parser.parse_overrides(list(overrides))
     except OverrideParseException as refused:
         raise RequestError(unreadable(refused.override)) from refused
+    for override in read:
+        if not override.key_or_group:
+            raise RequestError(nameless(str(override.input_line)))
+    return read
 
 
 def compose_job(config_name: str, overrides: Sequence[str]) -> DictConfig:

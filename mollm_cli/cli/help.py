@@ -13,8 +13,10 @@ FLAGS = {
     "--version": "the version",
     "--list GROUP": "the choices of a group, a line each",
     "--check": "go through configuration, files and tokenizer; load no model",
+    "--plan": "memory, disk and hours of a training, before its weights are loaded; through a pipe as JSON",
     "--cfg job [--resolve]": "print the composed configuration",
     "--config-dir DIR": "a folder with YAML files of your own, laid out like conf/",
+    "--purge RUN": "remove what a run that has ended keeps of its rows: its caches and its texts",
     "-m, --multirun": "one run for each combination of comma-separated values",
     "--hydra-help": "Hydra's own flags; tab completion: --shell-completion install=bash",
 }

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +23,8 @@ from mollm_cli.build import request
 from mollm_cli.cli.compose import plain
 from mollm_cli.cli.listing import config_dir
 from mollm_cli.core.errors import MollmError, RequestError
+from mollm_cli.core.privacy import FOLDER
+from mollm_cli.core.secrets import shown_override
 
 INTERRUPTED = (130, 143)
 """Exit codes of a job after which no other one starts: SIGINT, SIGTERM."""
@@ -37,7 +40,7 @@ def worst(codes: Iterable[int]) -> int:
 def claim(directory: Path, again: bool = False) -> Path:
     """Make ``directory`` for this run alone. again: it may exist. Raises RequestError."""
     try:
-        directory.mkdir(parents=True, exist_ok=again)
+        directory.mkdir(mode=FOLDER, parents=True, exist_ok=again)
     except FileExistsError as taken:
         raise RequestError(
             f"the run directory must be new, found '{directory}'; no run writes into another's: leave hydra.run.dir "
@@ -84,7 +87,8 @@ def launch(command: str, config_name: str, overrides: Sequence[str], directory: 
         sys.argv = typed
         settings = HydraConfig.get()
         if sweep:
-            print(f"job {settings.job.num}: {' '.join(settings.overrides.task)}", file=sys.stderr)
+            _hide_secrets(directory / "multirun.yaml")
+            print(f"job {settings.job.num}: {' '.join(map(shown_override, settings.overrides.task))}", file=sys.stderr)
         outcome.append(_job(command, cfg, settings))
         if outcome[-1] in INTERRUPTED:
             raise KeyboardInterrupt
@@ -101,6 +105,16 @@ def launch(command: str, config_name: str, overrides: Sequence[str], directory: 
         with contextlib.suppress(OSError):
             directory.rmdir()  # only where nothing was written: a request refused before its first file
     return worst(outcome or _codes(directory))
+
+
+def _hide_secrets(file: Path) -> None:
+    """Hydra writes what was typed into a file of the sweep, before its first job."""
+    if file.is_file():
+        lines = file.read_text(encoding="utf-8").splitlines()
+        plain = (
+            f"{dash}{shown_override(text)}" for dash, text in (re.findall(r"^(\s*- |)(.*)$", line)[0] for line in lines)
+        )
+        file.write_text("".join(f"{line}\n" for line in plain), encoding="utf-8")
 
 
 def _job(command: str, cfg: DictConfig, settings: Any) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from mollm_cli import __version__
 from mollm_cli.cli.arguments import PASSED_ON, read
@@ -11,18 +12,20 @@ from mollm_cli.cli.commands import Command
 from mollm_cli.cli.help import help_text
 from mollm_cli.cli.listing import config_dir, listing
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.terminal import plain_streams
 
 
 def main(command: Command, typed: Sequence[str] | None = None) -> int:
     """Answer the command line ``typed`` (sys.argv by default) and return the exit code; nothing is raised."""
     arguments = sys.argv[1:] if typed is None else list(typed)
-    try:
-        return _answer(command, arguments)
-    except RequestError as refused:
-        print(f"{command.program}: {refused}", file=sys.stderr)
-        return refused.exit_code
-    except KeyboardInterrupt:
-        return 130
+    with plain_streams():
+        try:
+            return _answer(command, arguments)
+        except RequestError as refused:
+            print(f"{command.program}: {refused}", file=sys.stderr)
+            return refused.exit_code
+        except KeyboardInterrupt:
+            return 130
 
 
 def _answer(command: Command, typed: Sequence[str]) -> int:
@@ -36,6 +39,10 @@ def _answer(command: Command, typed: Sequence[str]) -> int:
         print(f"mollm-unlearn {__version__}")
     elif arguments.listed is not None:
         print(listing(arguments.listed, folders))
+    elif arguments.purge is not None:
+        from mollm_cli.run.purge import purge
+
+        purge(Path(arguments.purge))
     else:
         from mollm_cli.cli.runs import compose_and_run
 

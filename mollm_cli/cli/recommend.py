@@ -12,6 +12,9 @@ from typing import Any
 import yaml
 
 from mollm_cli.cli.sweep import Sweep
+from mollm_cli.core.errors import RequestError
+from mollm_cli.core.safe_yaml import load_yaml
+from mollm_cli.core.secrets import redacted
 
 ENDED = ("completed", "gate_failed")
 EXPERIMENT = "experiment"
@@ -75,9 +78,9 @@ def trials(sweep_dir: Path, sweep: Sweep, swept: Sequence[str]) -> list[Trial]:
     found = []
     for folder in sorted((p for p in sweep_dir.iterdir() if p.name.isdigit()), key=lambda p: int(p.name)):
         try:
-            config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+            config = load_yaml((folder / "config.yaml").read_text(encoding="utf-8"), str(folder / "config.yaml"))
             manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError):
+        except (OSError, ValueError, RequestError):
             continue
         others = [key for key in swept if key not in sweep.params and key != "seed"]
         selection = manifest.get("selection", {}) if manifest.get("status") in ENDED else {}
@@ -134,7 +137,7 @@ def _judged(sweep_dir: Path, sweep: Sweep, settings: Sequence[Setting], line: st
     head = [f"{best.name} and {best.steps} steps, chosen by sweep={sweep.name}: {why}.", f"  {command}", *told]
     file = sweep_dir / EXPERIMENT / f"{name}.yaml"
     file.parent.mkdir(exist_ok=True)
-    file.write_text(_experiment(best, head), encoding="utf-8")
+    file.write_text(redacted(_experiment(best, head)), encoding="utf-8")
     return [*told, f"{where}sweep={sweep.name} recommends {best.name} engine.max_steps={best.steps}: {why}", command]
 
 

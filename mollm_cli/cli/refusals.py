@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from hydra.errors import MissingConfigException
@@ -12,12 +13,14 @@ from omegaconf.errors import OmegaConfBaseException
 from mollm_cli.build.nodes import TARGET, required
 from mollm_cli.cli.listing import HIDDEN
 from mollm_cli.core.errors import nearest
+from mollm_cli.core.safe_yaml import DEEPEST
 
 Known = Callable[[], tuple[Mapping[Any, Any], Sequence[str]]]
 """The configuration and the groups that names are looked for in; composed only where a message needs them."""
 
 _UNKNOWN = re.compile(r"Could not (?:override|delete from config\.) '(?P<key>[^']+)'")
 _MISSING = re.compile(r"Missing mandatory value: (?P<key>\S+)")
+_MERGING = re.compile(r"Error merging override (?P<override>.*)", re.DOTALL)
 _TAKEN = re.compile(r"An item is already at '(?P<key>[^']+)'|Multiple values for (?P<group>[^.]+)\.")
 
 
@@ -33,10 +36,13 @@ def explain(refused: Exception, known: Known) -> str:
         return f"{key} is there already; leave out the + and write {key}=VALUE"
     if missing := _MISSING.search(text):
         return required(missing["key"])
+    if merging := _MERGING.match(text):
+        why = str(refused.__cause__ or "it does not fit there").splitlines()[0].rstrip(".")
+        return f"{merging['override']} cannot be set: {why}; see --cfg job for what stands there"
     if isinstance(refused, OmegaConfBaseException):
         return f"{refused.full_key}: {refused.msg or refused}".splitlines()[0]
     if text.startswith("Config group override must be"):
-        return f"a group must be given the name of one of its choices (--list GROUP shows them): {text}"
+        return f"a group must be given the name of one of its choices: {text}; see --list GROUP"
     return "; ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
@@ -57,13 +63,13 @@ def unknown_key(key: str, config: Mapping[Any, Any], groups: Sequence[str]) -> s
     path: list[str] = []
     for part in key.split("."):
         if not isinstance(node, Mapping):
-            return f"{'.'.join(path)} is a single value and has no key '{part}'"
+            return f"{'.'.join(path)} is a single value and has no key '{part}'; set {'.'.join(path)}=VALUE"
         path.append(part)
         if part not in node:
             extra = [g for g in groups if "@" not in g] if len(path) == 1 else []
             return f"{'.'.join(path)} is not a key; {nearest(part, {*map(str, node), *extra} - {TARGET})}"
         node = node[part]
-    return f"{key} cannot be set like this"
+    return f"{key} cannot be set like this; --cfg job shows every key with a value that it takes"
 
 
 def unreadable(override: str) -> str:
@@ -76,6 +82,24 @@ def unreadable(override: str) -> str:
         f"{override} cannot be read, because = ( ) [ ] {{ }} , : have a meaning of their own in a value; "
         f"quote it: '{key}=\"{escaped}\"'"
     )
+
+
+def nameless(override: str) -> str:
+    """An override of nothing: ``+=VALUE``."""
+    return f"an override must name a key, found '{override}'; write KEY=VALUE"
+
+
+def depth(override: str) -> int:
+    """How deep brackets stand in each other, at the most; quoted ones count too."""
+    levels = accumulate((c in "[{(") - (c in "]})") for c in override)
+    return max(levels, default=0)
+
+
+def too_deep(override: str) -> str:
+    """An override on which Hydra's parser, which calls itself for each bracket, would run out of stack."""
+    key = override.partition("=")[0]
+    found = f"{key[:60]}: brackets must stand at most {DEEPEST} deep in each other, found {depth(override)}"
+    return f"{found}; write it plainer"
 
 
 def several_values(key: str, values: str) -> str:

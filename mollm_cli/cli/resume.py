@@ -15,6 +15,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mollm_cli.cli.refusals import explain, unknown_key
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.safe_yaml import check_yaml
+from mollm_cli.core.secrets import HIDDEN
 
 KEYS = ("resume", "run_dir")
 FINISHED = ("completed", "gate_failed")
@@ -73,10 +75,13 @@ def resumed_config(directory: Path, overrides: Sequence[Override]) -> dict[str, 
     """
     file = directory / "config.yaml"
     try:
+        check_yaml(file.read_text(encoding="utf-8"), str(file))
         config = OmegaConf.load(file)
-    except (OSError, yaml.YAMLError, OmegaConfBaseException) as refused:
+    except (OSError, ValueError, RequestError, yaml.YAMLError, OmegaConfBaseException) as refused:
         why = str(refused).splitlines()[0]
-        raise RequestError(f"resume must find the run's configuration, found {file} unreadable: {why}") from refused
+        raise RequestError(
+            f"resume must find the run's configuration, found {file} unreadable: {why}; start a new run"
+        ) from refused
     if not isinstance(config, DictConfig):
         raise RequestError(f"resume must find the run's configuration, found no mapping in {file}; start a new run")
     chosen = cast(Mapping[str, str], config.get("names", {}))
@@ -88,7 +93,17 @@ def resumed_config(directory: Path, overrides: Sequence[Override]) -> dict[str, 
             _same(group, chosen[group], override)
         else:
             _apply(config, override, list(chosen))
-    return cast(dict[str, Any], OmegaConf.to_container(config))
+    resumed = cast(dict[str, Any], OmegaConf.to_container(config))
+    _given_again(resumed, "")
+    return resumed
+
+
+def _given_again(node: Any, key: str) -> None:
+    """A secret is not written into config.yaml: a run that has one is given it again."""
+    for name, value in node.items() if isinstance(node, Mapping) else ():
+        if value == HIDDEN:
+            raise RequestError(f"{key}{name} is a secret that no run directory keeps, found ***; add {key}{name}=VALUE")
+        _given_again(value, f"{key}{name}.")
 
 
 def _same(group: str, chosen: str, override: Override) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,7 @@ from mollm_cli.cli.recommend import EXPERIMENT, STOPS, recommend
 from mollm_cli.cli.resume import KEYS, Resume, resumed_config, resuming
 from mollm_cli.cli.sweep import GROUP, Sweep, budget, expanded, sweeping
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.secrets import shown_override
 from mollm_cli.reporting import gates
 
 
@@ -70,6 +72,8 @@ def compose_and_run(command: Command, arguments: Arguments) -> int:
         if arguments.cfg is not None:
             return _show(command, arguments, overrides)
         plan = _plan(command, arguments, overrides, sweep)
+    if arguments.plan:
+        return _foretell(command, plan.requests)
     if arguments.check:
         return _check(plan.requests)
     directory = claim(plan.directory if resume is None else resume.directory, again=resume is not None)
@@ -98,7 +102,10 @@ def _plan(command: Command, arguments: Arguments, overrides: list[Override], swe
     try:
         directory = Path(base.hydra.sweep.dir if arguments.multirun else base.hydra.run.dir)
     except OmegaConfBaseException as refused:
-        raise RequestError(f"the run directory cannot be named: {str(refused).splitlines()[0]}") from refused
+        raise RequestError(
+            f"the run directory cannot be named: {str(refused).splitlines()[0]}; correct what stands in ${{}} of "
+            "output_root and run_name"
+        ) from refused
     several = (_config(compose_job(command.config, job)) for job in jobs(overrides))
     requests = [request(config, command.name) for config in (several if arguments.multirun else [_config(base)])]
     _refuse_lost_files(requests)
@@ -116,7 +123,8 @@ def _announced(plan: _Plan, sweep: Sweep, typed: Sequence[Override], overrides: 
     swept = [override.get_key_element() for override in overrides if override.is_sweep_override()]
     set_there = (*sweep.params, *STOPS, EXPERIMENT)
     line = [t for t in _fixed(typed) if t.partition("=")[0] not in set_there and not t.startswith("hydra.")]
-    return dataclasses.replace(plan, found=lambda directory: recommend(directory, sweep, swept, shlex.join(line)))
+    typed_again = shlex.join(map(shown_override, line))
+    return dataclasses.replace(plan, found=lambda directory: recommend(directory, sweep, swept, typed_again))
 
 
 def _refuse_lost_files(requests: Sequence[Request]) -> None:
@@ -157,6 +165,8 @@ def _go_on(command: Command, arguments: Arguments, overrides: Sequence[Override]
     if arguments.cfg is not None:
         print(OmegaConf.to_yaml(config), end="")
         return 0
+    if arguments.plan:
+        return _foretell(command, [asked])
     if arguments.check:
         return _check([asked])
     with _stdout_kept_for(directory):
@@ -168,6 +178,23 @@ def _check(requests: Sequence[Request]) -> int:
 
     for asked in requests:
         run.check(asked)
+    return 0
+
+
+def _foretell(command: Command, requests: Sequence[Request]) -> int:
+    """Answer ``--plan``, to a stdout that is no terminal as one line of JSON too.
+
+    Raises RequestError where there is no training, or more than one.
+    """
+    if command.name == "evaluate":
+        raise RequestError("--plan is of a training, found mollm-evaluate; use it with mollm-unlearn or mollm-finetune")
+    if len(requests) > 1:
+        raise RequestError(f"--plan is of one run, found {len(requests)} jobs; leave -m or sweep=NAME out")
+    from mollm_cli import run
+
+    data = run.plan(requests[0], command.name)
+    if not sys.stdout.isatty():
+        print(json.dumps(data))
     return 0
 
 

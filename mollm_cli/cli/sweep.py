@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from mollm_cli.build import Request
 from mollm_cli.cli.listing import choices
 from mollm_cli.core.errors import RequestError, nearest
+from mollm_cli.core.safe_yaml import load_yaml
+from mollm_cli.core.secrets import shown_override
 
 GROUP = "sweep"
 _TIMES = "times"
@@ -43,10 +44,10 @@ def sweeping(overrides: Sequence[Override], folders: Sequence[Path]) -> tuple[Sw
 
 def _read(name: str, file: Path) -> Sweep:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = load_yaml(file.read_text(encoding="utf-8"), str(file))
         sweep = Sweep(name, **content)
         good = isinstance(sweep.fixed, Mapping) and bool(sweep.params) and all(map(_values, sweep.params.values()))
-    except (yaml.YAMLError, TypeError, AttributeError):
+    except (TypeError, AttributeError, UnicodeDecodeError):
         good = False
     if not good:
         raise RequestError(
@@ -103,7 +104,7 @@ def _spelled(value: object) -> str:
 def budget(sweep: Sweep, overrides: Sequence[str], requests: Sequence[Request], runs: int) -> str:
     """How many runs of how many steps the sweep comes to, at most."""
     steps = max(request.engine.max_steps for request in requests if request.engine is not None)
-    params = [text for text in overrides if text.partition("=")[0] in sweep.params]
+    params = [shown_override(text) for text in overrides if text.partition("=")[0] in sweep.params]
     return (
         f"sweep={sweep.name}: {runs} runs of at most {steps} steps each (at most {runs * steps} steps); "
         f"{' '.join(params)}"

@@ -15,6 +15,7 @@ from mollm_cli.cli.arguments import Parser
 from mollm_cli.cli.help import EXIT_CODES
 from mollm_cli.cli.listing import table
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.terminal import plain_streams
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,13 +39,14 @@ _EPILOG = (
 
 def main(typed: Sequence[str] | None = None) -> int:
     """Answer the command line ``typed`` (sys.argv by default) and return the exit code."""
-    try:
-        return _answer(_parser().parse_args(typed))
-    except RequestError as refused:
-        print(f"mollm-try: {refused}", file=sys.stderr)
-        return refused.exit_code
-    except KeyboardInterrupt:
-        return 130
+    with plain_streams():
+        try:
+            return _answer(_parser().parse_args(typed))
+        except RequestError as refused:
+            print(f"mollm-try: {refused}", file=sys.stderr)
+            return refused.exit_code
+        except KeyboardInterrupt:
+            return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=int, metavar="S", help="draw answers at temperature 1, by this seed; default: greedy"
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="default: auto")
+    parser.add_argument(
+        "--trust-remote-code", action="store_true", help="let the models run code of their own; read it first"
+    )
     parser.add_argument("--version", action="version", version=f"mollm-unlearn {__version__}")
     return parser
 
@@ -106,6 +111,7 @@ def _answer(arguments: argparse.Namespace) -> int:
             max_tokens=arguments.max_tokens,
             seed=arguments.seed,
             device=arguments.device,
+            trust_remote_code=arguments.trust_remote_code,
         )
     if terminal:
         return _converse(trial)
@@ -161,9 +167,11 @@ def _pipe(trial: Trial, prompts: Sequence[tuple[int, str]]) -> int:
 def _converse(trial: Trial) -> int:
     from rich.console import Console
 
+    from mollm_cli.reporting.console import plain_console
+
     with contextlib.suppress(ImportError):  # line editing and history, where the platform has them
         import readline  # noqa: F401
-    console = Console(markup=False, emoji=False, highlight=False)
+    console = plain_console(Console(markup=False, emoji=False, highlight=False))
     while True:
         try:
             prompt = input("> ")
@@ -186,7 +194,7 @@ def _show(console: Console, said: dict[str, str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from mollm_cli.reporting.words import printable
+    from mollm_cli.core.printable import printable
 
     answers = Table(expand=True, header_style="bold")
     for moment in said:

@@ -23,9 +23,10 @@ def smallest_correction(matrix: Array, changes: Array) -> Array:
     cone of joint descent, which is never empty (0 is in it) and never longer. This is its dual, a non-negative
     least-squares problem: l >= 0, Al - c >= 0, l'(Al - c) = 0. For each support S, A_SS l_S = c_S is solved by least
     squares, in u_i = l_i sqrt(A_ii), where A becomes a matrix of cosines, so that rows of very different length cost
-    no digits; it is discarded where its residual exceeds 1e-9 (relative) or some u < 0. Of the rest, the shortest of
-    those that meet the optimality conditions is taken. A row with A_ii = 0 can not be corrected and gets 0. Raises
-    ValueError for more than 8 rows or numbers that are not finite.
+    no digits; it is discarded where its residual exceeds 1e-9 (relative) or some u < 0, however little: a smaller
+    support then has it to more digits. Of the rest, the shortest of those that meet the optimality conditions is taken.
+    A row with A_ii = 0 can not be corrected and gets 0. Raises ValueError for more than 8 rows or numbers that are not
+    finite.
     """
     k = len(matrix)
     if k > MOST_ROWS:
@@ -80,8 +81,8 @@ def _on(cosine: Array, target: Array, support: tuple[int, ...]) -> Array | None:
     system = cosine[np.ix_(index, index)]
     solution = np.linalg.lstsq(system, target[index], rcond=None)[0]
     largest = float(max(np.abs(target).max(), np.abs(solution).max()))
-    if np.abs(system @ solution - target[index]).max() > TOLERANCE * largest or solution.min() < -TOLERANCE * largest:
+    if np.abs(system @ solution - target[index]).max() > TOLERANCE * largest or solution.min() < 0:
         return None
     u = np.zeros(len(cosine))
-    u[index] = np.maximum(solution, 0.0)
+    u[index] = solution
     return u

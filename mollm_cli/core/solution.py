@@ -30,6 +30,7 @@ class Status(StrEnum):
     STATIONARY = "stationary"  # the gradients cancel: no direction descends on all of them
     DEGENERATE = "degenerate"  # the optimality conditions hold only loosely; the best point found
     RESTING = "resting"  # no objective is live
+    REUSED = "reused"  # the weights of an earlier step (direction.refresh_every)
     ASCENDS = "ascends"  # the direction raises a live objective, to first order
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from mollm_cli.core.outputs import Outputs
+
 if TYPE_CHECKING:
     import torch
 
@@ -65,24 +67,6 @@ class Batch:
         """The same batch on ``device``."""
         move = [x.to(device, non_blocking=True) for x in (self.input_ids, self.attention_mask, self.labels)]
         return Batch(self.ids, *move)
-
-
-@dataclass(frozen=True, slots=True)
-class Outputs:
-    """What a model says at the N target positions of one batch.
-
-    logits [N, V]; labels [N]; sequence [N], the row of the batch a target stands in; sequences, the number B of rows;
-    reference_logits [N, V] of the frozen starting model, or None where no objective asked for it. Where the forward
-    pass stopped at a hidden layer: hidden and reference_hidden [N, H] instead, and logits are [N, 0].
-    """
-
-    logits: torch.Tensor
-    labels: torch.Tensor
-    sequence: torch.Tensor
-    sequences: int
-    reference_logits: torch.Tensor | None = None
-    hidden: torch.Tensor | None = None
-    reference_hidden: torch.Tensor | None = None
 
 
 ObjectiveFunction = Callable[[Mapping[Role, Outputs]], "tuple[torch.Tensor, int]"]

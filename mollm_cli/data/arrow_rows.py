@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from mollm_cli.core.errors import RequestError
+from mollm_cli.data.limits import LARGEST_BYTES, too_large
 from mollm_cli.data.rows import Numbered
 
 STATE = "state.json"
@@ -16,21 +17,20 @@ SPLITS = "dataset_dict.json"
 """The file that makes a folder one of splits, each of them a folder of ``save_to_disk``."""
 IPC_FILE = b"ARROW1"
 """How an Arrow file begins; without it the same records are a stream, as ``datasets`` writes them."""
+TOGETHER = 256
+"""Rows that are made Python objects at once."""
+ROW_BYTES, VALUE_BYTES = 256, 16
+"""What a row and a value come to in memory, at the least."""
 
 
 def read_parquet(content: bytes, name: str) -> Numbered:
-    """The rows of a Parquet file. Raises RequestError where it is none."""
-    import pyarrow.parquet  # type: ignore[import-untyped]
-
-    yield from _rows(lambda buffer: pyarrow.parquet.read_table(buffer), content, name, "a Parquet file")
+    """The rows of a Parquet file. Raises RequestError where it is none, or comes to more than limits.py allows."""
+    yield from _rows(_parquet_batches, content, name, "a Parquet file")
 
 
 def read_arrow(content: bytes, name: str) -> Numbered:
-    """The rows of an Arrow file or stream. Raises RequestError where it is none."""
-    import pyarrow.ipc  # type: ignore[import-untyped]
-
-    opened = pyarrow.ipc.open_file if content.startswith(IPC_FILE) else pyarrow.ipc.open_stream
-    yield from _rows(lambda buffer: opened(buffer).read_all(), content, name, "an Arrow file")
+    """The rows of an Arrow file or stream. Raises RequestError as ``read_parquet``."""
+    yield from _rows(_arrow_batches, content, name, "an Arrow file")
 
 
 def saved_files(folder: Path, key: str) -> list[Path] | None:
@@ -48,7 +48,7 @@ def saved_files(folder: Path, key: str) -> list[Path] | None:
         return None
     try:
         files = [folder / entry["filename"] for entry in json.loads((folder / STATE).read_text())["_data_files"]]
-    except (OSError, ValueError, KeyError, TypeError) as problem:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
         raise RequestError(
             f"{key}: {folder / STATE} must list the files of save_to_disk, found {type(problem).__name__}: {problem}. "
             "Save the dataset again"
@@ -59,11 +59,91 @@ def saved_files(folder: Path, key: str) -> list[Path] | None:
     return files
 
 
-def _rows(table: Callable[[Any], Any], content: bytes, name: str, what: str) -> Numbered:
+def _parquet_batches(content: bytes, name: str) -> Iterator[Any]:
+    """The batches of a Parquet file. A column's values may all be its largest one: batches are cut accordingly."""
+    import pyarrow  # type: ignore[import-untyped]
+    import pyarrow.parquet  # type: ignore[import-untyped]
+
+    file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(content))
+    _check_rows(file.metadata.num_rows, name)
+    groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+    columns = [group.column(number) for group in groups for number in range(group.num_columns)]
+    largest = max((column.total_uncompressed_size for column in columns), default=0)
+    yield from file.iter_batches(batch_size=max(1, min(TOGETHER, LARGEST_BYTES // (2 * max(1, largest)))))
+
+
+def _arrow_batches(content: bytes, name: str) -> Iterator[Any]:
+    """The batches of an Arrow file or stream, in pieces; each is held against its own buffers before it is read."""
+    import pyarrow
+    import pyarrow.ipc  # type: ignore[import-untyped]
+
+    buffer = pyarrow.BufferReader(content)
+    if content.startswith(IPC_FILE):
+        file = pyarrow.ipc.open_file(buffer)
+        batches = (file.get_batch(number) for number in range(file.num_record_batches))
+    else:
+        batches = iter(pyarrow.ipc.open_stream(buffer))
+    for batch in batches:
+        _check_rows(batch.num_rows, name)
+        batch.validate(full=True)
+        yield from (batch.slice(start, TOGETHER) for start in range(0, batch.num_rows, TOGETHER))
+
+
+def _check_rows(count: int, name: str) -> None:
+    if count * ROW_BYTES > LARGEST_BYTES:
+        raise too_large(name, f"{count} rows")
+
+
+def _rows(batches: Callable[[bytes, str], Iterator[Any]], content: bytes, name: str, what: str) -> Numbered:
     import pyarrow
 
+    row, left = 0, LARGEST_BYTES
     try:
-        rows = table(pyarrow.BufferReader(content)).to_pylist()
+        for batch in batches(content, name):
+            left -= ROW_BYTES * batch.num_rows + sum(_bytes(column, left) for column in batch.columns)
+            if left < 0:
+                raise too_large(name, f"rows that come to more, from row {row + 1} on")
+            for values in batch.to_pylist():
+                row += 1
+                yield row, values
     except (pyarrow.ArrowException, OSError, ValueError, KeyError, OverflowError) as problem:
         raise RequestError(f"{name}: must be {what}, found: {problem}. Write it again") from problem
-    yield from enumerate(rows, start=1)
+
+
+def _bytes(array: Any, most: int) -> int:
+    """About what the values of ``array`` come to as Python objects; past ``most`` they are not counted further.
+
+    A few bytes of a file may stand for any number of values: nulls, lists of nulls, one text of a dictionary again and
+    again. Raises ValueError for types whose values may overlap (views, runs, unions): no dataset needs them.
+    """
+    import pyarrow
+    import pyarrow.compute  # type: ignore[import-untyped]
+
+    kind, types = array.type, pyarrow.types
+    own = VALUE_BYTES * len(array)
+    if own > most:
+        return own
+    if isinstance(array, pyarrow.ExtensionArray):
+        return _bytes(array.storage, most)
+    if types.is_dictionary(kind) and _is_text(array.dictionary):
+        lengths = pyarrow.compute.binary_length(array.dictionary).take(array.indices)
+        return own + (pyarrow.compute.sum(lengths).as_py() or 0)
+    if types.is_struct(kind):
+        return own + sum(_bytes(array.field(number), most) for number in range(kind.num_fields))
+    if types.is_map(kind):
+        first, length = array.offsets[0].as_py(), array.offsets[-1].as_py() - array.offsets[0].as_py()
+        return own + sum(_bytes(inner.slice(first, length), most) for inner in (array.keys, array.items))
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return own + _bytes(array.flatten(), most)
+    if _is_text(array):
+        return own + (pyarrow.compute.sum(pyarrow.compute.binary_length(array)).as_py() or 0)
+    if not (types.is_primitive(kind) or types.is_null(kind) or types.is_dictionary(kind) or types.is_decimal(kind)):
+        raise ValueError(f"a column of the type {kind}, which is not read")
+    return own
+
+
+def _is_text(array: Any) -> bool:
+    import pyarrow
+
+    text, bytes_ = ("is_string", "is_large_string"), ("is_binary", "is_large_binary", "is_fixed_size_binary")
+    return any(getattr(pyarrow.types, name)(array.type) for name in (*text, *bytes_))

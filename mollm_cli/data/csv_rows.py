@@ -8,10 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from mollm_cli.core.errors import RequestError
+from mollm_cli.data.limits import LONGEST_ROW, too_long
 from mollm_cli.data.rows import Numbered
-
-LONGEST_FIELD = 1 << 30
-"""Characters; the module's own limit of 131072 is less than a chapter."""
 
 
 def read_csv(text: str, name: str) -> Numbered:
@@ -21,7 +19,7 @@ def read_csv(text: str, name: str) -> Numbered:
 
 def csv_rows(lines: Iterable[str], name: str) -> Numbered:
     """``read_csv`` of lines with their line breaks, which may come one by one from a file."""
-    csv.field_size_limit(LONGEST_FIELD)
+    csv.field_size_limit(LONGEST_ROW)  # the module's own limit of 131072 is less than a chapter
     reader = csv.DictReader(lines, strict=True)
     row = 0
     try:
@@ -36,6 +34,8 @@ def csv_rows(lines: Iterable[str], name: str) -> Numbered:
                 )
             yield row, dict(values)
     except csv.Error as problem:
+        if "field limit" in str(problem):
+            raise too_long(name, row + 1) from problem
         raise RequestError(f"{name}: row {row + 1} must be CSV, found: {problem}. Repair its quotes") from problem
 
 

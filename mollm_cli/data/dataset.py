@@ -123,7 +123,7 @@ class Dataset:
 
     def _source_problem(self) -> str | None:
         if not self.name:
-            return "name must not be empty"
+            return "name must be a text, found it empty"
         if self.embedded and self.hub:
             return f"one source at most, found embedded={self.embedded} and hub={self.hub}; set one of them to null"
         if self.from_model and (self.embedded or self.hub or self.kind != "text" or self.windows or self.filter):

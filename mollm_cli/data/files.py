@@ -14,12 +14,17 @@ from mollm_cli.data.arrow_rows import SPLITS, STATE, read_arrow, read_parquet, s
 from mollm_cli.data.compression import UNPACK, ZIP, bare, unpacked
 from mollm_cli.data.csv_rows import read_csv
 from mollm_cli.data.json_rows import read_json
+from mollm_cli.data.limits import LARGEST_BYTES, check_lines, too_large
 from mollm_cli.data.rows import Numbered, Row, Source
 from mollm_cli.data.text_rows import read_document, read_text
 
 TEXT_READERS = {".jsonl": read_json, ".json": read_json, ".csv": read_csv, ".txt": read_text}
 TABLE_READERS = {".parquet": read_parquet, ".arrow": read_arrow}
 EXTENSIONS = (*TEXT_READERS, *TABLE_READERS)
+PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".npy", ".npz", ".joblib")
+BOM = b"\xef\xbb\xbf"
+CACHED = ("datasets--", "models--")
+"""How the Hub's cache names the folder of a repository."""
 ABOUT = ("dataset_info.json", "dataset_infos.json", SPLITS, STATE)
 """What ``datasets`` writes beside its data."""
 
@@ -70,19 +75,39 @@ def find_files(path: str | Sequence[str], key: str) -> list[Path]:
     if place.is_file():
         return [place]
     if place.is_dir():
-        return saved_files(place, key) or _in_folder(place, path, key)
+        return _inside(place, saved_files(place, key) or _in_folder(place, path, key), key)
     matches = glob.glob(str(place), recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
     found = sorted(Path(match) for match in matches if Path(match).is_file())
     if not found:
         raise RequestError(f"{key}={path} must be a file, a folder or a glob, found nothing there. {_hint(place, key)}")
+    for file in found:
+        _inside(file.parent, [file], key)
     return found
+
+
+def _inside(folder: Path, files: list[Path], key: str) -> list[Path]:
+    """``files`` where none of them is a link (or a name with ..) to elsewhere: a folder does not choose what is read.
+
+    The Hub's cache is let through: its snapshots are links to the blobs beside them. Raises RequestError.
+    """
+    for file in files:
+        meant, home = file.resolve(), folder.resolve()
+        stores = [place / "blobs" for place in home.parents if place.name.startswith(CACHED) and file.is_symlink()]
+        if not any(meant.is_relative_to(place) for place in (home, *stores)):
+            raise RequestError(
+                f"{key}: the files of {folder} must stand in that folder, found {file.name}, which leads to {meant}. "
+                f"If that is what you mean, name it: {key}={meant}"
+            )
+    return files
 
 
 def _in_folder(place: Path, path: str, key: str) -> list[Path]:
     files = (file for file in place.iterdir() if file.is_file() and file.name not in ABOUT)
     found = sorted(file for file in files if _extension(file.name) in (*EXTENSIONS, ZIP))
     if not found:
-        raise RequestError(f"{key}={path} must hold data files, found none of {', '.join(EXTENSIONS)} in the folder")
+        raise RequestError(
+            f"{key}={path} must hold data files, found none of {', '.join(EXTENSIONS)} in the folder. Name another"
+        )
     return found
 
 
@@ -98,11 +123,15 @@ def _hint(place: Path, key: str) -> str:
 
 def _content(file: Path, key: str) -> bytes:
     try:
-        return file.read_bytes()
+        with file.open("rb") as opened:
+            content = opened.read(LARGEST_BYTES + 1) if (size := file.stat().st_size) <= LARGEST_BYTES else b""
     except OSError as problem:
         raise RequestError(
             f"{key}: {file} must be readable, found: {problem.strerror}. Check its permissions"
         ) from problem
+    if size > LARGEST_BYTES or len(content) > LARGEST_BYTES:
+        raise too_large(str(file), f"{max(size, len(content)) >> 20} MiB")
+    return content
 
 
 def _extension(name: str) -> str:
@@ -113,12 +142,20 @@ def _parse(content: bytes, name: str, key: str, whole: bool) -> Numbered:
     extension = _extension(name)
     if extension in TABLE_READERS:
         return TABLE_READERS[extension](content, name)
+    if extension in PICKLES:
+        raise RequestError(
+            f"{key}: {name} may be a pickle, which runs code when it is opened, and is not read. Write its rows as one "
+            f"of {', '.join(EXTENSIONS)}"
+        )
     if extension not in TEXT_READERS:
         raise RequestError(
             f"{key}: the extension of {name} must be one of {', '.join(EXTENSIONS)} (or {', '.join((*UNPACK, ZIP))} of "
             f"these), found '{extension}'. Rename or convert the file"
         )
-    read = read_document if whole and extension == ".txt" else TEXT_READERS[extension]
+    document = whole and extension == ".txt"
+    if not document and not content.removeprefix(BOM)[:4096].lstrip().startswith(b"["):
+        check_lines(content, name)
+    read = read_document if document else TEXT_READERS[extension]
     return read(_decode(content, name), name)
 
 

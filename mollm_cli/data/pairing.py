@@ -33,7 +33,8 @@ class Pairing:
     where one is absent, ``test_share`` of the rows is carved by seed. ``holdout``: of the forget set's kind, never seen
     by the starting model. ``sets``: evaluated only, under their names. A dataset without a source is an absent role.
     ``epoch``: the role whose rows make an epoch (engine.max_epochs); the other comes round as often as it does.
-    ``cache``: token ids of large sets that are not personal are kept between runs (data/token_cache.py).
+    ``cache``: what is computed of rows that are not personal is kept between runs: token ids of large sets
+    (data/token_cache.py), states of the reference (run/reference.py).
     ``drop_overlap`` leaves rows that are to be forgotten out of retain; ``allow_overlap`` trains on both. Otherwise
     overlap is refused. ``near_duplicates``: rows of retain that are as similar as this to a row to forget are left out
     (data/near_duplicates.py). ``source``: a file of which forget takes some rows and retain the rest, ``id_field`` the

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from mollm_cli.core.printable import printable
+from mollm_cli.core.privacy import KeepText, shows_text
 from mollm_cli.core.types import IGNORE, Encoded, Role
 from mollm_cli.data.encoding import Encoder, encode_row
 from mollm_cli.data.load import Loaded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-ESCAPE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\-_])")
-"""Terminal control sequences: colours and cursor moves (CSI), titles and links (OSC), the rest of two bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +28,15 @@ class Shown:
 
 
 def preview(
-    loaded: Loaded, role: Role, tokenizer: PreTrainedTokenizerBase, rows: int = 3, show_text: bool = False
+    loaded: Loaded, role: Role, tokenizer: PreTrainedTokenizerBase, rows: int = 3, keep_text: KeepText = "auto"
 ) -> list[Shown]:
     """The first ``rows`` of a role as the model gets them, special tokens included.
 
-    Text that is not ordinary is withheld unless ``show_text``. Raises RequestError as encoding does.
+    Text that ``keep_text`` does not show is withheld. Raises RequestError as encoding does.
     """
     encoder = Encoder(tokenizer)
     dataset = loaded.dataset
-    visible = show_text or loaded.content == "ordinary"
+    visible = shows_text(loaded.content, keep_text)
     shown = []
     encoded_rows = (row for example in loaded.examples for row in encode_row(encoder, example, dataset, role))
     for encoded in islice(encoded_rows, rows):
@@ -47,12 +44,6 @@ def preview(
         texts = [_decoded(part, tokenizer) if visible else _withheld(part, loaded) for part in (given, target)]
         shown.append(Shown(encoded.id, texts[0], texts[1], len(encoded.input_ids), encoded.targets))
     return shown
-
-
-def printable(text: str) -> str:
-    """``text`` without terminal escapes and without control and invisible formatting characters; line breaks stay."""
-    plain = ESCAPE.sub("", text)
-    return "".join(c for c in plain if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf"))
 
 
 def _split(encoded: Encoded) -> tuple[list[int], list[int]]:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import hashlib
 import io
-import lzma
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.data.compression import PROBLEMS, bare
+from mollm_cli.data.compression import PROBLEMS, UNPACK, bare
 from mollm_cli.data.csv_rows import csv_rows
-from mollm_cli.data.files import find_files, read_files
+from mollm_cli.data.files import BOM, find_files, read_files
 from mollm_cli.data.json_rows import json_line
+from mollm_cli.data.limits import FREE_EXPANSION, LONGEST_ROW, MOST_EXPANSION, too_expanded, too_long
 from mollm_cli.data.rows import Numbered, Row
-
-BOM = b"\xef\xbb\xbf"
 
 
 class Hashed(io.RawIOBase):
@@ -66,7 +62,7 @@ def _rows(file: Path, key: str, files: list[dict[str, Any]], whole: bool) -> Ite
     try:
         with file.open("rb") as opened:
             raw = Hashed(opened)
-            lines = _lines(raw, file.name)
+            lines = _lines(raw, file.name, file.stat().st_size)
             for number, values in csv_rows(lines, file.name) if extension == ".csv" else _json(lines, file.name):
                 yield Row(values, file.name, number, number)
             while raw.read(1 << 20):  # what follows the end of a compressed stream
@@ -78,12 +74,8 @@ def _rows(file: Path, key: str, files: list[dict[str, Any]], whole: bool) -> Ite
 
 def _unpacking(file: io.BufferedIOBase, name: str) -> IO[bytes]:
     """``file``, unpacked on the way where its name says that it is compressed."""
-    ending = PurePosixPath(name).suffix.lower()
-    if ending == ".gz":
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=cast("IO[bytes]", file)))
-    if ending == ".bz2":
-        return cast("IO[bytes]", bz2.BZ2File(cast("IO[bytes]", file)))
-    return cast("IO[bytes]", lzma.LZMAFile(cast("IO[bytes]", file)) if ending == ".xz" else file)
+    unpack = UNPACK.get(PurePosixPath(name).suffix.lower())
+    return unpack(file) if unpack else cast("IO[bytes]", file)
 
 
 def _is_array(file: Path) -> bool:
@@ -95,8 +87,18 @@ def _is_array(file: Path) -> bool:
         return False  # said by whoever reads on
 
 
-def _lines(raw: Hashed, name: str) -> Iterator[str]:
-    for number, line in enumerate(_unpacking(io.BufferedReader(raw), name), start=1):
+def _lines(raw: Hashed, name: str, size: int) -> Iterator[str]:
+    """The lines of a file of ``size`` bytes. Raises RequestError where one, or all that is unpacked, goes on."""
+    opened = _unpacking(io.BufferedReader(raw), name)
+    most = left = max(FREE_EXPANSION, MOST_EXPANSION * size)
+    number = 0
+    while line := opened.readline(LONGEST_ROW + 1):
+        number += 1
+        left -= len(line)
+        if len(line) > LONGEST_ROW:
+            raise too_long(name, number)
+        if left < 0:
+            raise too_expanded(name, size, most)
         try:
             yield (line.removeprefix(BOM) if number == 1 else line).decode()
         except UnicodeDecodeError as problem:

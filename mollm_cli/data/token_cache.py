@@ -2,7 +2,8 @@
 
 A file is named after everything that its ids depend on: the examples, how they are written, the tokenizer, the version
 of this layer. It is written under another name and renamed, so processes that write it at once do no harm. It holds
-safetensors, no code. Sets of ``content: personal`` are never kept: what is asked to be deleted gets no further copy.
+safetensors, no code, and is for the owner alone. Sets of ``content: personal`` are never kept: what is asked to be
+deleted gets no further copy. A run lists the files that it keeps here, and --purge removes them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mollm_cli.core.kept import kept
+from mollm_cli.core.privacy import FILE, make_private
 from mollm_cli.core.types import Encoded
 from mollm_cli.data.load import Loaded
 
@@ -58,6 +61,7 @@ class TokenCache:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
+        kept(self.file)
         try:
             arrays = load_file(self.file)
             ids = json.loads(arrays["ids"].tobytes())
@@ -81,8 +85,9 @@ class TokenCache:
         }
         temporary = self.file.with_name(f".{os.getpid()}-{uuid.uuid4().hex}")
         try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
+            make_private(self.file.parent)
             save_file(arrays, temporary)
+            temporary.chmod(FILE)
             temporary.replace(self.file)
         except Exception as problem:  # safetensors wraps a full disk in an error of its own
             with contextlib.suppress(OSError):

@@ -1,15 +1,16 @@
-"""What an optimizer makes of the direction in ``.grad``: its metric, its change, and AdamW with a metric from rows."""
+"""What an optimizer made of the direction in ``.grad``: its metric, its change, and AdamW with a metric from rows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
 
 from mollm_cli.core.solution import Array
-from mollm_cli.gradients.descent import Change, Metric
-from mollm_cli.gradients.rows import Row
+from mollm_cli.engine.float32_update import Float32Update
+from mollm_cli.gradients.inner import Change, Changes, Metric, Row, raised
 
 Group = dict[str, Any]
 
@@ -20,32 +21,42 @@ def preconditioner(optimizer: torch.optim.Optimizer, parameters: Sequence[torch.
     0 where v = 0: the optimizer has never moved that coordinate. 1 / eps there would rule every inner product.
     """
     groups = _groups(optimizer)
+    steps = cache(lambda: _steps(optimizer))
 
     def diagonal(k: int) -> torch.Tensor | float:
         state, group = optimizer.state.get(parameters[k], {}), groups[parameters[k]]
         if "exp_avg_sq" not in state:
             return 0.0 if "betas" in group and not state else 1.0
-        v = _raised(state["exp_avg_sq"])
-        return _inverse_root(v, group, float(state["step"])).masked_fill_(v == 0, 0.0)
+        v = raised(state["exp_avg_sq"], parameters[k].device)
+        return _inverse_root(v, group, steps()[parameters[k]]).masked_fill_(v == 0, 0.0)
 
     return diagonal
 
 
-def planned(optimizer: torch.optim.Optimizer, parameters: Sequence[torch.nn.Parameter]) -> Change | None:
-    """The change that ``optimizer.step()`` is about to apply, from ``.grad``, momentum, metric and decay.
+def applied(
+    optimizer: torch.optim.Optimizer,
+    parameters: Sequence[torch.nn.Parameter],
+    before: Sequence[torch.Tensor],
+    moved: Callable[[int], bool],
+) -> Changes | None:
+    """The change of the step just taken as the optimizer's rule has it: metric, momentum and decay included.
 
-    AdamW and SGD as torch has them; None for an optimizer whose rule is not known here.
+    From the optimizer's state after the step, so that nothing is computed twice, and ``before``, the parameters before
+    it; moved: whether the step took parameter k. AdamW and SGD as torch has them, and AdamRows, which writes AdamW's
+    state; None for an optimizer whose rule is not known here.
     """
-    groups = _groups(optimizer)
-    rule = {torch.optim.AdamW: _adamw_change, torch.optim.SGD: _sgd_change}.get(type(optimizer))
+    groups, steps = _groups(optimizer), cache(lambda: _steps(optimizer))
+    known = {torch.optim.AdamW: _adamw_change, torch.optim.SGD: _sgd_change}
+    rule = known.get(type(optimizer.inner if isinstance(optimizer, Float32Update) else optimizer))
     if rule is None:
         return None
 
-    def change(k: int) -> torch.Tensor | None:
+    def change(k: int) -> Change | None:
         parameter = parameters[k]
-        if parameter.grad is None:
+        if not moved(k):
             return None
-        return rule(parameter.detach(), parameter.grad, optimizer.state.get(parameter, {}), groups[parameter])
+        state = {**optimizer.state.get(parameter, {}), "step": steps().get(parameter)}
+        return rule(before[k], parameter.grad, state, groups[parameter])
 
     return change
 
@@ -70,7 +81,7 @@ class AdamRows:
         """rows [m] with scale [m] = s_i, 0 for a row that is not live."""
         self.optimizer, self.parameters = optimizer, parameters
         self.rows = [(row, float(s)) for row, s in zip(rows, scale, strict=True) if s > 0]
-        self.groups = _groups(optimizer)
+        self.groups, self.steps = _groups(optimizer), _steps(optimizer)
 
     def metric(self, k: int) -> torch.Tensor | float:
         """P on parameter k; 0 where no live row reaches it: it does not move."""
@@ -79,27 +90,25 @@ class AdamRows:
             return 0.0
         return _inverse_root(v, self.groups[self.parameters[k]], self._state(k)["step"] + 1).masked_fill_(v == 0, 0.0)
 
-    def change(self, k: int) -> torch.Tensor | None:
-        """What ``step`` is about to do to parameter k."""
-        parameter, v = self.parameters[k], self._second(k)
-        if v is None:
-            return None
-        gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        return _adamw_change(parameter.detach(), gradient, self._state(k), self.groups[parameter], v)
+    def moves(self, k: int) -> bool:
+        """Whether ``step`` takes parameter k: where a live row reaches it."""
+        return any(row[k] is not None for row, _ in self.rows)
 
     @torch.no_grad()
     def step(self) -> None:
         """Move the parameters and write the moments."""
         for k, parameter in enumerate(self.parameters):
-            change, v = self.change(k), self._second(k)
-            if change is None or v is None:
+            v = self._second(k)
+            if v is None:
                 continue
-            state, rate = self._state(k), 1 - self.groups[parameter]["betas"][0]
+            state, group = self._state(k), self.groups[parameter]
+            rate, step = 1 - group["betas"][0], state["step"] + 1
             first = state["exp_avg"].mul(1 - rate)
             first = first if parameter.grad is None else first.add_(parameter.grad, alpha=rate)
-            moments = {"exp_avg": first, "exp_avg_sq": v.to(parameter.dtype)}
-            step = torch.tensor(state["step"] + 1, dtype=torch.float32, device=parameter.device)
-            self.optimizer.state[parameter].update(moments | {"step": step})
+            change = _adamw_formula(group, step)(parameter, raised(first, first.device), v)
+            count = torch.tensor(step, dtype=torch.float32, device=parameter.device)
+            moments = {"exp_avg": first, "exp_avg_sq": v.to(parameter.dtype), "step": count}
+            self.optimizer.state[parameter].update(moments)
             parameter.add_(change)
 
     def _second(self, k: int) -> torch.Tensor | None:
@@ -107,7 +116,7 @@ class AdamRows:
         for row, scale in self.rows:
             part = row[k]
             if part is not None:
-                square = (_raised(part) * scale).square_()
+                square = (raised(part, self.parameters[k].device) * scale).square_()
                 squares = square if squares is None else squares.add_(square)
         if squares is None:
             return None
@@ -118,33 +127,42 @@ class AdamRows:
         parameter = self.parameters[k]
         state = self.optimizer.state.get(parameter)
         if state:
-            return {**state, "step": float(state["step"])}
+            return {**state, "step": self.steps[parameter]}
         zeros = torch.zeros_like(parameter)
         return {"step": 0.0, "exp_avg": zeros, "exp_avg_sq": zeros}
 
 
+def _adamw_formula(group: Group, step: float) -> Callable[..., torch.Tensor]:
+    """-lr (P m_hat + weight_decay theta) of theta before the step, m and v after it."""
+    share, decay, rate = 1 - group["betas"][0] ** step, group["weight_decay"], -float(group["lr"])
+
+    root = (1 - group["betas"][1] ** step) ** 0.5
+
+    def formula(theta: torch.Tensor, m: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        change = torch.div(m, v.sqrt().add_(group["eps"] * root)).mul_(rate / share * root)
+        return change.add_(theta, alpha=rate * decay) if decay else change
+
+    return formula
+
+
 def _adamw_change(
-    parameter: torch.Tensor, gradient: torch.Tensor, state: dict[str, Any], group: Group, v: torch.Tensor | None = None
-) -> torch.Tensor:
-    """-lr (P m_hat + weight_decay theta), from the state before the step; ``v`` where it is not made from d."""
-    gradient, step = _raised(gradient), float(state.get("step", 0.0)) + 1
-    first, second = group["betas"]
-    kept: torch.Tensor | None = state.get("exp_avg_sq")
-    m: torch.Tensor = gradient * (1 - first)
-    if v is None:
-        v = gradient.square() * (1 - second)
-        v = v if kept is None else v.add_(kept, alpha=second)
-    if kept is not None:
-        m.add_(state["exp_avg"], alpha=first)
-    m.mul_(_inverse_root(v, group, step)).div_(1 - first**step)
-    return m.add_(parameter, alpha=group["weight_decay"]).mul_(-float(group["lr"]))
+    theta: torch.Tensor, gradient: torch.Tensor | None, state: dict[str, Any], group: Group
+) -> Change | None:
+    """By its moments; None where it has none yet."""
+    if "exp_avg" not in state:
+        return None
+    return Change(_adamw_formula(group, state["step"]), theta, state["exp_avg"], state["exp_avg_sq"])
 
 
-def _sgd_change(parameter: torch.Tensor, gradient: torch.Tensor, state: dict[str, Any], group: Group) -> torch.Tensor:
+def _sgd_change(
+    theta: torch.Tensor, gradient: torch.Tensor | None, state: dict[str, Any], group: Group
+) -> Change | None:
     """-lr b, b = momentum b + d + weight_decay theta; no dampening, no Nesterov: what optimizer=sgd builds."""
+    rate, decay = -float(group["lr"]), group["weight_decay"]
     kept: torch.Tensor | None = state.get("momentum_buffer")
-    change = _raised(gradient).add(parameter, alpha=group["weight_decay"])
-    return (change if kept is None else change.add_(kept, alpha=group["momentum"])).mul_(-float(group["lr"]))
+    if kept is not None:
+        return Change(lambda b: b * rate, kept)
+    return None if gradient is None else Change(lambda x, d: (d + decay * x).mul_(rate), theta, gradient)
 
 
 def _inverse_root(v: torch.Tensor, group: Group, step: float) -> torch.Tensor:
@@ -153,9 +171,14 @@ def _inverse_root(v: torch.Tensor, group: Group, step: float) -> torch.Tensor:
     return v_hat.sqrt_().add_(group["eps"]).reciprocal_()
 
 
-def _raised(x: torch.Tensor) -> torch.Tensor:
-    return x.float() if x.element_size() < 4 else x
-
-
 def _groups(optimizer: torch.optim.Optimizer) -> dict[torch.nn.Parameter, Group]:
     return {parameter: group for group in optimizer.param_groups for parameter in group["params"]}
+
+
+def _steps(optimizer: torch.optim.Optimizer) -> dict[torch.Tensor, float]:
+    """How many steps each parameter has taken, in one transfer; without those for which nobody counts."""
+    counts = {p: state["step"] for p, state in optimizer.state.items() if "step" in state}
+    if not counts:
+        return {}
+    taken = torch.stack([torch.as_tensor(x).double() for x in counts.values()]).tolist()
+    return dict(zip(counts, taken, strict=True))

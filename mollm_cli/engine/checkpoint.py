@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from mollm_cli.core.errors import RequestError
+from mollm_cli.engine.optimizer_state import named_state, restore
 from mollm_cli.engine.step import Stepper
 
 STATE, TENSORS = "state.json", "tensors.safetensors"
@@ -30,9 +31,9 @@ def save(folder: Path, step: int, stepper: Stepper, extra: dict[str, Any]) -> Pa
     temporary = folder / f".step-{step:08d}.{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    tensors, scalars = _optimizer_state(stepper.optimizer)
+    tensors, scalars = named_state(stepper.optimizer)
     tensors |= {f"model.{name}": p.detach().contiguous() for name, p in _trainable(stepper.model)}
-    tensors |= {f"rng.{name}": value for name, value in _generators().items()}
+    tensors |= {f"rng.{name}": value for name, value in _generators(_device(stepper)).items()}
     tensors |= _carried(stepper)
     save_file(tensors, str(temporary / TENSORS))
     state = {"step": step, "solver": stepper.state, "optimizer": scalars, "extra": extra}
@@ -67,10 +68,11 @@ def load(folder: Path, stepper: Stepper) -> tuple[int, dict[str, Any]]:
     state = json.loads((found[-1] / STATE).read_text())
     tensors = load_file(str(found[-1] / TENSORS))
     _put_back(stepper.model, tensors, found[-1])
-    _restore_optimizer(stepper.optimizer, tensors, state["optimizer"])
+    restore(stepper.optimizer, tensors, state["optimizer"])
     torch.set_rng_state(tensors["rng.cpu"])
-    if "rng.cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["rng.cuda"])
+    device = _device(stepper)
+    if "rng.cuda" in tensors and device.type == "cuda":
+        torch.cuda.set_rng_state(tensors["rng.cuda"], device)
     stepper.state.update(state["solver"])
     _carry_on(stepper, tensors)
     return int(state["step"]), state["extra"]
@@ -146,29 +148,12 @@ def _trainable(model: Any) -> list[tuple[str, torch.nn.Parameter]]:
     return [(name, p) for name, p in model.named_parameters() if p.requires_grad]
 
 
-def _generators() -> dict[str, torch.Tensor]:
+def _device(stepper: Stepper) -> torch.device:
+    device: torch.device = next(stepper.model.parameters()).device
+    return device
+
+
+def _generators(device: torch.device) -> dict[str, torch.Tensor]:
+    """The states of the generators that a run on ``device`` draws from."""
     states = {"cpu": torch.get_rng_state()}
-    return states | ({"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {})
-
-
-def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    tensors: dict[str, torch.Tensor] = {}
-    scalars: dict[str, Any] = {}
-    for index, values in optimizer.state_dict()["state"].items():
-        for key, value in values.items():
-            if isinstance(value, torch.Tensor):
-                tensors[f"optimizer.{index}.{key}"] = value.contiguous()
-            else:
-                scalars[f"optimizer.{index}.{key}"] = value
-    return tensors, scalars
-
-
-def _restore_optimizer(
-    optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], scalars: dict[str, Any]
-) -> None:
-    state: dict[int, dict[str, Any]] = {}
-    for name, value in (tensors | scalars).items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            state.setdefault(int(index), {})[key] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})

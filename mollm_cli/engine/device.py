@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 from mollm_cli.core.errors import RequestError
+from mollm_cli.engine.settings import Engine
+
+ALLOCATOR = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
+"""The environment that torch's CUDA allocator reads, its name since 2.9 and the one before."""
 
 
 def pick(wanted: str) -> torch.device:
-    """``auto``: CUDA, else Apple's MPS, else the CPU. Raises RequestError for a device that is not there."""
+    """``auto``: CUDA, else Apple's MPS, else the CPU. Raises RequestError for a device that is not there.
+
+    On CUDA the allocator is told to grow its segments, unless the environment tells it something: batches of many
+    lengths leave holes between segments of fixed size otherwise.
+    """
+    device = _found(wanted)
+    if device.type == "cuda" and not any(name in os.environ for name in ALLOCATOR):
+        os.environ |= dict.fromkeys(ALLOCATOR, "expandable_segments:True")
+    return device
+
+
+def _found(wanted: str) -> torch.device:
     if wanted == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -21,6 +39,18 @@ def pick(wanted: str) -> torch.device:
         there = ", ".join(k for k, v in present.items() if v)
         raise RequestError(f"engine.device={wanted}: this machine has {there}. Set engine.device=auto.")
     return torch.device(wanted)
+
+
+@contextmanager
+def matmul_precision(engine: Engine) -> Iterator[None]:
+    """Within the block, products of float32 matrices are as exact as ``engine.matmul`` says."""
+    before = torch.get_float32_matmul_precision()
+    automatic = "high" if engine.precision == "bf16" else before
+    torch.set_float32_matmul_precision(automatic if engine.matmul == "auto" else engine.matmul)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def peak_memory_bytes(device: torch.device) -> int:

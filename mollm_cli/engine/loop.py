@@ -10,20 +10,16 @@ from typing import Any, Protocol
 import torch
 
 from mollm_cli.core.errors import InterruptionError, NonFiniteError
-from mollm_cli.core.types import Batch, Role
+from mollm_cli.core.types import Role
+from mollm_cli.engine.batch_losses import Batches
+from mollm_cli.engine.device import matmul_precision
+from mollm_cli.engine.prefetch import BatchSource, prefetched
 from mollm_cli.engine.record import step_record
+from mollm_cli.engine.result import StepResult
 from mollm_cli.engine.selection import History
 from mollm_cli.engine.settings import Engine
-from mollm_cli.engine.step import Batches, Stepper, StepResult
+from mollm_cli.engine.step import Stepper
 from mollm_cli.engine.stopping import Stop, StopRules
-
-
-class BatchSource(Protocol):
-    """A role's rows as a pure function of the step."""
-
-    def batches(self, step: int, micro_batch: int | None) -> list[Batch]:
-        """The micro-batches of the 0-based ``step``."""
-        ...
 
 
 class Rate(Protocol):
@@ -70,27 +66,29 @@ def train(
 ) -> Outcome:
     """Step until a rule says stop. Raises NonFiniteError before a bad update, InterruptionError after a step."""
     names = [o.name for o in stepper.loss.objectives]
-    if start == 0 and settings.evaluate_every is not None:
-        around.write({"step": 0} | _look(0, history, around))
     tokens, seconds, step, stop = 0, 0.0, start, _over(start, rules, history)
-    while stop is None and step < rules.total_steps:
-        step += 1
-        began = time.perf_counter()
-        batches = {r: [b.to(device) for b in s.batches(step - 1, settings.micro_batch)] for r, s in streams.items()}
-        lr = rate.rate(step, rules.total_steps)
-        logged = step % settings.log_every == 0
-        result = _step(stepper, batches, lr, logged, step, around if step > start + 1 else None)
-        elapsed = time.perf_counter() - began
-        tokens, seconds = tokens + result.tokens, seconds + elapsed
-        record = {"step": step} | (step_record(result, names, lr, result.tokens / elapsed) if logged else {})
-        if settings.evaluate_every and (step % settings.evaluate_every == 0 or step == rules.total_steps):
-            record |= _look(step, history, around)
-            stop = rules.after(history)
-        if len(record) > 1:
-            around.write(record)
-        if settings.checkpoint_every and step % settings.checkpoint_every == 0:
-            around.save(step)
-        _heed_signal(around, step)
+    in_order = prefetched(streams, settings.micro_batch, device, start, rules.total_steps)
+    with matmul_precision(settings), in_order as ready:
+        if start == 0 and settings.evaluate_every is not None:
+            around.write({"step": 0} | _look(0, history, around))
+        while stop is None and step < rules.total_steps:
+            step += 1
+            began = time.perf_counter()
+            batches = next(ready)
+            lr = rate.rate(step, rules.total_steps)
+            logged = step % settings.log_every == 0
+            result = _step(stepper, batches, lr, logged, step, around if step > start + 1 else None)
+            elapsed = time.perf_counter() - began
+            tokens, seconds = tokens + result.tokens, seconds + elapsed
+            record = {"step": step} | (step_record(result, names, lr, result.tokens / elapsed) if logged else {})
+            if settings.evaluate_every and (step % settings.evaluate_every == 0 or step == rules.total_steps):
+                record |= _look(step, history, around)
+                stop = rules.after(history)
+            if len(record) > 1:
+                around.write(record)
+            if settings.checkpoint_every and step % settings.checkpoint_every == 0:
+                around.save(step)
+            _heed_signal(around, step)
     return Outcome(step, str(stop or rules.last_word), tokens / seconds if seconds else 0.0)
 
 

@@ -7,14 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from mollm_cli.engine.step import StepResult
+from mollm_cli.engine.result import StepResult
 from mollm_cli.gradients.direction import cosines
 
 
 def step_record(result: StepResult, names: Sequence[str], lr: float, tokens_per_second: float) -> dict[str, Any]:
     """The flat names of the run directory's contract: loss.*, weight.*, simplex.*, cosine.*.*, predicted.*, realised.*.
 
-    Where the solver read no Gram matrix, what needs one (cosines, norms, first-order changes) is absent, not zero.
+    Where the step solved no programme, what needs one (cosines, norms, first-order changes) is absent, not zero: with
+    a solver that reads no Gram matrix, and where weights are ``reused``. With direction.scope=layer, weight.* and
+    simplex.* are means over layers (gradients/by_layer.py). rising: the live objectives that rose, to first order, by
+    more than rounding. With direction.gram=sketch, what comes of gradients is known to about first_order_error of
+    |a||b|, and rising names what rose by more than twice that.
     raw.* (before the guard's correction), correction (its length over the step's): only with direction.guard, without
     which raw is realised. after.* only with direction.verify.
     """
@@ -22,7 +26,7 @@ def step_record(result: StepResult, names: Sequence[str], lr: float, tokens_per_
     record |= {f"weight.{n}": float(v) for n, v in zip(names, result.weights, strict=True)}
     if result.choice is not None and result.gram is not None:
         record |= _directions(result, names)
-    record |= {"status": "fixed" if result.choice is None else str(result.choice.status), "learning_rate": lr}
+    record |= {"status": str(result.status), "learning_rate": lr}
     record |= {"gradient_norm": result.gradient_norm, "tokens_per_second": tokens_per_second}
     if result.after is not None:
         record |= {f"after.{n}": float(v) for n, v in zip(names, result.after, strict=True)}
@@ -34,10 +38,11 @@ def step_record(result: StepResult, names: Sequence[str], lr: float, tokens_per_
 def _directions(result: StepResult, names: Sequence[str]) -> dict[str, Any]:
     choice, gram, descent = result.choice, result.gram, result.descent
     assert choice is not None and gram is not None
+    norms = np.sqrt(np.maximum(np.diag(gram), 0.0))
     corrected = descent is not None and descent.correction is not None
     columns = {
         "simplex": choice.simplex,
-        "norm": np.sqrt(np.maximum(np.diag(gram), 0.0)),
+        "norm": norms,
         "aligned": choice.aligned,
         "predicted": result.predicted,
         "raw": descent.raw if descent is not None and corrected else None,
@@ -52,6 +57,9 @@ def _directions(result: StepResult, names: Sequence[str]) -> dict[str, Any]:
     record |= {f"live.{n}": bool(v) for n, v in zip(names, choice.live, strict=True)}
     if descent is not None:
         record["step_norm"] = descent.norm
+        record["rising"] = [n for n, up in zip(names, descent.rising(norms, choice.live), strict=True) if up]
+        if descent.error > 0:
+            record["first_order_error"] = descent.error
         if descent.correction is not None:
             record["correction"] = descent.correction
     cosine = cosines(gram)

@@ -15,9 +15,11 @@ class Engine:
     keep: which evaluation's weights become the checkpoint, see engine/selection.py. patience: evaluations without a
     better one, by that rule, after which the run stops. retain_floor: a share of the retain probability of the start,
     below which a run has collapsed: it stops, and what collapsed is not kept (unless keep is last).
+    matmul: how exact products of float32 matrices are; "auto" lets them use tensor cores where precision is bf16.
+    compile: the model's layers through torch.compile, see models/compilation.py.
     """
 
-    max_steps: int = 150
+    max_steps: int = 400
     max_epochs: int | None = None
     batch_size: int = 16
     micro_batch: int | None = None
@@ -27,6 +29,8 @@ class Engine:
     log_every: int = 1
     clip_norm: float | None = 1.0
     precision: Literal["float32", "bf16"] = "float32"
+    matmul: Literal["auto", "highest", "high", "medium"] = "auto"
+    compile: bool = False
     device: str = "auto"
     stop_at_target: bool = True
     retain_floor: float | None = 0.1

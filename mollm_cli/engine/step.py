@@ -4,13 +4,14 @@ The story of a step, with a solver that reads the Gram matrix:
   forward forget, forward retain -> losses -> one backward per objective, harvested into rows -> Gram matrix
   -> which objectives are live, one weight each -> d = sum_i w_i g_i into .grad -> clip -> optimizer
   -> what it did, against every row -> corrected where a live objective would rise.
-With a solver that needs no Gram matrix the weighted sum of the losses is sent backward instead, once per role; where
-such a solver reads losses, it gets those of the step before, so that one forward pass a role is enough.
+Where no gradient is to be kept (direction.gram=sketch) it is that of engine/sketched.py. With a solver that needs no
+Gram matrix, and between two refreshes of the weights (direction.refresh_every), the weighted sum of the losses is sent
+backward instead, once per role; where such a solver reads losses, it gets those of the step before, so that one forward
+pass a role is enough.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,40 +20,23 @@ import torch
 from numpy.typing import NDArray
 
 from mollm_cli.core.errors import NonFiniteError
-from mollm_cli.core.masking import count_targets
-from mollm_cli.core.solution import Array, Solver
-from mollm_cli.core.types import Batch, Loss, Objective, Outputs, Role
-from mollm_cli.engine.adam import AdamRows, planned, preconditioner
-from mollm_cli.gradients.descent import Descent, first_order, guarded, metric_gram
-from mollm_cli.gradients.direction import Choice, choose, live_rows
-from mollm_cli.gradients.rows import GradientRows, Row, require_finite
+from mollm_cli.core.solution import Array, Solver, Status
+from mollm_cli.core.types import Loss
+from mollm_cli.engine.adam import AdamRows, applied, preconditioner
+from mollm_cli.engine.batch_losses import Batches, BatchLosses, Forwards, Group, role_groups, weighted
+from mollm_cli.engine.refresh import age_weights, keep_weights, kept_weights
+from mollm_cli.engine.result import StepResult
+from mollm_cli.engine.room import Room
+from mollm_cli.engine.sketched import descend_by_sketch, send_weighted_back, sketch_gradients
+from mollm_cli.gradients.by_layer import choose_by_layer
+from mollm_cli.gradients.descent import Descent, guarded
+from mollm_cli.gradients.direction import Choice, choose, kl_budget, live_rows, resting_rows
+from mollm_cli.gradients.inner import Row, grams
+from mollm_cli.gradients.layers import layer_indices
+from mollm_cli.gradients.rows import GradientRows, require_finite
 from mollm_cli.gradients.settings import Direction
-from mollm_cli.models.forward import forward, forward_hidden
+from mollm_cli.gradients.sketch import CountSketch
 from mollm_cli.models.reference import Reference
-from mollm_cli.objectives.label_log_probs import label_log_probs, sequence_means
-
-Batches = Mapping[Role, Sequence[Batch]]
-
-
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """What is known after a step. losses, predicted, after [m]; gram [m, m]; choice None without a Gram matrix.
-
-    predicted_i = g_i . Delta of the change that the optimizer's rule makes of d: metric, momentum, decay and clipping
-    included; None where the rule is not known. descent: what the parameters did. Both are first order, on the batch of
-    this step. after: the losses of that batch after the step (direction.verify).
-    """
-
-    losses: Array
-    weights: Array
-    gradient_norm: float
-    forget_probability: float | None
-    tokens: int
-    choice: Choice | None = None
-    gram: Array | None = None
-    predicted: Array | None = None
-    descent: Descent | None = None
-    after: Array | None = None
 
 
 @dataclass(slots=True)
@@ -60,6 +44,8 @@ class Stepper:
     """Everything a step needs that stays the same from step to step; ``target`` is the resolved forget target.
 
     state and carried, rows, are what the solver remembers; like the optimizer's they move when the step is taken.
+    layers: names, and of every parameter the index of its own, where weights differ between layers. sketch: the map
+    that stands for gradients where none is kept. Raises ValueError where solver and direction do not go together.
     """
 
     model: Any
@@ -74,33 +60,56 @@ class Stepper:
     state: dict[str, float] = field(default_factory=dict)
     parameters: list[torch.nn.Parameter] = field(init=False)
     carried: list[Row] = field(init=False)
+    layers: tuple[list[str], list[int]] | None = field(init=False, default=None)
+    sketch: CountSketch | None = field(init=False, default=None)
+    _before: Room = field(init=False)
+    _direction: Room = field(init=False)
 
     def __post_init__(self) -> None:
         """Bind the solver to the objectives' order."""
         self.solver.bind(self.loss.objectives)
-        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        trained = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
+        self.parameters = [p for _, p in trained]
         self.carried = [[None] * len(self.parameters) for _ in self.solver.carries]
+        self._before, self._direction = Room(self.parameters), Room(self.parameters)
+        if "gram" not in self.solver.needs:
+            return
+        self.direction.check_carries(self.solver.name, self.solver.carries)
+        if self.direction.scope == "layer":
+            self.layers = layer_indices([name for name, _ in trained])
+        if self.direction.gram == "sketch":
+            sizes = [p.numel() for p in self.parameters]
+            self.sketch = CountSketch(sizes, self.direction.sketch_buckets, self.parameters[0].device)
 
     def __call__(self, batches: Batches, lr: float, record: bool = True) -> StepResult:
         """Take one step on one list of micro-batches per role. Raises NonFiniteError before the optimizer moves.
 
-        record: also measure the first-order changes, which costs a copy of the parameters (so does direction.guard).
+        record: also measure the first-order changes, which costs a copy of the parameters (so does direction.guard),
+        for objectives that rest too, which costs their backward passes.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.zero_grad(set_to_none=True)
-        through_gram = "gram" in self.solver.needs
-        result = self._along_direction(batches, record) if through_gram else self._along_weighted_sum(batches)
+        result = self._along(self._losses(batches), record)
         return replace(result, after=self._after(batches)) if record and self.direction.verify else result
 
-    def _along_weighted_sum(self, batches: Batches) -> StepResult:
-        kept = [f"loss.{o.name}" for o in self.loss.objectives]
+    def _along(self, losses: BatchLosses, record: bool) -> StepResult:
+        if "gram" not in self.solver.needs:
+            return self._along_fixed_weights(losses)
+        kept = kept_weights(self.state, self._names, self.direction.refresh_every)
+        if kept is not None:
+            return self._along_kept_weights(losses, kept)
+        if self.sketch is not None:
+            return self._along_sketched_direction(losses, self.sketch, record)
+        return self._along_direction(losses, record)
+
+    def _along_fixed_weights(self, losses: BatchLosses) -> StepResult:
+        kept = [f"loss.{name}" for name in self._names]
         before = np.array([self.state.get(key, np.nan) for key in kept])
         answer = self.solver.solve(np.zeros((0, 0)), before, np.ones(len(kept), dtype=bool), self.state)
-        losses = _Losses(self, batches)
         for group in role_groups(self.loss.objectives):
             for values in losses.of(group):
-                sum(float(answer.weights[i]) * value for i, value in values).backward()
+                _send_back(weighted(values, answer.weights))
         totals, probability = losses.totals()
         norm = self._clip(totals)
         self.optimizer.step()
@@ -109,41 +118,107 @@ class Stepper:
             self.state.update(zip(kept, totals.tolist(), strict=True))
         return StepResult(totals, answer.weights, norm, probability, losses.tokens)
 
-    def _along_direction(self, batches: Batches, record: bool) -> StepResult:
-        objectives = self.loss.objectives
-        rows, losses = GradientRows(self.parameters, len(objectives), self.carried), _Losses(self, batches)
-        for group in role_groups(objectives):
+    def _along_kept_weights(self, losses: BatchLosses, weights: Array) -> StepResult:
+        """With the weights of an earlier step, less those that rest by now; no gradient to hold the step against."""
+        used = weights.copy()
+        for group in role_groups(self.loss.objectives):
             for values in losses.of(group):
-                for k, (i, value) in enumerate(values):
-                    value.backward(retain_graph=k < len(values) - 1)
-                    rows.harvest(i)
+                used[self._resting(losses, group)] = 0.0
+                _send_back(weighted(values, used))
         totals, probability = losses.totals()
-        gram = rows.gram()
-        require_finite(np.diag(gram), [*(o.name for o in objectives), *self.solver.carries], "gradient")
-        adam = self._adam(rows, gram, totals, probability) if self.direction.metric == "adam" else None
-        programme = gram if adam is None else metric_gram([*rows.rows, *rows.carried], adam.metric)
-        choice = choose(
-            programme, totals, objectives, self.solver, self.direction, _certain(probability), self.target, self.state
-        )
-        rows.write(choice.weights)
         norm = self._clip(totals)
-        predicted, descent = self._descend(rows, gram, choice.live, adam, record)
-        self._remember(choice, rows)
-        m = len(objectives)
-        weights, gram = choice.weights[:m], gram[:m, :m]
-        return StepResult(totals, weights, norm, probability, losses.tokens, choice, gram, predicted, descent)
+        self.optimizer.step()
+        age_weights(self.state)
+        return StepResult(totals, used, norm, probability, losses.tokens, Status.REUSED)
 
-    def _remember(self, choice: Choice, rows: GradientRows) -> None:
-        """The step is taken: what the solver keeps of it."""
-        self.state.update(choice.state)
+    def _along_sketched_direction(self, losses: BatchLosses, sketch: CountSketch, record: bool) -> StepResult:
+        rests = _nobody if record else self._resting
+        found = sketch_gradients(self.parameters, losses, sketch, rests)
+        totals, probability = losses.totals()
+        gram = found.sketches.gram()
+        require_finite(np.diag(gram), self._names, "gradient")
+        choice = self._choose(gram[None], totals, probability)
+        send_weighted_back(losses, choice.weights, found)
+        norm = self._clip(totals)
+        descent = descend_by_sketch(self.optimizer, found.sketches, record)
+        self._remember(choice)
+        return StepResult(
+            totals, choice.weights, norm, probability, losses.tokens, choice.status, choice, gram, descent
+        )
+
+    def _along_direction(self, losses: BatchLosses, record: bool) -> StepResult:
+        rows, skipped = self._harvested(losses, record)
+        totals, probability = losses.totals()
+        by_layer = rows.grams()
+        gram = by_layer.sum(axis=0)
+        require_finite(np.diag(gram), [*self._names, *self.solver.carries], "gradient")
+        adam = self._adam(rows, gram, totals, probability) if self.direction.metric == "adam" else None
+        programme = by_layer
+        if adam is not None:
+            programme = grams([*rows.rows, *rows.carried], self.parameters, rows.layers, adam.metric)
+        choice = self._choose(programme, totals, probability)
+        rows.write(choice.weights if choice.layers is None else choice.layers, self._direction.tensors())
+        norm = self._clip(totals)
+        descent = self._descend(rows, gram, choice.live, adam, record)
+        if descent is not None and skipped.any():
+            raw, realised = (np.where(skipped, np.nan, x) for x in (descent.raw, descent.realised))
+            descent = replace(descent, raw=raw, realised=realised)
+        self._remember(choice)
         if choice.carried is not None:
             self.carried = rows.carry(choice.carried)
+        m = len(self._names)
+        weights, gram = choice.weights[:m], gram[:m, :m]
+        return StepResult(totals, weights, norm, probability, losses.tokens, choice.status, choice, gram, descent)
+
+    def _harvested(self, losses: BatchLosses, record: bool) -> tuple[GradientRows, NDArray[np.bool_]]:
+        """One backward pass an objective, but none for what rests where nobody records it: who was skipped, [m]."""
+        layers = None if self.layers is None else self.layers[1]
+        rows = GradientRows(self.parameters, len(self._names), self.carried, self.direction.rows, layers)
+        skipped = np.zeros(len(self._names), dtype=bool)
+        for group in role_groups(self.loss.objectives):
+            for values in losses.of(group):
+                if not record:
+                    skipped |= self._resting(losses, group)
+                wanted = [(i, value) for i, value in values if not skipped[i]]
+                for k, (i, value) in enumerate(wanted):
+                    value.backward(retain_graph=k < len(wanted) - 1)
+                    rows.harvest(i)
+        return rows, skipped
+
+    @property
+    def _names(self) -> list[str]:
+        return [o.name for o in self.loss.objectives]
+
+    def _losses(self, batches: Batches) -> BatchLosses:
+        return BatchLosses(Forwards(self.model, self.reference, self.loss, self.bf16), batches)
+
+    def _resting(self, losses: BatchLosses, group: Group) -> NDArray[np.bool_]:
+        """Who of ``group`` wants nothing in this step, [m], where its losses are known before they are sent back."""
+        objectives, settings = self.loss.objectives, self.direction
+        may = [o.divergence or ("forget" in o.roles and self.target is not None) for o in objectives]
+        if settings.paper or not losses.at_once(group) or not any(may[i] for i in group[0]):
+            return _nobody(losses, group)
+        values, probability = losses.so_far(group)
+        budget = kl_budget(self.solver, settings)
+        return resting_rows(objectives, settings, budget, values, _certain(probability), self.target)
+
+    def _choose(self, by_layer: Array, losses: Array, probability: float | None) -> Choice:
+        """by_layer [L, m+k, m+k]: one matrix where the weights are the same everywhere."""
+        told = (losses, self.loss.objectives, self.solver, self.direction, _certain(probability), self.target)
+        if self.layers is None:
+            return choose(by_layer[0], *told, self.state)
+        return choose_by_layer(by_layer, self.layers[0], *told, self.state)
+
+    def _remember(self, choice: Choice) -> None:
+        """The step is taken: what the solver keeps of it, and its weights where they serve for others too."""
+        self.state.update(choice.state)
+        keep_weights(self.state, self._names, choice.weights[: len(self._names)], self.direction.refresh_every)
 
     def _adam(self, rows: GradientRows, gram: Array, losses: Array, probability: float | None) -> AdamRows:
         """AdamW's step with a metric that is fed by the live rows, at the length that d has, clipping included."""
         objectives, settings = self.loss.objectives, self.direction
         norms = np.sqrt(np.maximum(np.diag(gram), 0.0))[: len(objectives)]
-        budget = self.solver.kl_budget if settings.kl_budget == "auto" else settings.kl_budget
+        budget = kl_budget(self.solver, settings)
         live = live_rows(objectives, settings, budget, norms, losses, _certain(probability), self.target) & (norms > 0)
         length = min(norms[live].mean() if live.any() else 0.0, self.clip_norm or np.inf)
         scale = np.where(live, length / np.where(live, norms, 1.0), 0.0)
@@ -151,22 +226,22 @@ class Stepper:
 
     def _descend(
         self, rows: GradientRows, gram: Array, live: NDArray[np.bool_], adam: AdamRows | None, record: bool
-    ) -> tuple[Array | None, Descent | None]:
+    ) -> Descent | None:
         """Let the optimizer step, and hold what it did against every objective's row; the guard corrects it."""
-        own, norms = rows.rows, np.sqrt(np.maximum(np.diag(gram), 0.0))[: len(live)]
+        norms = np.sqrt(np.maximum(np.diag(gram), 0.0))[: len(live)]
         guard = self.direction.guard and not self.direction.paper
-        before = [p.detach().clone() for p in self.parameters] if record or guard else []
-        change = planned(self.optimizer, self.parameters) if adam is None else adam.change
-        predicted = first_order(own, change)[0] if record and change is not None else None
+        before = self._before.copied() if record or guard else []
         (self.optimizer if adam is None else adam).step()
         if not before:
-            return predicted, None
+            return None
+        moves = adam.moves if adam is not None else lambda k: self.parameters[k].grad is not None
+        rule = applied(self.optimizer, self.parameters, before, moves) if record else None
         metric = preconditioner(self.optimizer, self.parameters)
-        return predicted, guarded(self.parameters, before, own, norms, live if guard else None, metric)
+        return guarded(self.parameters, before, rows.rows, norms, live if guard else None, metric, rule)
 
     def _clip(self, losses: Array) -> float:
         """Clip the direction; the norm that it had. Raises NonFiniteError where it or a loss is not finite."""
-        require_finite(losses, [o.name for o in self.loss.objectives], "loss")
+        require_finite(losses, self._names, "loss")
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients) if gradients else torch.zeros(())
         if not np.isfinite(float(norm)):
@@ -177,7 +252,7 @@ class Stepper:
 
     def _after(self, batches: Batches) -> Array:
         """The losses of ``batches`` as they are now; a forward pass a role, and of the reference where one is read."""
-        losses = _Losses(self, batches)
+        losses = self._losses(batches)
         with torch.no_grad():
             for group in role_groups(self.loss.objectives):
                 for _ in losses.of(group):
@@ -185,69 +260,14 @@ class Stepper:
         return losses.totals()[0]
 
 
-class _Losses:
-    """The losses of one step, forward pass by forward pass, each divided by the count of the whole step."""
-
-    def __init__(self, stepper: Stepper, batches: Batches) -> None:
-        self.stepper, self.batches = stepper, batches
-        self.counts = {
-            role: {"token": sum(count_targets(b.labels) for b in parts), "sequence": sum(len(b.ids) for b in parts)}
-            for role, parts in batches.items()
-        }
-        self.tokens = sum(int(b.attention_mask.sum()) for parts in batches.values() for b in parts)
-        self._sums: dict[int, torch.Tensor] = {}
-        self._probabilities: list[torch.Tensor] = []
-
-    def of(self, group: tuple[tuple[int, ...], tuple[Role, ...]]) -> Any:
-        """Yield, per micro-batch, [(i, value_i)] with graph; value_i sums to the mean over the step."""
-        indices, roles = group
-        objectives = self.stepper.loss.objectives
-        for k in range(len(self.batches[roles[0]])):
-            outputs = {role: self._forward(role, k) for role in roles}
-            values = []
-            for i in indices:
-                total, _ = objectives[i].function(outputs)
-                value = total / self.counts[objectives[i].roles[0]][objectives[i].unit]
-                self._sums[i] = self._sums.get(i, 0) + value.detach()
-                values.append((i, value))
-            yield values
-
-    def _forward(self, role: Role, k: int) -> Outputs:
-        stepper, batch = self.stepper, self.batches[role][k]
-        reference = stepper.reference if stepper.loss.compares(role) else None
-        layer = stepper.loss.layer(role)
-        with torch.autocast(batch.input_ids.device.type, torch.bfloat16, enabled=stepper.bf16):
-            if layer is not None:
-                frozen = reference.hidden(batch, layer) if reference else None
-                return forward_hidden(stepper.model, batch, layer, frozen)
-            outputs = forward(stepper.model, batch, reference.logits(batch) if reference else None)
-        if role == "forget":
-            with torch.no_grad():
-                self._probabilities.append(sequence_means(label_log_probs(outputs), outputs).exp())
-        return outputs
-
-    def totals(self) -> tuple[Array, float | None]:
-        """Losses [m] and the batch's forget probability, exp(mean log p) averaged over its rows; one transfer each."""
-        stacked = torch.stack([self._sums[i].double() for i in range(len(self._sums))])
-        probability = float(torch.cat(self._probabilities).mean()) if self._probabilities else None
-        return stacked.cpu().numpy(), probability
-
-
 def _certain(probability: float | None) -> float:
     return 1.0 if probability is None else probability
 
 
-def role_groups(objectives: Sequence[Objective]) -> list[tuple[tuple[int, ...], tuple[Role, ...]]]:
-    """Objectives that share a role are computed from one forward pass of it: (indices, roles) per group, in order."""
-    groups: list[tuple[list[int], list[Role]]] = []
-    for i, objective in enumerate(objectives):
-        joined = [g for g in groups if set(g[1]) & set(objective.roles)]
-        merged: tuple[list[int], list[Role]] = ([], [])
-        for indices, roles in joined:
-            merged[0].extend(indices)
-            merged[1].extend(roles)
-            groups.remove((indices, roles))
-        merged[0].append(i)
-        merged[1].extend(r for r in objective.roles if r not in merged[1])
-        groups.append(merged)
-    return [(tuple(indices), tuple(roles)) for indices, roles in groups]
+def _nobody(losses: BatchLosses, group: Group) -> NDArray[np.bool_]:
+    return np.zeros(len(losses.objectives), dtype=bool)
+
+
+def _send_back(total: Any) -> None:
+    if total is not None:
+        total.backward()

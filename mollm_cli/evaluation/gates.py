@@ -111,7 +111,8 @@ def check_names(gates: Iterable[Gate], known: Iterable[str]) -> None:
     for gate in gates:
         if gate.base == "holdout" and not gate.name.startswith(_FORGET):
             raise ValueError(
-                f"gate '{gate.text}' must name a forget_... metric, because it is held against holdout rows"
+                f"gate '{gate.text}' must name a forget_... metric, because it is held against holdout rows, found "
+                f"'{gate.name}'; {nearest(gate.name, (name for name in names if name.startswith(_FORGET)))}"
             )
         for name in (gate.name, gate.beside):
             if name not in names:

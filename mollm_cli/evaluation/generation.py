@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby, takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mollm_cli.evaluation.teacher_forcing import length_sorted, scoring
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+SPAN = 16
+"""Tokens between two looks at which rows have ended: often enough to save their work, seldom enough to be free."""
 
 
 def generate(
@@ -60,14 +63,40 @@ def _continue(
     end_ids: Sequence[int],
     sample: bool,
 ) -> list[list[int]]:
-    """The new tokens of each prompt, up to and without an end token. Left-padded, so that all rows end together."""
+    """The new tokens of each prompt, up to and without an end token. Left-padded, so that all rows end together.
+
+    After every SPAN tokens the rows that have ended leave the batch, and the key-value cache with them.
+    """
     import torch
-    from transformers import GenerationConfig
 
     width = max(map(len, prompts))
     ids = torch.tensor([[end_ids[0]] * (width - len(p)) + list(p) for p in prompts], device=generator.device)
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=generator.device)
-    settings = GenerationConfig(
+    ends = torch.tensor(list(end_ids), device=generator.device)
+    written: list[list[int]] = [[] for _ in prompts]
+    rows, left = list(range(len(prompts))), max_new_tokens
+    cache: Any = None
+    while rows and left > 0:
+        settings = _settings(min(SPAN, left), end_ids, sample)
+        said = generator.generate(ids, attention_mask=mask, past_key_values=cache, generation_config=settings)
+        new, cache = said.sequences[:, ids.shape[1] :], said.past_key_values
+        for row, tokens in zip(rows, new.tolist(), strict=True):
+            written[row].extend(tokens)
+        going = ~torch.isin(new, ends).any(dim=1)
+        if not _selects(cache) and going.any():
+            going = torch.ones_like(going)  # a row that has ended goes on; what it adds is cut off below
+        kept = going.nonzero().squeeze(1)
+        ids, mask = said.sequences[kept], torch.cat([mask, torch.ones_like(new)], dim=1)[kept]
+        if len(kept) and len(kept) < len(rows):
+            cache.batch_select_indices(kept)
+        rows, left = [rows[k] for k in kept.tolist()], left - new.shape[1]
+    return [list(takewhile(lambda token: token not in end_ids, row)) for row in written]
+
+
+def _settings(max_new_tokens: int, end_ids: Sequence[int], sample: bool) -> GenerationConfig:
+    from transformers import GenerationConfig
+
+    return GenerationConfig(
         do_sample=sample,
         top_k=0 if sample else None,
         num_beams=1,
@@ -75,9 +104,14 @@ def _continue(
         use_cache=True,
         eos_token_id=list(end_ids),
         pad_token_id=end_ids[0],
+        return_dict_in_generate=True,
     )
-    rows = generator.generate(ids, attention_mask=mask, generation_config=settings)[:, width:].tolist()
-    return [list(takewhile(lambda token: token not in end_ids, row)) for row in rows]
+
+
+def _selects(cache: Any) -> bool:
+    """Whether rows can be taken out of a key-value cache; a state-space model's state is none."""
+    layers = getattr(cache, "layers", [])
+    return bool(layers) and all(hasattr(layer, "batch_select_indices") for layer in layers)
 
 
 @contextmanager

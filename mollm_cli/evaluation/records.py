@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from mollm_cli.core.privacy import KeepText, shows_text
 from mollm_cli.evaluation.attacks.verdict import robustness
 from mollm_cli.evaluation.measuring import measured
 from mollm_cli.evaluation.plan import better
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from mollm_cli.data.load import Loaded
     from mollm_cli.evaluation.measuring import Evaluation
     from mollm_cli.evaluation.suite import Suite
+
+
+TEXTS = ("prompt", "answer", "generation")
+"""What a row of samples.jsonl says in words, at any depth."""
 
 
 def metrics_record(
@@ -69,14 +74,14 @@ def sample_rows(
     after: Evaluation,
     oracle: Evaluation | None,
     sets: Mapping[str, Loaded],
-    keep_text: bool,
+    keep_text: KeepText,
 ) -> Iterator[dict[str, Any]]:
     """The rows of samples.jsonl, one an example: id, hash, and its value of every metric before, after, of the oracle.
 
-    Prompt, answer and generations only where the set's content is ordinary or ``keep_text`` is set.
+    TEXTS only where ``keep_text`` shows the set's content (core/privacy.py).
     """
     for name, scored in after.scored.items():
-        with_text = keep_text or sets[name].content == "ordinary"
+        with_text = shows_text(sets[name].content, keep_text)
         for row, example in enumerate(s.example for s in scored):
             yield {
                 "set": name,

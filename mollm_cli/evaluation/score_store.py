@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from mollm_cli.core.privacy import KeepText, shows_text
 from mollm_cli.core.types import Example, Scored
 from mollm_cli.evaluation.records import sha256
 
@@ -25,13 +26,13 @@ VERSION = 1
 class ScoreStore:
     """One file a set under ``folder``. settings: all that scores depend on beside the rows (weights, decoding).
 
-    What a model says of rows that are personal or harmful is not kept, unless ``keep_text``: such a set is scored anew.
+    What a model says of rows whose text ``keep_text`` does not show is not kept: such a set is scored anew.
     """
 
     folder: Path
     settings: Mapping[str, Any]
     sets: Mapping[str, Loaded]
-    keep_text: bool
+    keep_text: KeepText
 
     def read(self, name: str, examples: Sequence[Example]) -> list[Scored] | None:
         """The scores of the set ``name``; None where there are none of these rows under these settings."""
@@ -47,7 +48,7 @@ class ScoreStore:
     def write(self, name: str, scored: Sequence[Scored]) -> None:
         """Keep the scores of a set under a temporary name, then rename."""
         said = any(s.generation is not None or s.samples for s in scored)
-        if said and not (self.keep_text or self.sets[name].content == "ordinary"):
+        if said and not shows_text(self.sets[name].content, self.keep_text):
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f".{name}.{os.getpid()}"

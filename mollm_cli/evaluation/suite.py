@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from mollm_cli.core.privacy import KeepText
 from mollm_cli.core.types import Example, Metric, SetsMetric
 from mollm_cli.evaluation.attacks.protocol import Attack, Rewrite
 from mollm_cli.evaluation.harness import Harness
@@ -23,7 +24,8 @@ class Suite:
     attacks: by name, run after the metrics. judges: by name, what reads generations. harness: tasks of lm-eval.
     generate_tokens: the longest generation. batch_size: rows in one forward. limit: rows per set, the first ones;
     attack_limit: rows per set in an attack. membership: whether membership inference is measured.
-    keep_text: whether text of personal or harmful data may be kept. oracle: folder of the oracle, or None.
+    keep_text: whose text may be kept: of all rows, of none, or ("auto") of ordinary ones.
+    oracle: folder of the oracle, or None.
     start: the model from before, where a finished one is evaluated (an unlearning run knows its own), or None.
     margin, retain_share: see evaluation/verdict.py.
     """
@@ -37,7 +39,7 @@ class Suite:
     limit: int | None = None
     attack_limit: int | None = 100
     membership: bool = True
-    keep_text: bool = False
+    keep_text: KeepText = "auto"
     oracle: str | None = None
     start: str | None = None
     margin: float = 0.10

@@ -10,15 +10,11 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from mollm_cli.core.errors import NonFiniteError, RequestError
-from mollm_cli.core.masking import target_positions
 from mollm_cli.core.types import Encoded
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
-
-CHUNK = 1024
-"""Target positions whose float32 softmax is held at once: [CHUNK, V], 0.6 GB at a vocabulary of 150 000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,24 +105,30 @@ def mean_probability(
 def _score_batch(
     model: PreTrainedModel, rows: Sequence[Encoded], pad_id: int, device: torch.device, moments: bool
 ) -> list[TokenScores]:
-    """One forward over ``rows``, right-padded; the head computes logits at the targets only."""
+    """One forward over ``rows``, right-padded; logits at the targets only, and where they are many chunk by chunk."""
     from mollm_cli.data.batches import collate
-    from mollm_cli.models.forward import target_logits
+    from mollm_cli.models.forward import forward
 
-    batch = collate(rows, pad_id).to(device)
-    sequence, position, target = target_positions(batch.labels)
-    logits = target_logits(model, batch, (sequence, position))
-    columns: tuple[list[float], list[bool], list[float], list[float]] = ([], [], [], [])
-    for start in range(0, len(target), CHUNK):
-        chunk = slice(start, start + CHUNK)
-        log_p = logits[chunk].float().log_softmax(-1)
-        columns[0].extend(log_p.gather(-1, target[chunk, None]).squeeze(-1).tolist())
-        columns[1].extend((log_p.argmax(-1) == target[chunk]).tolist())
-        if moments:
-            mean, deviation = _moments(log_p)
-            columns[2].extend(mean.tolist())
-            columns[3].extend(deviation.tolist())
-    return list(_per_row(rows, columns))
+    outputs = forward(model, collate(rows, pad_id).to(device))
+    columns = outputs.per_token(_scores_and_moments if moments else _scores)
+    return list(_per_row(rows, columns.T.tolist()))
+
+
+def _scores(logits: torch.Tensor, labels: torch.Tensor, reference: torch.Tensor | None) -> torch.Tensor:
+    """log p of the label, and 1 where it is the argmax: [n, 2] float32."""
+    return _columns(logits.float().log_softmax(-1), labels)
+
+
+def _scores_and_moments(logits: torch.Tensor, labels: torch.Tensor, reference: torch.Tensor | None) -> torch.Tensor:
+    """``_scores``, then ``_moments``: [n, 4] float32."""
+    log_p = logits.float().log_softmax(-1)
+    return _columns(log_p, labels, *_moments(log_p))
+
+
+def _columns(log_p: torch.Tensor, labels: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    return torch.stack([log_p.gather(-1, labels[:, None])[:, 0], (log_p.argmax(-1) == labels).float(), *more], -1)
 
 
 def _moments(log_p: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -138,18 +140,15 @@ def _moments(log_p: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return mean, variance.sqrt()
 
 
-def _per_row(
-    rows: Sequence[Encoded], columns: tuple[list[float], list[bool], list[float], list[float]]
-) -> Iterator[TokenScores]:
-    """Cut the row-major tokens of a batch into rows."""
-    log_probs, correct, means, deviations = columns
+def _per_row(rows: Sequence[Encoded], columns: Sequence[Sequence[float]]) -> Iterator[TokenScores]:
+    """Cut the row-major tokens of a batch into rows. columns: what ``_scores`` says, then moments or nothing."""
     start = 0
     for row in rows:
-        cut = slice(start, start + row.targets)
-        if not all(map(math.isfinite, log_probs[cut])):
+        log_probs, correct, *moments = (tuple(column[start : start + row.targets]) for column in columns)
+        if not all(map(math.isfinite, log_probs)):
             raise NonFiniteError(
                 f"log-probabilities must be finite, found NaN or infinity in row '{row.id}': the model's weights or "
                 "activations are not finite; evaluate an earlier checkpoint, or use model.dtype=float32"
             )
-        yield TokenScores(tuple(log_probs[cut]), tuple(correct[cut]), tuple(means[cut]), tuple(deviations[cut]))
-        start = cut.stop
+        yield TokenScores(log_probs, tuple(x == 1 for x in correct), *moments)
+        start += row.targets

@@ -9,25 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from mollm_cli.core.errors import NonFiniteError
-
-Row = list[torch.Tensor | None]
-
-
-BLOCK = 16_384
-"""Elements of one float32 dot product on a CPU: a longer one loses digits (1e-4 of |g|^2 at 6 M elements), and
-blocks of this size summed in float64 keep 1e-7 at the same speed. A GPU's reduction is a tree already."""
-
-
-def inner(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """<a, b> of two equally shaped tensors, a float64 scalar on their device; half precision is raised to float32."""
-    size = BLOCK if a.device.type == "cpu" else max(1, a.numel())
-    pairs = zip(torch.split(a.reshape(-1), size), torch.split(b.reshape(-1), size), strict=True)
-    dots = [torch.dot(_raised(x), _raised(y)) for x, y in pairs]
-    return torch.stack(dots).double().sum()
-
-
-def _raised(x: torch.Tensor) -> torch.Tensor:
-    return x.float() if x.element_size() < 4 else x
+from mollm_cli.core.solution import Array
+from mollm_cli.gradients.inner import Row, grams
+from mollm_cli.gradients.settings import Storage
 
 
 class GradientRows:
@@ -35,57 +19,77 @@ class GradientRows:
 
     (``autograd.grad`` would fail under FSDP2 and be silently local under DDP.) A parameter that an objective does not
     reach has no entry, which counts as zero. carried: k rows that a solver keeps from step to step; they stand after
-    the objectives' own in the Gram matrix and in weights. Memory: m + k times the trainable parameters.
+    the objectives' own in the Gram matrix and in weights. layers: of every parameter, its layer in 0..L-1 where weights
+    differ between layers; None: they do not. Memory: m + k times the trainable parameters; storage "bfloat16" halves
+    what the m rows take, "host" keeps them in pinned memory of the host, from where they are read block by block.
     """
 
-    def __init__(self, parameters: Sequence[torch.nn.Parameter], objectives: int, carried: Sequence[Row] = ()) -> None:
+    def __init__(
+        self,
+        parameters: Sequence[torch.nn.Parameter],
+        objectives: int,
+        carried: Sequence[Row] = (),
+        storage: Storage = "same",
+        layers: Sequence[int] | None = None,
+    ) -> None:
         self.parameters = list(parameters)
         self.rows: list[Row] = [[None] * len(self.parameters) for _ in range(objectives)]
         self.carried = list(carried)
+        self.storage: Storage = storage
+        self.layers = layers
 
     def harvest(self, objective: int) -> None:
         """Move what is in ``.grad`` into (or onto) the row of ``objective`` and leave ``.grad`` empty."""
         row = self.rows[objective]
         for k, parameter in enumerate(self.parameters):
             if parameter.grad is not None:
-                kept = row[k]
-                row[k] = parameter.grad if kept is None else kept.add_(parameter.grad)
+                kept, found = row[k], parameter.grad
+                if kept is not None:
+                    found.add_(kept.to(found.device, non_blocking=True))
                 parameter.grad = None
+                row[k] = self._stored(found)
 
-    def gram(self) -> NDArray[np.float64]:
-        """G_ij = g_i . g_j, float64 [m+k, m+k]: per-parameter products, summed in float64 on the device."""
-        rows = [*self.rows, *self.carried]
-        gram = np.zeros((len(rows), len(rows)))
-        for i, row in enumerate(rows):
-            values = self.products(rows[i:], row)
-            gram[i, i:] = gram[i:, i] = values
-        return gram
+    def _stored(self, gradient: torch.Tensor) -> torch.Tensor:
+        if self.storage == "bfloat16":
+            return gradient.bfloat16()
+        if self.storage == "host" and gradient.device.type != "cpu":
+            pinned = torch.empty_like(gradient, device="cpu", pin_memory=True)
+            return pinned.copy_(gradient, non_blocking=True)
+        return gradient
 
-    def products(self, rows: Sequence[Row], other: Row) -> NDArray[np.float64]:
-        """The inner products of ``rows`` [k] with ``other``, float64 [k]."""
-        sums = []
-        for row in rows:
-            parts = [inner(a, b) for a, b in zip(row, other, strict=True) if a is not None and b is not None]
-            sums.append(torch.stack(parts).sum() if parts else torch.zeros((), dtype=torch.float64))
-        return np.array([float(s) for s in sums])
+    def gram(self) -> Array:
+        """G_ij = g_i . g_j, float64 [m+k, m+k]."""
+        whole: Array = self.grams().sum(axis=0)
+        return whole
 
-    def write(self, weights: NDArray[np.float64]) -> None:
-        """Put d = sum_i weights_i g_i into ``.grad``; parameters that no weighted row reaches get no gradient."""
+    def grams(self) -> Array:
+        """G_ij of every layer, float64 [L, m+k, m+k]; they add up to ``gram``."""
+        return grams([*self.rows, *self.carried], self.parameters, self.layers)
+
+    def write(self, weights: NDArray[np.float64], room: Sequence[torch.Tensor] | None = None) -> None:
+        """Put d = sum_i weights_i g_i into ``.grad``; parameters that no weighted row reaches get no gradient.
+
+        weights [m+k], or [L, m+k]: those of each layer. room: tensors like the parameters to write to.
+        """
         for k, parameter in enumerate(self.parameters):
-            parameter.grad = self._combined(weights, k)
+            parameter.grad = self._combined(weights, k, None if room is None else room[k])
 
     def carry(self, combinations: NDArray[np.float64]) -> list[Row]:
-        """What the carried rows become: ``combinations`` [k, m+k] of the rows as they are."""
+        """What the carried rows become: combinations [k, m+k], or [k, L, m+k], of the rows as they are."""
         return [[self._combined(weights, k) for k in range(len(self.parameters))] for weights in combinations]
 
-    def _combined(self, weights: NDArray[np.float64], k: int) -> torch.Tensor | None:
-        """sum_i weights_i g_i on parameter ``k``; None where no weighted row reaches it."""
-        total: torch.Tensor | None = None
+    def _combined(self, weights: NDArray[np.float64], k: int, out: torch.Tensor | None = None) -> torch.Tensor | None:
+        """sum_i weights_i g_i on parameter ``k``, in ``out`` if there is one; None where no weighted row reaches it."""
+        parameter, total = self.parameters[k], None
+        if weights.ndim == 2:
+            weights = weights[0 if self.layers is None else self.layers[k]]
         for weight, row in zip(weights, [*self.rows, *self.carried], strict=True):
             part = row[k]
             if part is None or weight == 0:
                 continue
-            total = part * float(weight) if total is None else total.add_(part, alpha=float(weight))
+            part = part.to(parameter.device, parameter.dtype, non_blocking=True)
+            scaled = float(weight)
+            total = torch.mul(part, scaled, out=out) if total is None else total.add_(part, alpha=scaled)
         return total
 
 

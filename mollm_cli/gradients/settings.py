@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+Storage = Literal["same", "bfloat16", "host"]
+"""How the objectives' gradients are kept: as they come, halved, or in pinned memory of the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,11 @@ class Direction:
     metric: of the programme's Gram matrix. "adam": the optimizer's own, of this very step (engine/adam.py).
     guard: correct the optimizer's step where it would raise a live objective of its batch, to first order. verify: also
     evaluate the losses of the batch after the step, which costs a forward pass a role.
+    scope: "layer" solves one programme a layer (gradients/layers.py) from that layer's Gram matrix, so that in each
+    layer every live objective descends or nothing moves; who is live is decided on the whole. gram: "sketch" keeps no
+    gradient but ``sketch_buckets`` sums of each (gradients/sketch.py), then sends one weighted sum backward; without
+    gradients nothing is corrected. rows: how "exact" keeps them (gradients/rows.py). refresh_every: k >= 1, the
+    programme is solved on every k-th step and its weights serve for the others, each a backward pass a role.
     """
 
     paper: bool = False
@@ -30,6 +39,11 @@ class Direction:
     metric: Literal["euclidean", "adam"] = "euclidean"
     guard: bool = True
     verify: bool = False
+    scope: Literal["global", "layer"] = "global"
+    gram: Literal["exact", "sketch"] = "exact"
+    sketch_buckets: int = 65_536
+    rows: Storage = "same"
+    refresh_every: int = 1
 
     def __post_init__(self) -> None:
         """Refuse what cannot be, naming the key."""
@@ -41,3 +55,35 @@ class Direction:
             raise ValueError(
                 f"direction.forget_target is a probability in (0, 1), or auto, or null; found {self.forget_target}"
             )
+        for key in ("sketch_buckets", "refresh_every"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"direction.{key} must be >= 1, found {getattr(self, key)}")
+        for what, needed in (
+            ("direction.scope=layer", self.scope == "layer"),
+            ("direction.metric=adam", self.metric == "adam"),
+        ):
+            if needed:
+                self.require_rows(what)
+        if self.gram == "sketch" and self.rows != "same":
+            raise ValueError(
+                f"direction.rows={self.rows} says how gradients are kept, and direction.gram=sketch keeps none; "
+                "set direction.rows=same, or direction.gram=exact"
+            )
+
+    def require_rows(self, what: str) -> None:
+        """Raise ValueError where ``what``, which works on every step's gradients, would not get them."""
+        if self.gram == "sketch":
+            raise ValueError(
+                f"{what} works on the objectives' gradients, found direction.gram=sketch, which keeps none; "
+                "set direction.gram=exact"
+            )
+        if self.refresh_every > 1:
+            raise ValueError(
+                f"{what} works on the objectives' gradients of every step, found direction.refresh_every="
+                f"{self.refresh_every}; set direction.refresh_every=1"
+            )
+
+    def check_carries(self, solver: str, carries: Sequence[str]) -> None:
+        """Raise ValueError where ``solver`` keeps a row that is made of gradients, and there are none."""
+        if carries:
+            self.require_rows(f"solver {solver} with its {', '.join(carries)}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from mollm_cli.core.types import Loss, Objective, Outputs, Role
+from mollm_cli.core.outputs import Outputs
+from mollm_cli.core.types import Loss, Objective, Role
 from mollm_cli.objectives.cross_entropy import cross_entropy
 from mollm_cli.objectives.label_log_probs import on
 from mollm_cli.objectives.preference import preference

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import torch
 
+from mollm_cli.core.chunked import ModuleHead, chunk_rows
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.masking import target_positions
-from mollm_cli.core.types import Batch, Outputs
+from mollm_cli.core.outputs import Outputs, TargetStates
+from mollm_cli.core.types import Batch
+from mollm_cli.models.head import target_states, vocabulary_size
+
+if TYPE_CHECKING:
+    from mollm_cli.models.reference import Reference
+
+_TOLD: WeakSet[torch.nn.Module] = WeakSet()
+"""Models of which it was said that their logits are computed whole."""
 
 
 @contextmanager
@@ -48,11 +59,37 @@ def target_logits(model: torch.nn.Module, batch: Batch, positions: tuple[torch.T
     return logits[sequence, position]
 
 
-def forward(model: torch.nn.Module, batch: Batch, reference_logits: torch.Tensor | None = None) -> Outputs:
-    """The model's outputs at the targets of ``batch``, with the gradient graph of the surrounding context."""
+def forward(model: torch.nn.Module, batch: Batch, reference: Reference | None = None) -> Outputs:
+    """The model's outputs at the targets of ``batch``, with the gradient graph of the surrounding context.
+
+    reference: whose outputs are wanted beside them. Of more than ``chunk_rows(V)`` targets the outputs are states, from
+    which a chunk's logits are computed at a time; a model whose head can not be separated gives logits all the same,
+    [N, V] of them, and a warning once.
+    """
     sequence, position, labels = target_positions(batch.labels)
-    logits = target_logits(model, batch, (sequence, position))
-    return Outputs(logits, labels, sequence, len(batch.ids), reference_logits)
+    many = len(labels) > chunk_rows(vocabulary_size(model))
+    frozen: torch.Tensor | TargetStates | None = None
+    if reference is not None:
+        frozen = (reference.states(batch) if many else None) or reference.logits(batch)
+    said = _many(model, batch, (sequence, position)) if many else target_logits(model, batch, (sequence, position))
+    return Outputs(said, labels, sequence, len(batch.ids), frozen)
+
+
+def _many(model: torch.nn.Module, batch: Batch, positions: tuple[torch.Tensor, torch.Tensor]) -> TargetStates:
+    """States; where there are none, logits in their place: what is computed from them goes chunk by chunk at least."""
+    states = target_states(model, batch, positions)
+    if states is not None:
+        return states
+    logits = target_logits(model, batch, positions)
+    if model not in _TOLD:
+        _TOLD.add(model)
+        warnings.warn(
+            f"{type(model).__name__} changes its logits behind the head, or names no head: the logits of all "
+            f"{len(logits)} targets of a batch are computed at once; "
+            "a smaller engine.micro_batch or evaluation.batch_size takes less memory",
+            stacklevel=3,
+        )
+    return TargetStates(logits, ModuleHead(torch.nn.Identity(), logits.shape[-1]))
 
 
 class _LayerReachedError(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -99,6 +100,7 @@ def _require_tokenizer_files(path: str, asked: str) -> None:
 def load_model(description: Model, seed: int) -> LoadedModel:
     """The model in ``description.dtype``, dropout off, with its adapter. Raises RequestError for what cannot load."""
     check_adapter(description)
+    check_attention(description)
     tokenizer = load_tokenizer(description)
     path = source(description)
     model, dropouts = _weights(description, path, seed)
@@ -114,6 +116,22 @@ def load_model(description: Model, seed: int) -> LoadedModel:
     return LoadedModel(description, model, tokenizer, dropouts, files, read_at)
 
 
+def check_attention(description: Model) -> None:
+    """Refuse, before any weight is read, an attention that this machine has no kernel for. Raises RequestError."""
+    import torch
+
+    if description.attn_implementation != "flash_attention_2":
+        return
+    packages = ("flash_attn", "kernels")
+    if torch.cuda.is_available() and any(importlib.util.find_spec(name) for name in packages):
+        return
+    found = "neither package" if torch.cuda.is_available() else "no CUDA device"
+    raise RequestError(
+        f"model.attn_implementation=flash_attention_2 needs a CUDA device and the package flash-attn or kernels, found "
+        f"{found}; set model.attn_implementation=sdpa"
+    )
+
+
 def _weights(description: Model, path: str, seed: int) -> tuple[Any, dict[str, float]]:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -125,11 +143,11 @@ def _weights(description: Model, path: str, seed: int) -> tuple[Any, dict[str, f
         dropouts = {k: getattr(config, k) for k in DROPOUTS if isinstance(getattr(config, k, None), float)}
         for key in dropouts:
             setattr(config, key, 0.0)
+        attention = {"attn_implementation": description.attn_implementation} if description.attn_implementation else {}
         if description.weights == "random":
             torch.manual_seed(seed)
-            return AutoModelForCausalLM.from_config(config, dtype=dtype), dropouts
-        if description.attn_implementation:
-            options["attn_implementation"] = description.attn_implementation
+            return AutoModelForCausalLM.from_config(config, dtype=dtype, **attention), dropouts
+        options |= attention
         if description.adapter == "qlora":
             options |= four_bits(description)
         model, found = AutoModelForCausalLM.from_pretrained(

@@ -3,60 +3,155 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, Literal
 
 import torch
 
 from mollm_cli.core.masking import target_positions
+from mollm_cli.core.outputs import TargetStates
 from mollm_cli.core.types import Batch
 from mollm_cli.models.forward import target_hidden, target_logits
+from mollm_cli.models.head import states_with, target_states, vocabulary_size
+from mollm_cli.models.reference_cache import Forward, StateCache
 from mollm_cli.models.settings import Model
 
-Kind = Literal["none", "copy", "adapter_off"]
+Kind = Literal["none", "copy", "adapter_off", "cache"]
 
 
 class Reference:
-    """Logits and hidden states of the starting model.
+    """What the starting model says: states and logits, or a hidden layer, at the targets of a batch, without a graph.
 
-    "copy": a second frozen model; "adapter_off": the same one, its adapter disabled.
-    bytes: memory that it takes beside the model. Raises ValueError for "adapter_off" on a model without an adapter.
+    "copy": a second frozen model; "adapter_off": the same one, its adapter disabled; "cache": its stored states and
+    its head, of which a frozen copy is kept only where the model's own is trained (an embedding that is tied to it, an
+    adapter on it). Built from the model at its start. Raises ValueError for "adapter_off" on a model without an
+    adapter, and for "cache" without ``cache``.
     """
 
-    def __init__(self, model: torch.nn.Module, kind: Kind) -> None:
+    def __init__(self, model: Any, kind: Kind, cache: StateCache | None = None) -> None:
         self.kind: Kind = kind
+        self.cache = cache
         self._switch: Any = nullcontext
+        self._model: Any = model
+        self._head: torch.nn.Module | None = None
         if kind == "adapter_off":
             if not hasattr(model, "disable_adapter"):
                 raise ValueError("reference 'adapter_off' needs a model with an adapter; set model.adapter=lora")
-            self._model, self._switch = model, model.disable_adapter
+            self._switch = model.disable_adapter
         elif kind == "copy":
             self._model = copy.deepcopy(model).eval().requires_grad_(False)
-        self.bytes = sum(p.numel() * p.element_size() for p in self._model.parameters()) if kind == "copy" else 0
+        elif kind == "cache":
+            if cache is None:
+                raise ValueError("reference 'cache' needs the states of the starting model, found none")
+            self._head = _frozen_head(model) if cache.layer is None else None
+
+    @property
+    def bytes(self) -> int:
+        """Memory that it takes beside the model."""
+        if self.cache is None:
+            return tensor_bytes(self._model) if self.kind == "copy" else 0
+        own = self._head is not None and self._head is not self._model.get_output_embeddings()
+        return self.cache.memory_bytes + (tensor_bytes(self._head) if own else 0)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the manifest says of it; files are those that the run reads, and others may."""
+        facts: dict[str, Any] = {"kind": self.kind, "bytes": self.bytes, "disk_bytes": 0}
+        if self.cache is not None:
+            facts |= {"disk_bytes": self.cache.disk_bytes, "rows": self.cache.rows, "filled": self.cache.filled}
+            facts |= {"files": [str(file) for file in self.cache.files]}
+        return facts
+
+    @torch.no_grad()
+    def states(self, batch: Batch) -> TargetStates | None:
+        """What enters the head at the targets of ``batch``, [N, H], and the frozen head; None: it is not separable."""
+        if self.cache is not None:
+            assert self._head is not None
+            return states_with(self._head, self.cache.states(batch), vocabulary_size(self._model))
+        sequence, position, _ = target_positions(batch.labels)
+        with self._switch():
+            states = target_states(self._model, batch, (sequence, position))
+        return states if states is None else TargetStates(states.hidden, self._frozen(states.head))
 
     @torch.no_grad()
     def logits(self, batch: Batch) -> torch.Tensor:
-        """Logits [N, V] at the targets of ``batch``, without a graph."""
+        """Logits [N, V] at the targets of ``batch``."""
+        states = self.states(batch) if self.cache is not None else None
+        if states is not None:
+            return states.logits
         sequence, position, _ = target_positions(batch.labels)
         with self._switch():
             return target_logits(self._model, batch, (sequence, position))
 
     @torch.no_grad()
     def hidden(self, batch: Batch, layer: int) -> torch.Tensor:
-        """Hidden states [N, H] of ``layer`` where ``logits`` would be read, without a graph."""
+        """Hidden states [N, H] of ``layer`` where ``logits`` would be read."""
+        if self.cache is not None:
+            return self.cache.states(batch)
         sequence, position, _ = target_positions(batch.labels)
         with self._switch():
             return target_hidden(self._model, batch, (sequence, position), layer)
+
+    def _frozen(self, head: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+        """``head`` as it is without the adapter, also where it is called later."""
+        if self.kind != "adapter_off":
+            return head
+
+        def switched(rows: torch.Tensor) -> torch.Tensor:
+            with self._switch():
+                return head(rows)
+
+        return switched
+
+
+def starting_states(model: Any, forward: Forward) -> Callable[[Batch], torch.Tensor]:
+    """What fills a StateCache: the states [N, H] of ``model`` as it is when it is asked, in evaluation mode, no graph.
+
+    Asked of a model whose head cannot be separated it raises ValueError.
+    """
+
+    @torch.no_grad()
+    def states_of(batch: Batch) -> torch.Tensor:
+        training = model.training
+        model.eval()
+        sequence, position, _ = target_positions(batch.labels)
+        try:
+            with torch.autocast(forward.device, torch.bfloat16, enabled=forward.bf16):
+                if forward.layer is not None:
+                    return target_hidden(model, batch, (sequence, position), forward.layer)
+                states = target_states(model, batch, (sequence, position))
+        finally:
+            model.train(training)
+        if states is None:
+            raise ValueError(f"the head of {type(model).__name__} cannot be separated from what comes behind it")
+        return states.hidden
+
+    return states_of
 
 
 def reference_kind(description: Model, needed: bool) -> Kind:
     """What ``model.reference`` comes to: nothing where no objective needs it.
 
     "auto" takes the adapter where switching it off gives the starting model: not where an earlier one is continued.
+    Elsewhere it takes the cache.
     """
     if not needed:
         return "none"
     if description.reference == "auto":
         fresh = description.adapter != "none" and description.adapter_path is None
-        return "adapter_off" if fresh else "copy"
+        return "adapter_off" if fresh else "cache"
     return description.reference
+
+
+def tensor_bytes(module: Any, trained: bool = False) -> int:
+    """What the parameters of ``module`` take; ``trained``: those of them that are trained."""
+    return sum(p.numel() * p.element_size() for p in module.parameters() if p.requires_grad or not trained)
+
+
+def _frozen_head(model: Any) -> torch.nn.Module | None:
+    """The model's head, or a frozen copy where any weight of it is trained; None where the model names none."""
+    head: torch.nn.Module | None = model.get_output_embeddings()
+    if head is None or not any(p.requires_grad for p in head.parameters()):
+        return head
+    return copy.deepcopy(head).eval().requires_grad_(False)

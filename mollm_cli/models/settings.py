@@ -14,8 +14,9 @@ class Model:
     taken silently). adapter: "lora" trains low-rank matrices on every linear layer but the head, "dora" a magnitude per
     row as well (arXiv 2402.09353), "qlora" is "lora" over weights kept in 4 bits (CUDA and bitsandbytes).
     adapter_path: a saved adapter to go on with, in place of a new one; its own rank and alpha then count.
-    reference: "copy" is a second frozen model, "adapter_off" the same one with its adapter switched off, "auto" picks
-    the cheaper that is the starting model (with adapter_path that is "copy": the start is not the bare model).
+    reference: "copy" is a second frozen model, "adapter_off" the same one with its adapter switched off, "cache" what
+    enters its head at the targets, stored once (run/reference.py says where); "auto" picks the cheapest that is the
+    starting model (with adapter_path not "adapter_off": the start is not the bare model).
     weights: "random" builds the architecture from config.json with fresh weights (seeded). Raises ValueError.
     """
 
@@ -27,7 +28,7 @@ class Model:
     lora_rank: int = 8
     lora_alpha: int = 16
     lora_dropout: float = 0.0
-    reference: Literal["auto", "copy", "adapter_off"] = "auto"
+    reference: Literal["auto", "copy", "adapter_off", "cache"] = "auto"
     weights: Literal["pretrained", "random"] = "pretrained"
     trust_remote_code: bool = False
     attn_implementation: str | None = None

@@ -9,7 +9,7 @@ from mollm_cli.objectives.label_log_probs import upcast
 if TYPE_CHECKING:
     import torch
 
-    from mollm_cli.core.types import Outputs
+    from mollm_cli.core.outputs import Outputs
 
 
 def adjusted_distillation(outputs: Outputs, beta: float) -> tuple[torch.Tensor, int]:
@@ -19,9 +19,13 @@ def adjusted_distillation(outputs: Outputs, beta: float) -> tuple[torch.Tensor, 
     below, so it stops by itself. The gradient by the logits is p - q. Source: Dong et al., arXiv 2402.10052.
     Shapes: logits and reference_logits [N, V] -> scalar. Raises ValueError without reference logits.
     """
-    if outputs.reference_logits is None:
+    if outputs.reference is None:
         raise ValueError("adjusted_distillation needs reference logits: declare its objective with reference=True")
-    frozen, labels = upcast(outputs.reference_logits), outputs.labels[:, None]
-    lowered = frozen.scatter(-1, labels, frozen.gather(-1, labels) - beta)
-    terms = lowered.softmax(-1) * upcast(outputs.logits).log_softmax(-1)
-    return -terms.sum(), labels.numel()
+
+    def distance(logits: torch.Tensor, labels: torch.Tensor, reference: torch.Tensor | None) -> torch.Tensor:
+        assert reference is not None
+        frozen, own = upcast(reference), labels[:, None]
+        lowered = frozen.scatter(-1, own, frozen.gather(-1, own) - beta)
+        return -(lowered.softmax(-1) * upcast(logits).log_softmax(-1)).sum(-1)
+
+    return outputs.per_token(distance).sum(), outputs.labels.numel()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mollm_cli.objectives.cross_entropy import cross_entropy
-from mollm_cli.objectives.forward_kl import forward_kl
+from mollm_cli.objectives.forward_kl import token_kl
+from mollm_cli.objectives.label_log_probs import token_log_probs
 
 if TYPE_CHECKING:
     import torch
 
-    from mollm_cli.core.types import Outputs
+    from mollm_cli.core.outputs import Outputs
 
 
 def cross_entropy_and_kl(outputs: Outputs, kl_share: float) -> tuple[torch.Tensor, int]:
@@ -18,6 +18,10 @@ def cross_entropy_and_kl(outputs: Outputs, kl_share: float) -> tuple[torch.Tenso
 
     Shapes: logits and reference_logits [N, V] -> scalar. Raises ValueError without reference logits.
     """
-    nll, count = cross_entropy(outputs)
-    kl, _ = forward_kl(outputs)
-    return nll + kl_share * kl, count
+    if outputs.reference is None:
+        raise ValueError("cross_entropy_and_kl needs reference logits: declare its objective with reference=True")
+
+    def both(logits: torch.Tensor, labels: torch.Tensor, reference: torch.Tensor | None) -> torch.Tensor:
+        return kl_share * token_kl(logits, labels, reference) - token_log_probs(logits, labels, reference)
+
+    return outputs.per_token(both).sum(), outputs.labels.numel()

@@ -9,7 +9,7 @@ from mollm_cli.objectives.label_log_probs import upcast
 if TYPE_CHECKING:
     import torch
 
-    from mollm_cli.core.types import Outputs
+    from mollm_cli.core.outputs import Outputs
 
 
 def forward_kl(outputs: Outputs) -> tuple[torch.Tensor, int]:
@@ -19,8 +19,14 @@ def forward_kl(outputs: Outputs) -> tuple[torch.Tensor, int]:
     where automatic differentiation leaves rounding noise that a normalisation would blow up.
     Shapes: logits and reference_logits [N, V] -> scalar. Raises ValueError without reference logits.
     """
-    if outputs.reference_logits is None:
+    if outputs.reference is None:
         raise ValueError("forward_kl needs reference logits: declare its objective with reference=True")
-    from mollm_cli.objectives.forward_kl_function import forward_kl_sum
+    return outputs.per_token(token_kl).sum(), outputs.labels.numel()
 
-    return forward_kl_sum(upcast(outputs.logits), upcast(outputs.reference_logits)), outputs.labels.numel()
+
+def token_kl(logits: torch.Tensor, labels: torch.Tensor, reference: torch.Tensor | None) -> torch.Tensor:
+    """KL(p_ref || p) of each token. Shapes: logits and reference [n, V] -> [n]."""
+    from mollm_cli.objectives.forward_kl_function import forward_kl_rows
+
+    assert reference is not None
+    return forward_kl_rows(upcast(logits), upcast(reference))

@@ -9,7 +9,7 @@ from mollm_cli.objectives.label_log_probs import upcast
 if TYPE_CHECKING:
     import torch
 
-    from mollm_cli.core.types import Outputs
+    from mollm_cli.core.outputs import Outputs
 
 
 def hidden_distance(outputs: Outputs) -> tuple[torch.Tensor, int]:

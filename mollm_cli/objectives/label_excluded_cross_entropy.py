@@ -9,7 +9,7 @@ from mollm_cli.objectives.label_log_probs import upcast
 if TYPE_CHECKING:
     import torch
 
-    from mollm_cli.core.types import Outputs
+    from mollm_cli.core.outputs import Outputs
 
 
 def label_excluded_cross_entropy(outputs: Outputs, skip: int) -> tuple[torch.Tensor, int]:
@@ -22,9 +22,12 @@ def label_excluded_cross_entropy(outputs: Outputs, skip: int) -> tuple[torch.Ten
     """
     import torch
 
-    logits, labels, sequence = upcast(outputs.logits), outputs.labels[:, None], outputs.sequence
-    q = logits.detach().scatter(-1, labels, -torch.inf).softmax(-1)
-    terms = -(q * logits.log_softmax(-1)).sum(-1)
+    def excluded(logits: torch.Tensor, labels: torch.Tensor, reference: torch.Tensor | None) -> torch.Tensor:
+        logits = upcast(logits)
+        q = logits.detach().scatter(-1, labels[:, None], -torch.inf).softmax(-1)
+        return -(q * logits.log_softmax(-1)).sum(-1)
+
+    sequence = outputs.sequence
     first = torch.searchsorted(sequence, sequence)  # targets come sequence by sequence
     place = torch.arange(len(sequence), device=sequence.device) - first
-    return terms[place >= skip].sum(), labels.numel()
+    return outputs.per_token(excluded)[place >= skip].sum(), outputs.labels.numel()

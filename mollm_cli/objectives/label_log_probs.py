@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from mollm_cli.core.types import ObjectiveFunction, Outputs, Role
+from mollm_cli.core.outputs import Outputs
+from mollm_cli.core.types import ObjectiveFunction, Role
 
 if TYPE_CHECKING:
     import torch
@@ -18,8 +20,22 @@ def upcast(logits: torch.Tensor) -> torch.Tensor:
 
 def label_log_probs(outputs: Outputs) -> torch.Tensor:
     """log p_t = z[y_t] - logsumexp(z), in (-inf, 0]. Shapes: logits [N, V], labels [N] -> [N]."""
-    logits = upcast(outputs.logits)
-    picked = logits.gather(-1, outputs.labels[:, None]).squeeze(-1)
+    return outputs.per_token(token_log_probs)
+
+
+def reference_label_log_probs(outputs: Outputs) -> torch.Tensor:
+    """The same of the frozen starting model, without a graph; ``outputs`` must have a reference."""
+    import torch
+
+    assert outputs.reference is not None
+    with torch.no_grad():
+        return dataclasses.replace(outputs, said=outputs.reference, reference=None).per_token(token_log_probs)
+
+
+def token_log_probs(logits: torch.Tensor, labels: torch.Tensor, reference: torch.Tensor | None) -> torch.Tensor:
+    """log p of each token's label, as ``Outputs.per_token`` reads it. Shapes: logits [n, V], labels [n] -> [n]."""
+    logits = upcast(logits)
+    picked = logits.gather(-1, labels[:, None]).squeeze(-1)
     return picked - logits.logsumexp(-1)
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
-from mollm_cli.objectives.label_log_probs import label_log_probs, sequence_sums
+from mollm_cli.objectives.label_log_probs import label_log_probs, reference_label_log_probs, sequence_sums
 
 if TYPE_CHECKING:
     import torch
 
-    from mollm_cli.core.types import Outputs
+    from mollm_cli.core.outputs import Outputs
 
 
 def log_ratios(outputs: Outputs, objective: str) -> torch.Tensor:
@@ -18,7 +17,6 @@ def log_ratios(outputs: Outputs, objective: str) -> torch.Tensor:
 
     Shapes: logits and reference_logits [N, V]. Raises ValueError, naming ``objective``, without reference logits.
     """
-    if outputs.reference_logits is None:
+    if outputs.reference is None:
         raise ValueError(f"{objective} needs reference logits: declare its objective with reference=True")
-    frozen = label_log_probs(dataclasses.replace(outputs, logits=outputs.reference_logits))
-    return sequence_sums(label_log_probs(outputs) - frozen, outputs)
+    return sequence_sums(label_log_probs(outputs) - reference_label_log_probs(outputs), outputs)

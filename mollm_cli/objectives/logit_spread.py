@@ -9,7 +9,7 @@ from mollm_cli.objectives.label_log_probs import upcast
 if TYPE_CHECKING:
     import torch
 
-    from mollm_cli.core.types import Outputs
+    from mollm_cli.core.outputs import Outputs
 
 
 def logit_spread(outputs: Outputs) -> tuple[torch.Tensor, int]:
@@ -19,5 +19,9 @@ def logit_spread(outputs: Outputs) -> tuple[torch.Tensor, int]:
     Entesari et al., arXiv 2506.05314; their code runs it over prompts and padding too, ours over target tokens.
     Shapes: logits [N, V] -> scalar.
     """
-    logits = upcast(outputs.logits)
-    return (logits.amax(-1) - logits.mean(-1)).square().sum(), outputs.labels.numel()
+    return outputs.per_token(_spread).sum(), outputs.labels.numel()
+
+
+def _spread(logits: torch.Tensor, labels: torch.Tensor, reference: torch.Tensor | None) -> torch.Tensor:
+    logits = upcast(logits)
+    return (logits.amax(-1) - logits.mean(-1)).square()

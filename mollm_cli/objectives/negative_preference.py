@@ -9,7 +9,7 @@ from mollm_cli.objectives.log_ratio import log_ratios
 if TYPE_CHECKING:
     import torch
 
-    from mollm_cli.core.types import Outputs
+    from mollm_cli.core.outputs import Outputs
 
 
 def negative_preference(outputs: Outputs, beta: float) -> tuple[torch.Tensor, int]:

@@ -9,7 +9,7 @@ from mollm_cli.objectives.label_log_probs import label_log_probs, sequence_sums,
 if TYPE_CHECKING:
     import torch
 
-    from mollm_cli.core.types import Outputs
+    from mollm_cli.core.outputs import Outputs
 
 
 def simple_negative_preference(outputs: Outputs, beta: float, gamma: float) -> tuple[torch.Tensor, int]:

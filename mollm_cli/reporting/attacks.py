@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from mollm_cli.core.printable import printable
 from mollm_cli.reporting.bars import NEVER_SEEN, Bar, Bars
 from mollm_cli.reporting.measures import ATTACK, Interval, Measure
 from mollm_cli.reporting.plots import Chart, Series
-from mollm_cli.reporting.words import Mood, finite, label, printable
+from mollm_cli.reporting.words import Mood, finite, label
 
 Point = tuple[float, Mapping[str, float]]
 

@@ -7,25 +7,52 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.segment import Segment
 from rich.text import Text
 
+from mollm_cli.core.printable import printable
+from mollm_cli.core.secrets import redacted
 from mollm_cli.reporting.attacks import attacks
 from mollm_cli.reporting.measures import ATTACK, Measure, measures, others
 from mollm_cli.reporting.summary_tables import attack_table, notes, other_sets, side_by_side, standing_lines, verdict
 from mollm_cli.reporting.trajectory import FORGET, RETAIN
-from mollm_cli.reporting.words import label, number, printable, verdict_line, with_span
+from mollm_cli.reporting.words import label, number, verdict_line, with_span
 
 NARROWEST = 76
 """Terminals narrower than this get lines, for the table would not fit."""
 
 
+class _Plain(RenderHook):
+    """Whatever is rendered, its text is ``printable`` and ``redacted``: styles are rich's own, never the text's."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        """Each of ``renderables`` as the segments that it comes to."""
+        return [_Segments(renderable) for renderable in renderables]
+
+
+@dataclass(frozen=True, slots=True)
+class _Segments:
+    renderable: ConsoleRenderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self.renderable, options):
+            plain = segment.text if segment.control else printable(redacted(segment.text))
+            yield Segment(plain, segment.style, segment.control)
+
+
+def plain_console(console: Console) -> Console:
+    """``console``, which from now on shows no escape, control character or secret that comes with a text."""
+    console.push_render_hook(_Plain())
+    return console
+
+
 def stderr_console() -> Console:
     """A console on stderr; away from a terminal its lines are plain and never wrapped."""
-    return Console(stderr=True, soft_wrap=not sys.stderr.isatty(), highlight=False, markup=False, emoji=False)
+    off_terminal = not sys.stderr.isatty()
+    return plain_console(Console(stderr=True, soft_wrap=off_terminal, highlight=False, markup=False, emoji=False))
 
 
 @dataclass(frozen=True, slots=True)

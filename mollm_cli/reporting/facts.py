@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from mollm_cli.core.printable import printable
 from mollm_cli.reporting.run_files import Run
-from mollm_cli.reporting.words import NONE, duration, finite, label, number, printable, size
+from mollm_cli.reporting.words import NONE, duration, finite, label, number, size
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +201,8 @@ def _reference(reference: Mapping[str, Any]) -> str:
     kind = reference.get("kind")
     if not kind:
         return ""
-    return f"{kind}, {size(reference['bytes'])}" if reference.get("bytes") else str(kind)
+    parts = [str(kind), *([size(reference["bytes"])] if reference.get("bytes") else [])]
+    return ", ".join([*parts, *([f"{size(reference['disk_bytes'])} on disk"] if reference.get("disk_bytes") else [])])
 
 
 def _name(run: Run, key: str) -> str:

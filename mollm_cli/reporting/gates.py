@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.reporting.words import NONE, printable
+from mollm_cli.core.printable import printable
+from mollm_cli.reporting.words import NONE
 
 AUTO, VARIABLE = "auto", "GITHUB_STEP_SUMMARY"
 """github_summary=auto, and where GitHub says which file that is."""

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mollm_cli.core.printable import printable
 from mollm_cli.reporting.run_files import Run
-from mollm_cli.reporting.words import finite, label, number, printable
+from mollm_cli.reporting.words import finite, label, number
 
 _STOPPED = {
     "max_steps": "all its steps were taken",

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mollm_cli.reporting.words import finite, label, number, printable
+from mollm_cli.core.printable import printable
+from mollm_cli.reporting.words import finite, label, number
 
 Change = Literal["better", "worse", "past", "same", "unknown"]
 Interval = tuple[float, float]

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mollm_cli.core.printable import printable
 from mollm_cli.reporting import facts, history
 from mollm_cli.reporting.attacks import attacks
 from mollm_cli.reporting.measures import ATTACK, COLUMNS, Measure, columns, measures
 from mollm_cli.reporting.run_files import Run, read_run
-from mollm_cli.reporting.words import label, over, printable, verdict_line, with_span, yardstick_name
+from mollm_cli.reporting.words import label, over, verdict_line, with_span, yardstick_name
 
 
 def write_model_card(run_dir: Path, checkpoint_dir: Path) -> Path:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mollm_cli.core.printable import printable
 from mollm_cli.reporting import attacks, charts, facts, history
 from mollm_cli.reporting.bars import standing
 from mollm_cli.reporting.descent import IS, IS_NOT, descent_record
@@ -21,7 +22,6 @@ from mollm_cli.reporting.words import (
     mood,
     number,
     over,
-    printable,
     verdict_words,
     with_span,
     yardstick_name,

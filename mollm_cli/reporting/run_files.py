@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.safe_yaml import load_yaml
 
 MARKS = ("manifest.json", "config.yaml")
 """A folder is a run directory when it holds one of these."""
+LARGEST = 1 << 30
+"""Bytes of one file of a run directory, checkpoints aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +59,7 @@ def read_run(path: Path) -> Run:
 def _read_config(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
-    import yaml
-
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise RequestError(f"{file} must be YAML; {error}. Restore the file from the run.") from error
+    content = load_yaml(_text(file), str(file))
     return _must_be_mapping(file, {} if content is None else content)
 
 
@@ -69,10 +67,20 @@ def _read_json(file: Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+        content = json.loads(_text(file))
+    except (ValueError, RecursionError) as error:
         raise RequestError(f"{file} must be JSON; {error}. Restore the file from the run.") from error
     return _must_be_mapping(file, content)
+
+
+def _text(file: Path) -> str:
+    """All of ``file``. Raises RequestError where it is no UTF-8, or larger than any run writes it."""
+    if file.stat().st_size > LARGEST:
+        raise RequestError(f"{file} must have at most {LARGEST >> 20} MiB, found more. Restore the file from the run.")
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{file} must be UTF-8; {error}. Restore the file from the run.") from error
 
 
 def _must_be_mapping(file: Path, content: object) -> dict[str, Any]:
@@ -87,14 +95,14 @@ def _read_lines(file: Path) -> list[dict[str, Any]]:
     """The records of a JSON Lines file; a last line without its line break was cut off by a kill, and is left out."""
     if not file.is_file():
         return []
-    lines = file.read_text(encoding="utf-8").split("\n")
+    lines = _text(file).split("\n")
     records = []
     for row, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             records.append(_must_be_mapping(file, json.loads(line)))
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             if row == len(lines):
                 break
             raise RequestError(f"{file}: row {row} must be JSON; {error}. Remove or restore the row.") from error

@@ -8,10 +8,11 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from mollm_cli.core.printable import printable
 from mollm_cli.reporting.attacks import Attack
 from mollm_cli.reporting.bars import NEVER_SEEN, standing
 from mollm_cli.reporting.measures import ATTACK, SIDE_BY_SIDE, SIGN, Change, Measure, columns, of_set
-from mollm_cli.reporting.words import MOOD_SIGN, NONE, Mood, label, mood, number, printable, verdict_words, with_span
+from mollm_cli.reporting.words import MOOD_SIGN, NONE, Mood, label, mood, number, verdict_words, with_span
 
 _STYLE: dict[Change, str] = {"better": "green", "worse": "bold red", "past": "bold red", "same": "dim", "unknown": ""}
 _MOOD_STYLE: dict[Mood, str] = {"good": "green", "bad": "bold red", "open": "bold"}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Mapping
 from typing import Any, Literal
+
+from mollm_cli.core.printable import printable
 
 NONE = "–"
 """What stands where there is no value."""
@@ -36,15 +37,6 @@ _MOODS: dict[str, Mood] = {
     "damaged": "bad",
     "recovered": "bad",
 }
-_UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn"}
-"""Unicode categories that may move a cursor, reverse the reading order or be no character at all."""
-
-
-def printable(text: object, one_line: bool = False) -> str:
-    """``text`` without control, format and surrogate characters; line breaks stay unless ``one_line``."""
-    characters = (c if c in "\n\t" or unicodedata.category(c) not in _UNSAFE else "" for c in str(text))
-    clean = "".join(characters)
-    return " ".join(clean.split()) if one_line else clean
 
 
 def excerpt(text: object, most: int = 600) -> str:

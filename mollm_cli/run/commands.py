@@ -48,14 +48,18 @@ def _train(request: Request, run_dir: Path, manifest: Manifest, signals: Signals
     from mollm_cli.models.save import save_checkpoint
     from mollm_cli.models.trainable import restrict
     from mollm_cli.run.evidence import Evidence, hold_gates, plain_model, publish
+    from mollm_cli.run.planning import before_loading
     from mollm_cli.run.prepare import check_context, check_disk, prepare
     from mollm_cli.run.training import run_training
 
     assert request.engine is not None
     seed_everything(request.seed)
     device = pick(request.engine.device)
+    _check_machine(request, device)
     prepared = prepare(request)
     plan = planned(request, prepared)
+    if (foreseen := before_loading(request, plan, prepared, device)) is not None:
+        manifest.set(memory_plan=foreseen)
     loaded = load_model(request.model, request.seed)
     check_context(prepared, loaded.model, request.model.path)
     restrict(loaded.model, plan.loss)
@@ -84,6 +88,17 @@ def _train(request: Request, run_dir: Path, manifest: Manifest, signals: Signals
     manifest.set(peak_memory_bytes=peak_memory_bytes(device))
     publish(run_dir, record, run_dir / "checkpoint")
     hold_gates(request, record, manifest)
+
+
+def _check_machine(request: Request, device: Any) -> None:
+    """Refuse an optimizer or a compilation that this machine has not got what it takes for."""
+    from mollm_cli.engine.eight_bit import AdamW8bit
+    from mollm_cli.models.compilation import check_compiler
+
+    if isinstance(request.optimizer, AdamW8bit):
+        request.optimizer.check(device)
+    if request.engine is not None and request.engine.compile:
+        check_compiler()
 
 
 def _evaluate(request: Request, run_dir: Path, manifest: Manifest, signals: Signals) -> None:
@@ -140,6 +155,18 @@ def _inputs(request: Request, prepared: Any, loaded: Any) -> dict[str, Any]:
         "adapter": request.model.adapter,
     }
     return {"model": model, **_datasets(prepared)}
+
+
+def plan(request: Request, command: str) -> dict[str, Any]:
+    """Say what a training will hold, write and take, before its weights are loaded; nothing is made on disk.
+
+    command: "unlearn" or "finetune". Returns what was said, as JSON has it. Raises RequestError where it would not fit.
+    """
+    from mollm_cli.run.planning import show_plan
+    from mollm_cli.run.training import finetuning_plan, unlearning_plan
+
+    seed_everything(request.seed)
+    return show_plan(request, finetuning_plan if command == "finetune" else unlearning_plan)
 
 
 def check(request: Request) -> None:

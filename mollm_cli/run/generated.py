@@ -16,6 +16,8 @@ from typing import Any
 
 from mollm_cli.build import Request
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.kept import kept
+from mollm_cli.core.privacy import FILE, make_private
 from mollm_cli.core.types import Example, Role
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.load import Loaded
@@ -139,6 +141,7 @@ def _read(place: Path | None, ids: Set[str]) -> dict[str, str] | None:
     """The answers to ``ids`` as they were written; None where there is no such file, or no whole one."""
     if place is None:
         return None
+    kept(place)
     try:
         found = json.loads(place.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -152,7 +155,8 @@ def _write(place: Path | None, texts: Mapping[str, str]) -> None:
         return
     temporary = place.with_name(f".{os.getpid()}-{uuid.uuid4().hex}")
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        make_private(place.parent)
+        temporary.touch(mode=FILE)
         temporary.write_text(json.dumps(texts), encoding="utf-8")
         temporary.replace(place)
     except OSError as problem:

@@ -21,16 +21,22 @@ def lineage(model_path: str, files: Sequence[dict[str, Any]]) -> list[dict[str, 
     parent = _manifest(folder.parent) if folder.name == CHECKPOINT else None
     if parent is None:
         return []
+    try:
+        return [*parent.get("lineage", []), _entry(folder.parent.name, parent, files)]
+    except (AttributeError, KeyError, TypeError):
+        return []  # a file of that name which no run wrote
+
+
+def _entry(run: str, parent: dict[str, Any], files: Sequence[dict[str, Any]]) -> dict[str, Any]:
     written = _hashes(parent.get("checkpoint", {}).get("files", []))
-    entry = {
-        "run": folder.parent.name,
+    return {
+        "run": run,
         "command": parent.get("command"),
         "loss": parent.get("loss"),
         "weights": written,
         "forget": parent.get("datasets", {}).get("forget", {}).get("sha256"),
         "unchanged": written == _hashes(files),
     }
-    return [*parent.get("lineage", []), entry]
 
 
 def warning(runs: Sequence[dict[str, Any]]) -> str | None:
@@ -51,6 +57,6 @@ def _manifest(run_dir: Path) -> dict[str, Any] | None:
     """The manifest of a run; None where there is none, or what is there is none."""
     try:
         found = json.loads((run_dir / "manifest.json").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and "command" in found else None

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import mollm_cli
+from mollm_cli.core.secrets import shown_override, without_secrets
 
 PACKAGES = ("torch", "transformers", "datasets", "peft", "hydra-core", "tokenizers", "safetensors", "numpy")
-SECRET_WORDS = ("token", "secret", "password", "api_key", "apikey")
 
 
 class Manifest:
@@ -41,22 +41,16 @@ class Manifest:
         self.write()
 
     def write(self) -> None:
-        """Write the file under a temporary name and rename it."""
+        """Write the file, without secrets, under a temporary name and rename it."""
         self.facts["wall_seconds"] = round(time.monotonic() - self.began, 3)
         temporary = self.path.with_name(f".manifest.{os.getpid()}")
-        temporary.write_text(json.dumps(self.facts, indent=2) + "\n")
+        temporary.write_text(json.dumps(without_secrets(self.facts), indent=2) + "\n")
         temporary.rename(self.path)
 
 
 def command_line(arguments: list[str]) -> str:
-    """The command as typed; the value of an override whose key looks like a secret is left out."""
-    shown = [Path(arguments[0]).name]
-    for argument in arguments[1:]:
-        key = argument.split("=", 1)[0]
-        hidden = "=" in argument and any(word in key.rpartition(".")[2].lower() for word in SECRET_WORDS)
-        hidden = hidden and not key.endswith("_tokens")
-        shown.append(f"{key}=***" if hidden else argument)
-    return " ".join(shown)
+    """The command as typed, without its secrets."""
+    return " ".join([Path(arguments[0]).name, *map(shown_override, arguments[1:])])
 
 
 def versions() -> dict[str, str]:

@@ -57,10 +57,13 @@ class Prepared:
         """The token that batches are filled with."""
         return Encoder(self.tokenizer).pad_id
 
+    def sets_of(self, role: Role) -> Mapping[str, float]:
+        """The sets that a role is made of in training, with their weights."""
+        return self.retained if role == "retain" and self.retained else {role: 1.0}
+
     def training(self, *roles: Role) -> tuple[list[Encoded], list[Share]]:
         """The rows that are trained on as ``roles``, and the sets that they are, one after the other."""
-        parts = [self.retained.items() if role == "retain" and self.retained else [(role, 1.0)] for role in roles]
-        weights = dict(chain.from_iterable(parts))
+        weights = dict(chain.from_iterable(self.sets_of(role).items() for role in roles))
         rows = list(chain.from_iterable(self.encoded[name] for name in weights))
         return rows, [Share(len(self.encoded[name]), weight) for name, weight in weights.items()]
 
@@ -153,9 +156,14 @@ def check_context(prepared: Prepared, model: Any, path: str) -> None:
     rewriting.check_context(prepared.attacked, prepared.tokenizer, context)
 
 
+def written_bytes(parameter_bytes: int, trainable_bytes: int) -> int:
+    """What a run writes at most: checkpoint/, resume/ with two points (weights and two moments), kept weights."""
+    return parameter_bytes + (2 * 3 + 3) * trainable_bytes + SPARE_BYTES
+
+
 def check_disk(run_dir: Path, parameter_bytes: int, trainable_bytes: int) -> None:
-    """Refuse a folder without room for checkpoint/ and resume/: two points (weights and two moments), kept weights."""
-    needed = parameter_bytes + (2 * 3 + 3) * trainable_bytes + SPARE_BYTES
+    """Refuse a folder without room for what the run writes."""
+    needed = written_bytes(parameter_bytes, trainable_bytes)
     free = shutil.disk_usage(run_dir).free
     if free < needed:
         raise RequestError(

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from mollm_cli.build import Request
+from mollm_cli.core import privacy
 from mollm_cli.core.errors import GateError, InterruptionError, MollmError, RequestError
+from mollm_cli.core.kept import listed
+from mollm_cli.core.secrets import without_secrets
 from mollm_cli.reporting import gates
+from mollm_cli.run.held import held
+from mollm_cli.run.links import refuse_links
 from mollm_cli.run.manifest import Manifest
 from mollm_cli.run.signals import Signals, listening
 
@@ -22,12 +29,31 @@ Body = Callable[[Request, Path, Manifest, Signals], None]
 def session(request: Request, run_dir: Path, config: Mapping[str, Any], command: str, body: Body) -> int:
     """Write config.yaml and the manifest, run ``body``, and turn how it ended into status and exit code.
 
-    Whatever goes wrong after that is told on stderr and kept in the manifest. Raises RequestError where ``run_dir``,
-    or a file that the gates are to be told in, cannot be written to.
+    Whatever goes wrong after that is told on stderr and kept in the manifest. A directory made here is for the owner
+    alone, and so is what the run writes; one that was opened to others keeps its modes. Raises RequestError where
+    ``run_dir``, or a file that the gates are to be told in, cannot be written to, or another process is at work in it.
     """
     gates.files(request.junit, request.github_summary)
-    manifest = _opened(request, run_dir, config, command)
-    with listening() as signals:
+    with _writing(run_dir):
+        _make(run_dir)
+    with held(run_dir) as alone:
+        if alone is False:
+            raise RequestError(
+                f"the run directory must be one process's alone, found another at work in '{run_dir}'; wait for its "
+                "end, or start a run of its own without hydra.run.dir and run_dir"
+            )
+        with _writing(run_dir):
+            manifest = _opened(request, run_dir, config, command)
+        code = _run(request, run_dir, command, manifest, body)
+    _tell_gates(request, manifest, command)
+    _last_report(run_dir)
+    with contextlib.suppress(OSError):
+        privacy.tighten(run_dir)
+    return code
+
+
+def _run(request: Request, run_dir: Path, command: str, manifest: Manifest, body: Body) -> int:
+    with listening() as signals, listed(lambda file: _list(manifest, file)):
         try:
             body(request, run_dir, manifest, signals)
             status, code = "completed", 0
@@ -46,16 +72,44 @@ def session(request: Request, run_dir: Path, config: Mapping[str, Any], command:
             status, code = "failed", 1
             manifest.facts["error"] = f"{type(failed).__name__}: {failed}"
     manifest.set(status=status, exit_code=code)
-    _tell_gates(request, manifest, command)
-    _last_report(run_dir)
     return code
 
 
+def _make(run_dir: Path) -> None:
+    """The directory, for the owner alone; also one that Hydra made, as a job of a private sweep."""
+    run_dir.mkdir(mode=privacy.FOLDER, parents=True, exist_ok=True)
+    if privacy.is_private(run_dir.parent):
+        with contextlib.suppress(OSError):
+            run_dir.chmod(privacy.FOLDER)
+    refuse_links(run_dir)
+
+
 def _opened(request: Request, run_dir: Path, config: Mapping[str, Any], command: str) -> Manifest:
+    (run_dir / "config.yaml").write_text(yaml.safe_dump(without_secrets(config), sort_keys=False))
+    return Manifest(run_dir, _facts(request, command) | {"caches": _caches(run_dir)})
+
+
+def _caches(run_dir: Path) -> list[str]:
+    """The files outside the directory that the run has kept so far, where it is gone on with."""
     try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        (run_dir / "config.yaml").write_text(yaml.safe_dump(dict(config), sort_keys=False))
-        return Manifest(run_dir, _facts(request, command))
+        listed_before = json.loads((run_dir / "manifest.json").read_text(encoding="utf-8"))["caches"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [str(file) for file in listed_before] if isinstance(listed_before, list) else []
+
+
+def _list(manifest: Manifest, file: Path) -> None:
+    """Note a file that is kept outside the directory; --purge removes it."""
+    caches: list[str] = manifest.facts["caches"]
+    if str(file) not in caches:
+        manifest.set(caches=[*caches, str(file)])
+
+
+@contextlib.contextmanager
+def _writing(run_dir: Path) -> Iterator[None]:
+    """Refuse a directory that cannot be written to."""
+    try:
+        yield
     except OSError as refused:
         raise RequestError(
             f"output_root must be a folder that can be written to, found '{run_dir}': {refused.strerror}. "

@@ -16,20 +16,23 @@ from mollm_cli.core.types import Encoded, Loss
 from mollm_cli.data.batches import Stream
 from mollm_cli.data.mixture import Share
 from mollm_cli.data.order import common_lengths
+from mollm_cli.engine.batch_losses import role_groups
 from mollm_cli.engine.loop import Outcome, Surroundings, train
 from mollm_cli.engine.selection import History, Selection
-from mollm_cli.engine.step import Stepper, role_groups
+from mollm_cli.engine.step import Stepper
 from mollm_cli.engine.stopping import rules
 from mollm_cli.evaluation.teacher_forcing import mean_probability
 from mollm_cli.gradients.settings import Direction
 from mollm_cli.losses.finetune import finetune as finetune_loss
+from mollm_cli.models.compilation import compile_layers
 from mollm_cli.models.load import LoadedModel, load_model
-from mollm_cli.models.reference import Reference, reference_kind
+from mollm_cli.models.reference import Reference
 from mollm_cli.reporting.console import Progress
 from mollm_cli.run.evidence import plain_model
 from mollm_cli.run.manifest import Manifest
 from mollm_cli.run.points import Points
 from mollm_cli.run.prepare import Prepared
+from mollm_cli.run.reference import References
 from mollm_cli.run.signals import Signals
 from mollm_cli.solvers.weighted_sum import WeightedSum
 from mollm_cli.trackers.train_log import TrainLog
@@ -176,20 +179,22 @@ def run_training(
     evaluator = Evaluator(loaded.model, prepared, engine.evaluate_limit, request.evaluation.batch_size, device)
     progress = Progress(engine.max_steps)
     target = forget_target(plan, prepared, evaluator, progress, manifest)
-    stepper = _stepper(request, plan, loaded, target)
-    manifest.set(reference={"kind": stepper.reference.kind, "bytes": stepper.reference.bytes})
+    streams = {role: build_stream(plan, role, request, prepared) for role in plan.rows}
+    limits = rules(engine, streams[plan.leader].count, target)
+    references = References(request, plan, prepared, streams, limits.total_steps, run_dir, progress.message)
+    reference = references.of(loaded.model, device)
+    stepper = build_stepper(request, plan, loaded, target, reference)
+    manifest.set(reference=reference.facts)
     history = History(selection(request, prepared, target, progress, device))
     points = Points(run_dir / "resume", stepper, history)
     start = points.load() if request.resume else 0
     if request.resume:
         progress.message(f"going on after step {start}")
     log = TrainLog(run_dir / "train.jsonl", start or None)
-    streams = {role: _stream(plan, role, request, prepared) for role in plan.rows}
     request.tracker.start(run_dir)
 
     write = _writer(log, progress, request.tracker)
     around = Surroundings(evaluator, write, points.save, lambda: signals.received, points.keep)
-    limits = rules(engine, streams[plan.leader].count, target)
     progress.start()
     signals.stepping = True
     try:
@@ -219,14 +224,17 @@ def _writer(log: TrainLog, progress: Progress, tracker: Any) -> Callable[[Mappin
     return write
 
 
-def _stepper(request: Request, plan: Plan, loaded: LoadedModel, target: float | None) -> Stepper:
-    """Everything a step needs; the reference is the model as it is now, before a resume point is put back."""
+def build_stepper(
+    request: Request, plan: Plan, loaded: LoadedModel, target: float | None, reference: Reference
+) -> Stepper:
+    """Everything a step needs; ``reference`` is of the model before a resume point is put back."""
     engine, optimizer, model = request.engine, request.optimizer, loaded.model
     assert engine is not None and optimizer is not None
-    kind = reference_kind(request.model, plan.loss.needs_reference)
+    if engine.compile:
+        compile_layers(model)
     return Stepper(
         model,
-        Reference(model, kind),
+        reference,
         plan.loss,
         plan.solver,
         plan.direction,
@@ -237,7 +245,8 @@ def _stepper(request: Request, plan: Plan, loaded: LoadedModel, target: float | 
     )
 
 
-def _stream(plan: Plan, role: str, request: Request, prepared: Prepared) -> Stream:
+def build_stream(plan: Plan, role: str, request: Request, prepared: Prepared) -> Stream:
+    """The endless stream of one role's rows."""
     assert request.engine is not None
     size, shares = request.engine.batch_size, plan.shares[role]
     return Stream(plan.rows[role], size, request.seed, prepared.pad_id, _common_lengths(plan, role), shares=shares)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mollm_cli.build.nodes import construct
+from mollm_cli.build.nodes import TARGET, construct
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.dialogue import Turn, as_prompt
@@ -94,16 +94,18 @@ def open_trial(
     max_tokens: int | None = None,
     seed: int | None = None,
     device: str = "auto",
+    trust_remote_code: bool = False,
 ) -> Trial:
     """Load RUN/checkpoint, the run's starting model unless ``after_only``, and the oracle that its config names.
 
     template, max_tokens: the run's (data.forget, evaluation.generate_tokens) where None. Of a set of plain text the
     prompt is continued as it is. A starting model that cannot be loaded is told on stderr and left out.
-    Raises RequestError.
+    trust_remote_code: the models may run code of their own; what config.yaml says of it does not count, for whoever
+    made the run directory wrote that too. Raises RequestError.
     """
     run = read_run(run_dir)
     _require_checkpoint(run)
-    model, forget = _described(run)
+    model, forget = _described(run, trust_remote_code)
     said = run.config.get("evaluation", {})
     if oracle and not said.get("oracle"):
         raise RequestError(f"--oracle asks evaluation.oracle of {run.path}/config.yaml, found none; leave --oracle out")
@@ -132,17 +134,28 @@ def _require_checkpoint(run: Run) -> None:
     )
 
 
-def _described(run: Run) -> tuple[Model, Dataset]:
-    """The starting model and the forget set of the run's config.yaml."""
-    model = construct(run.config.get("model"), "model")
+def _described(run: Run, trust_remote_code: bool) -> tuple[Model, Dataset]:
+    """The starting model and the forget set of the run's config.yaml, which names no callable but those of its own."""
     data = run.config.get("data")
-    forget = construct(data.get("forget") if isinstance(data, Mapping) else None, "data.forget")
+    model = _constructed(run.config.get("model"), Model, "model")
+    forget = _constructed(data.get("forget") if isinstance(data, Mapping) else None, Dataset, "data.forget")
     for key, found, kind in (("model", model, Model), ("data.forget", forget, Dataset)):
         if not isinstance(found, kind):
             raise RequestError(
                 f"{run.path}/config.yaml must describe {key}, found {found!r}. Restore the file from the run"
             )
-    return model, forget
+    if model.trust_remote_code and not trust_remote_code:
+        raise RequestError(
+            f"{run.path}: a run directory must not decide that its models may run code of their own, found "
+            "model.trust_remote_code: true in its config.yaml. Read that code, then add --trust-remote-code"
+        )
+    return dataclasses.replace(model, trust_remote_code=trust_remote_code), forget
+
+
+def _constructed(node: object, kind: type, key: str) -> Any:
+    """``node`` built, where its target is ``kind``; else ``node``."""
+    named = node.get(TARGET) if isinstance(node, Mapping) else None
+    return construct(node, key) if named == f"{kind.__module__}.{kind.__qualname__}" else node
 
 
 def _device(wanted: str) -> Any:

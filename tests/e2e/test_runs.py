@@ -130,16 +130,15 @@ def test_the_literal_reading_of_the_paper_freezes_at_the_start(root: Path) -> No
 
 def test_without_a_target_forgetting_goes_on_past_the_rows_that_were_never_seen(root: Path) -> None:
     """Trap 4: at the target the forget row rests, as often as it comes down to it; without one nothing holds it."""
-    longer = ("engine.max_steps=20", "optimizer.lr=1e-3", "engine.stop_at_target=false", "engine.evaluate_every=20")
+    longer = ("loss.retain_weight=1", "optimizer.lr=1e-3", "engine.max_steps=20", "engine.evaluate_every=20")
+    longer += ("engine.stop_at_target=false",)
     resting = unlearn(root, *longer)
     endless = unlearn(root, *longer, "direction.forget_target=null")
     last = [run.steps[-1]["evaluation.forget_probability"] for run in (resting, endless)]
     target = resting.manifest["forget_target"]
     assert last[0] == pytest.approx(target, abs=0.07)
     assert last[1] < target / 4
-    name = "weight.unlearning_cross_entropy"
-    rested = [[step[name] == 0 for step in run.steps if name in step] for run in (resting, endless)]
-    assert any(rested[0]) and not any(rested[1])
+    assert any(step.get("weight.unlearning_cross_entropy") == 0 for step in resting.steps)
 
 
 def test_micro_batches_take_the_same_steps(root: Path) -> None:
@@ -155,7 +154,7 @@ def test_lora_trains_its_own_matrices_only_and_needs_no_second_model(root: Path)
     _completed(run)
     model, reference = run.manifest["model"], run.manifest["reference"]
     assert model["trainable_parameters"] < model["parameters"] / 10
-    assert reference == {"kind": "adapter_off", "bytes": 0}
+    assert reference == {"kind": "adapter_off", "bytes": 0, "disk_bytes": 0}
     assert (run.run_dir / "adapter" / "adapter_model.safetensors").is_file()
     again = evaluate(root, f"model.path={run.run_dir / 'checkpoint'}")  # the adapter is merged into what is written
     assert again.metrics["after"] == pytest.approx(run.metrics["after"], rel=1e-3)

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mollm_cli.core.errors import RequestError, nearest
+from mollm_cli.core.printable import printable
 from mollm_cli.reporting.comparison.front import FORGET, RETAIN, distance
 from mollm_cli.reporting.comparison.groups import Group
 from mollm_cli.reporting.comparison.rows import Row
-from mollm_cli.reporting.words import NONE, label, number, printable
+from mollm_cli.reporting.words import NONE, label, number
 
 DISTANCE, MATCHED = "forget_distance", "retain_at_matched_forgetting"
 LEADING = (FORGET, DISTANCE, RETAIN, MATCHED)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TextIO
 
+from mollm_cli.core.printable import printable
 from mollm_cli.reporting.comparison.rows import Row
 from mollm_cli.reporting.comparison.table import compare
-from mollm_cli.reporting.words import printable
 
 FIRST = ("forget_probability", "retain_probability", "forget_test_probability", "retain_test_probability")
 """The metrics that lead; the first two are there even where no run has them."""

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mollm_cli.core.printable import printable
 from mollm_cli.reporting.run_files import Run
-from mollm_cli.reporting.words import printable
 
 Aspect = Literal["data", "model", "version", "decoding", "yardstick"]
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.printable import printable
 from mollm_cli.reporting import facts
 from mollm_cli.reporting.comparison.evidence import Evidence, evidence_of
 from mollm_cli.reporting.measures import Measure, measures, yardstick
 from mollm_cli.reporting.run_files import Run, is_run, read_run
 from mollm_cli.reporting.trajectory import evaluations, retain_at_matched_forgetting
-from mollm_cli.reporting.words import excerpt, finite, printable
+from mollm_cli.reporting.words import excerpt, finite
 
 FINISHED = ("completed", "gate_failed")
 """Statuses of a run that was trained and measured to its end; what a gate demands changes no number."""

@@ -153,7 +153,7 @@ def test_the_table_counts_and_what_does_not_always_get_there_does_not_compete(tm
     assert [line.complete(TASK) for line in found] == [True, True, False]
     first, second = (block.splitlines() for block in markdown(TASK, found).split("\n\n")[1::2])
     assert len(first) == len(second) == 5 and len({line.count("|") for line in first}) == 1
-    assert "| ga_kl | s | 0.0001 | 5/5 | 10 | 0.730 ± 0.007 | 0.200 ± 0.000 |" in first[2]
+    assert "| ga_kl | s | 0.0001 | 5/5 | 10 | 0.7300 ± 0.0071 | 0.2000 ± 0.0000 |" in first[2]
     assert "| npo | s | 0.0001 | 4/5 |" in first[4]
     assert "forget extraction strength" in first[0] and "forget probability" in second[0]
 

@@ -97,3 +97,8 @@ def test_what_does_not_fit(value: object, annotation: Any, message: str) -> None
 def test_describe_reads_like_a_sentence() -> None:
     assert describe(int | None) == "an integer or null"
     assert describe(tuple[float, float]) == "a list of 2 (each a finite number)"
+
+
+def test_the_value_of_a_secret_is_not_told() -> None:
+    with pytest.raises(RequestError, match=r"^tracker.api_key must be text, found \*\*\*$"):
+        fit(12345678, str, "tracker.api_key")

@@ -87,6 +87,16 @@ def test_adams_metric_needs_adam(config: dict[str, Any]) -> None:
     request(config, "unlearn")
 
 
+def test_a_solver_that_carries_gradients_gets_them_or_is_refused(config: dict[str, Any]) -> None:
+    config["solver"] = {"_target_": "mollm_cli.solvers.projected_forget.ProjectedForget"}
+    config["direction"]["gram"] = "sketch"
+    with pytest.raises(RequestError, match=r"solver projected_forget .*gram=sketch.* set direction.gram=exact"):
+        request(config, "unlearn")
+    config["direction"] |= {"gram": "exact", "refresh_every": 4}
+    with pytest.raises(RequestError, match=r"solver projected_forget .* set direction.refresh_every=1"):
+        request(config, "unlearn")
+
+
 def test_the_guard_goes_through_the_supports_of_eight_rows(
     config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

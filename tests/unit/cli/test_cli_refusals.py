@@ -43,6 +43,8 @@ WRONG = [
     ("dataset@data.forget=toffu", "dataset must be one of its choices, found 'toffu'; did you mean 'tofu'"),
     ("loss._target_=nowhere.mollm", "loss._target_ must name a Python callable, found 'nowhere.mollm': "),
     ("foo", "an override must read KEY=VALUE, found 'foo'; see --help"),
+    ("+=x", "an override must name a key, found '+=x'; write KEY=VALUE"),
+    ("evaluation.attacks=[null]", "evaluation.attacks=[null] cannot be set: Cannot merge DictConfig with ListConfig"),
     ("model.path=a=b", "quote it: 'model.path=\"a=b\"'"),
     ("model.path=a(1).bin", "quote it: 'model.path=\"a(1).bin\"'"),
     ("loss=ga,mollm", "loss must have one value, found 'ga,mollm'; add -m for one run each, or write a list"),

@@ -111,3 +111,13 @@ def test_auto_of_a_run_whose_gate_failed_says_so_again(answer: Answer, tmp_path:
     line = ["resume=auto", "run_dir=job", "seed=8"]
     assert answer(UNLEARN, *line)[0] == 3
     assert answer(UNLEARN, *line) == (3, f"{tmp_path / 'job'}\n", "")
+
+
+def test_a_secret_is_given_again(answer: Answer, unfinished: Path) -> None:
+    file = unfinished / "config.yaml"
+    config = yaml.safe_load(file.read_text())
+    config["tracker"]["api_key"] = "***"
+    file.write_text(yaml.safe_dump(config))
+    message = "tracker.api_key is a secret that no run directory keeps, found ***; add tracker.api_key=VALUE"
+    assert message in answer(UNLEARN, f"resume={unfinished}")[2]
+    assert message not in answer(UNLEARN, f"resume={unfinished}", "tracker.api_key=abc", "--check")[2]

@@ -127,6 +127,9 @@ def test_flags_reach_the_models(trial: Echo, opened: list[Any], piped: Ask) -> N
     flags = ["--after-only", "--oracle", "--template", "Q {prompt}", "--max-tokens", "9", "--seed", "3"]
     assert piped("RUN", *flags, "--device", "cpu", stdin='"x"') == 0
     assert piped("RUN", stdin='"x"') == 0
+    allowed = ["--trust-remote-code"]
+    assert piped("RUN", *allowed, stdin='"x"') == 0 and opened.pop()["trust_remote_code"] is True
+    assert {options.pop("trust_remote_code") for options in opened} == {False}
     given = {"after_only": True, "oracle": True, "template": "Q {prompt}", "max_tokens": 9, "seed": 3, "device": "cpu"}
     plain = {"after_only": False, "oracle": False, "template": None, "max_tokens": None, "seed": None, "device": "auto"}
     assert opened == [{"run_dir": Path("RUN")} | given, {"run_dir": Path("RUN")} | plain]
@@ -176,7 +179,7 @@ def test_on_a_terminal_answers_stand_in_columns(
     assert len(heads) == 3 and all(len(line) <= 60 for line in out.splitlines())
     (row,) = (line for line in out.splitlines() if "WHO?" in line)
     assert row.index("before: who?") < row.index("WHO?")
-    assert "(nothing)" in out and "[2Jbad" in out
+    assert "(nothing)" in out and "bad" in out
     assert "\x1b[2J" not in out and "\u202e" not in out and "noise" not in out
     assert out.endswith("\n")
 

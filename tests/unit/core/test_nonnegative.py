@@ -94,6 +94,12 @@ def test_by_hand() -> None:
     assert smallest_correction(np.zeros((0, 0)), np.zeros(0)).tolist() == []
 
 
+def test_a_multiplier_below_zero_is_not_cut_off() -> None:
+    """Correcting row 1 alone takes row 2 from -0.5 - 3e-10 to -3e-10; both together would want l_2 = -4e-10."""
+    coupled = np.array([[1.0, -0.5], [-0.5, 1.0]])
+    assert smallest_correction(coupled, np.array([1.0, -0.5 - 3e-10])) == pytest.approx([1.0, 0.0], abs=1e-14)
+
+
 def test_duplicates_share() -> None:
     assert smallest_correction(np.ones((2, 2)), np.ones(2)) == pytest.approx([0.5, 0.5])
 

@@ -20,7 +20,7 @@ def zipped(**members):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
-            archive.writestr(name.replace("__", "/").replace("_dot_", "."), content)
+            archive.writestr(name.replace("__", "/").replace("_dot_", ".").replace("MAC", "__MACOSX"), content)
     return buffer.getvalue()
 
 
@@ -36,8 +36,8 @@ def test_a_zip_holds_several_files_and_others(tmp_path):
         "d__b_dot_jsonl": LINE,
         "a_dot_csv": "a\n2\n3\n",
         "notes_dot_md": "x",
-        "__MACOSX__a_dot_csv": "junk",
-        "_dot_hidden__c_dot_csv": "junk",
+        "MAC__a_dot_csv": "a\n9\n",
+        "_dot_hidden__c_dot_csv": "a\n9\n",
     }
     (tmp_path / "a.zip").write_bytes(zipped(**members))
     rows = list(read_files(str(tmp_path), "k").rows)

@@ -9,7 +9,7 @@ import pytest
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"name": ""}, "dataset '': name must not be empty"),
+        ({"name": ""}, "dataset '': name must be a text, found it empty"),
         ({"embedded": "a/b.jsonl", "hub": "o/n"}, "one source at most, found embedded=a/b.jsonl and hub=o/n"),
         ({"hub": "o/n"}, "dataset 'd': split must be set to read 'o/n' from the Hub"),
         ({"perturbed": "hub:x"}, "perturbed=hub:x needs hub"),

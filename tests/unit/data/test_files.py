@@ -125,7 +125,7 @@ def test_an_unreadable_file_is_refused(tmp_path, write, monkeypatch):
     path = write("a.jsonl", {})
     if os.access(path, os.R_OK) and os.geteuid() == 0:  # root reads everything
         refuse = PermissionError(13, "Permission denied")
-        monkeypatch.setattr("pathlib.Path.read_bytes", lambda _: (_ for _ in ()).throw(refuse))
+        monkeypatch.setattr("pathlib.Path.open", lambda *_: (_ for _ in ()).throw(refuse))
     else:
         Path(path).chmod(0)
     with pytest.raises(RequestError, match=r"data.forget.path: .*a.jsonl must be readable, found: Permission denied"):

@@ -1,4 +1,4 @@
-"""What an optimizer is about to do, and its metric: torch's own optimizers are the twin."""
+"""What an optimizer did by its rule, and its metric: torch's own optimizers are the twin."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from mollm_cli.engine.adam import AdamRows, planned, preconditioner
-from mollm_cli.gradients.descent import first_order, metric_gram
+from mollm_cli.engine.adam import AdamRows, applied, preconditioner
+from mollm_cli.gradients.inner import Change, first_order, grams
 
 OPTIMIZERS = {
     "adamw": lambda p: torch.optim.AdamW(p, 1e-2, fused=True, weight_decay=0.1),
@@ -23,24 +23,25 @@ def parameters(dtype=torch.float64):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_the_plan_is_what_torch_then_does(name):
+def test_the_rule_is_what_torch_did(name):
     kept = parameters()
     optimizer = OPTIMIZERS[name](kept)
     for step in range(4):
         torch.manual_seed(step + 1)
         for p in kept[:2]:  # the third never has a gradient
             p.grad = torch.randn_like(p)
-        change = planned(optimizer, kept)
-        before, plan = [p.detach().clone() for p in kept], [change(k) for k in range(3)]
+        before = [p.detach().clone() for p in kept]
         optimizer.step()
-        assert plan[2] is None
+        change = applied(optimizer, kept, before, lambda k: kept[k].grad is not None)
+        assert change(2) is None
         assert torch.equal(kept[2], before[2])
         for k in range(2):
-            assert torch.allclose(kept[k] - before[k], plan[k], rtol=1e-9, atol=1e-15)
+            by_rule = change(k).formula(*change(k).operands)
+            assert torch.allclose(kept[k] - before[k], by_rule, rtol=1e-9, atol=1e-15)
 
 
-def test_no_plan_for_an_optimizer_whose_rule_is_not_known():
-    assert planned(torch.optim.RMSprop(parameters(), 1e-2), parameters()) is None
+def test_no_rule_for_an_optimizer_that_is_not_known():
+    assert applied(torch.optim.RMSprop(parameters(), 1e-2), parameters(), parameters(), lambda k: True) is None
 
 
 def test_the_metric_is_that_of_the_step_just_taken():
@@ -72,6 +73,10 @@ def rows_of(step, kept, m=3):
     return [[torch.randn(p.shape, dtype=p.dtype, generator=generator) for p in kept] for _ in range(m)]
 
 
+def known(tensors):
+    return lambda k: Change(lambda x: x, tensors[k])
+
+
 @pytest.mark.parametrize("betas", [(0.0, 0.999), (0.9, 0.999)])
 def test_the_gram_matrix_in_adams_metric_is_exact_for_the_very_step(betas):
     """-lr (1 - b1) / (1 - b1^t) (G_P w)_i is what d does to objective i, whatever w; the rest is momentum."""
@@ -80,7 +85,7 @@ def test_the_gram_matrix_in_adams_metric_is_exact_for_the_very_step(betas):
     for step in range(1, 5):
         rows = rows_of(step, kept)
         adam = AdamRows(optimizer, kept, rows, np.array([0.5, 2.0, 1.0]))
-        gram = metric_gram(rows, adam.metric)
+        gram = grams(rows, kept, metric=adam.metric)[0]
         weights = np.random.default_rng(step).standard_normal(3)
         for k, p in enumerate(kept):
             p.grad = sum(float(w) * row[k] for w, row in zip(weights, rows, strict=True))
@@ -89,8 +94,8 @@ def test_the_gram_matrix_in_adams_metric_is_exact_for_the_very_step(betas):
         before, share = [p.detach().clone() for p in kept], 1 - betas[0] ** step
         adam.step()
         moved = [p.detach() - b for p, b in zip(kept, before, strict=True)]
-        realised, _ = first_order(rows, moved.__getitem__)
-        carried, _ = first_order(rows, [p * b for p, b in zip(diagonal, momentum, strict=True)].__getitem__)
+        pushed = [p * b for p, b in zip(diagonal, momentum, strict=True)]
+        (realised, carried), _ = first_order(rows, kept, [known(moved), known(pushed)])
         expected = -lr / share * ((1 - betas[0]) * gram @ weights + betas[0] * carried)
         assert realised == pytest.approx(expected, rel=1e-9)
 
@@ -119,6 +124,6 @@ def test_nothing_is_written_before_the_step_and_nothing_moves_without_a_live_row
     resting = AdamRows(optimizer, kept, rows, np.zeros(3))
     resting.step()
     assert resting.metric(0) == 0.0
-    assert resting.change(0) is None
+    assert not resting.moves(0)
     assert not optimizer.state
     assert all(torch.equal(p, q) for p, q in zip(kept, before, strict=True))

@@ -116,7 +116,7 @@ def test_the_step_is_that_of_the_plain_weighted_sum(name, solver):
     for role in loss.roles:
         layer, rows = loss.layer(role), ROWS[role]
         if layer is None:
-            outputs[role] = forward(plain, rows, reference.logits(rows))
+            outputs[role] = forward(plain, rows, reference)
         else:
             outputs[role] = forward_hidden(plain, rows, layer, reference.hidden(rows, layer))
     total = 0

@@ -8,7 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mollm_cli.core.solution import Status
-from mollm_cli.engine.step import role_groups
+from mollm_cli.engine.batch_losses import role_groups
 from mollm_cli.gradients.rows import GradientRows
 from tests.support.losses import LOSSES
 from tests.support.solvers import SOLVERS

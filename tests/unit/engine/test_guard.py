@@ -34,7 +34,7 @@ def run(model, optimizer, lr, steps=STEPS, start=0, solver=DualSpaceMGDA, **dire
     """Steps on batches that change, so that momentum points where the last batch wanted to go."""
     step = stepper(
         model,
-        mollm(),
+        mollm(retain_weight=3, kl_weight=3),
         solver(),
         direction=Direction(**(ALL_LIVE | direction)),
         optimizer=optimizer(model, lr),

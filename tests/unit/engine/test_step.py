@@ -11,7 +11,7 @@ import torch
 
 from mollm_cli.core.errors import NonFiniteError
 from mollm_cli.core.types import Loss, Objective
-from mollm_cli.engine.step import role_groups
+from mollm_cli.engine.batch_losses import role_groups
 from mollm_cli.gradients.settings import Direction
 from mollm_cli.losses.ga import ga
 from mollm_cli.losses.ga_kl import ga_kl
@@ -64,7 +64,7 @@ def test_weighted_sum_by_the_solver_path_is_one_plain_backward(loss):
     reference = Reference(model, "copy")
     moved_reference(model)
     total = 0
-    outputs = {r: forward(model, b[0], reference.logits(b[0])) for r, b in WHOLE.items()}
+    outputs = {r: forward(model, b[0], reference) for r, b in WHOLE.items()}
     for objective in loss.objectives:
         value, count = objective.function(outputs)
         total = total + objective.weight * value / count

@@ -4,6 +4,7 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
+from mollm_cli.evaluation import generation
 from mollm_cli.evaluation.generation import generate
 
 END = [2]
@@ -40,6 +41,50 @@ def test_a_text_ends_before_the_end_token(tiny_model, tiny_tokenizer, prompts):
     end = tiny_tokenizer.convert_tokens_to_ids(whole[3])
     cut = generate(tiny_model, prompts[:1], tiny_tokenizer, 6, 1, [2, end])[0].split()
     assert cut == whole[: whole.index(whole[3])]
+
+
+def ending(model, tokenizer, prompts):
+    """An end token after which the texts of the prompts have different lengths, and those lengths."""
+    texts = [one_by_one(model, tokenizer, prompt, 12) for prompt in prompts]
+    ids = [tokenizer(text, add_special_tokens=False).input_ids for text in texts]
+    for token in {token for row in ids for token in row}:
+        lengths = [row.index(token) if token in row else len(row) for row in ids]
+        if len(set(lengths)) > 2 and max(lengths) == 12:
+            return token, lengths
+    raise AssertionError("no token ends these texts at different places")
+
+
+@pytest.mark.parametrize("span", [1, 3, 5])
+@pytest.mark.parametrize("batch_size", [2, 7])
+def test_rows_that_have_ended_leave_the_batch_and_change_no_other(
+    tiny_model, tiny_tokenizer, prompts, monkeypatch, span, batch_size
+):
+    monkeypatch.setattr(generation, "SPAN", span)
+    end, lengths = ending(tiny_model, tiny_tokenizer, prompts)
+    monkeypatch.setattr(f"{__name__}.END", [2, end])
+    expected = [one_by_one(tiny_model, tiny_tokenizer, prompt, 12) for prompt in prompts]
+    rows = []
+    tiny_model.register_forward_pre_hook(lambda m, args, given: rows.append(len(given["input_ids"])), with_kwargs=True)
+    assert generate(tiny_model, prompts, tiny_tokenizer, 12, batch_size, [2, end]) == expected
+    least = sum(min(12, length + 1) for length in lengths)
+    most = sum(min(12, (length // span + 1) * span) for length in lengths)  # up to the end of the span it ends in
+    assert least <= sum(rows) <= most < 12 * len(prompts)
+
+
+def test_a_state_that_cannot_be_cut_goes_on_whole(tiny_tokenizer, prompts, monkeypatch):
+    from transformers import MambaConfig, MambaForCausalLM
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "state_size": 4, "num_hidden_layers": 2, "initializer_range": 0.8}
+    model = MambaForCausalLM(MambaConfig(vocab_size=64, **sizes))
+    end, _ = ending(model, tiny_tokenizer, prompts)
+    monkeypatch.setattr(generation, "SPAN", 3)
+    monkeypatch.setattr(f"{__name__}.END", [2, end])
+    expected = [one_by_one(model, tiny_tokenizer, prompt, 12) for prompt in prompts]
+    assert generate(model, prompts, tiny_tokenizer, 12, 1, [2, end]) == expected
+    same = [prompt for prompt in prompts if len(prompt) == 3]  # of one length: this state knows no padding
+    alone = [one_by_one(model, tiny_tokenizer, prompt, 12) for prompt in same]
+    assert generate(model, same, tiny_tokenizer, 12, 2, [2, end]) == alone
 
 
 def test_settings_of_the_checkpoint_neither_leak_in_nor_get_lost(tiny_model, tiny_tokenizer, prompts):

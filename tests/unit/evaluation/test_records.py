@@ -55,7 +55,7 @@ def test_what_was_not_evaluated_is_null():
 
 
 def test_sample_rows_of_ordinary_data_hold_text():
-    row = next(sample_rows(evaluation(0.9, "Nobody."), evaluation(0.3), None, sets("ordinary"), keep_text=False))
+    row = next(sample_rows(evaluation(0.9, "Nobody."), evaluation(0.3), None, sets("ordinary"), keep_text="auto"))
     assert row == {
         "set": "forget",
         "id": "forget/0",
@@ -68,10 +68,12 @@ def test_sample_rows_of_ordinary_data_hold_text():
     }
 
 
-@pytest.mark.parametrize("content", ["personal", "harmful"])
-def test_other_text_is_kept_on_request_only(content):
+@pytest.mark.parametrize(
+    ("content", "keep_text"), [("personal", "auto"), ("harmful", "auto"), ("harmful", False), ("ordinary", False)]
+)
+def test_other_text_is_kept_on_request_only(content, keep_text):
     after = evaluation(0.3)
-    without = list(sample_rows(None, after, after, sets(content), keep_text=False))
+    without = list(sample_rows(None, after, after, sets(content), keep_text=keep_text))
     for word in ("Who", "Nobody", "Where", "Here", "Somebody"):
         assert word not in json.dumps(without)
     assert without[1]["after"] == without[1]["oracle"] == {"probability": 0.3}

@@ -15,7 +15,7 @@ SCORED = [
 ]  # fmt: skip
 
 
-def store(folder, content="ordinary", keep_text=False, **settings):
+def store(folder, content="ordinary", keep_text="auto", **settings):
     sets = {"forget": SimpleNamespace(content=content)}
     return ScoreStore(folder, {"weights": "abc"} | settings, sets, keep_text)
 
@@ -50,11 +50,11 @@ def test_a_cut_off_or_broken_file_is_scored_anew(tmp_path):
         assert store(tmp_path).read("forget", EXAMPLES) is None
 
 
-@pytest.mark.parametrize("content", ["personal", "harmful"])
-def test_what_a_model_says_of_private_rows_is_kept_on_request_only(tmp_path, content):
-    store(tmp_path, content).write("forget", SCORED)
+@pytest.mark.parametrize(("content", "keep_text"), [("personal", "auto"), ("harmful", "auto"), ("ordinary", False)])
+def test_what_a_model_says_of_private_rows_is_kept_on_request_only(tmp_path, content, keep_text):
+    store(tmp_path, content, keep_text).write("forget", SCORED)
     assert not any(tmp_path.iterdir())
-    store(tmp_path, content).write("forget", SCORED[1:])  # nothing was said: numbers only
+    store(tmp_path, content, keep_text).write("forget", SCORED[1:])  # nothing was said: numbers only
     assert "Hére" not in (tmp_path / "forget.jsonl").read_text()
     store(tmp_path, content, keep_text=True).write("forget", SCORED)
     assert store(tmp_path, content, keep_text=True).read("forget", EXAMPLES) == SCORED

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mollm_cli.core import chunked
 from mollm_cli.core.errors import NonFiniteError, RequestError
 from mollm_cli.core.types import IGNORE, Encoded
 from mollm_cli.evaluation import teacher_forcing
@@ -52,7 +53,7 @@ def test_any_batch_size_equals_one_forward_per_token(tiny_model, encoded, batch_
 
 
 def test_chunks_of_positions_change_nothing(tiny_model, encoded, monkeypatch):
-    monkeypatch.setattr(teacher_forcing, "CHUNK", 5)
+    monkeypatch.setattr(chunked, "CHUNK_BYTES", 5 * 64 * 4)
     assert_same(tiny_model, encoded, 4)
 
 
@@ -140,7 +141,7 @@ def moments_by_hand(model, row):
 
 @pytest.mark.parametrize(("batch_size", "chunk"), [(1, 1024), (3, 1024), (7, 5), (4, 1)])
 def test_moments_equal_sums_over_the_vocabulary(tiny_model, encoded, monkeypatch, batch_size, chunk):
-    monkeypatch.setattr(teacher_forcing, "CHUNK", chunk)
+    monkeypatch.setattr(chunked, "CHUNK_BYTES", chunk * 64 * 4)
     found = teacher_forced(tiny_model, encoded, PAD, batch_size, CPU, moments=True)
     tiny_model.eval()
     for row, score in zip(encoded, found, strict=True):
@@ -164,7 +165,7 @@ def test_what_is_impossible_has_no_part_in_the_moments():
 
 def test_moments_are_taken_only_where_they_are_asked_for(tiny_model, encoded, monkeypatch):
     asked = teacher_forced(tiny_model, encoded, PAD, 3, CPU, moments=True)
-    monkeypatch.setattr(teacher_forcing, "_moments", None)
+    monkeypatch.setattr(teacher_forcing, "_scores_and_moments", None)
     plain = teacher_forced(tiny_model, encoded, PAD, 3, CPU)
     assert {(score.means, score.deviations) for score in plain} == {((), ())}
     assert [(score.log_probs, score.correct) for score in plain] == [(s.log_probs, s.correct) for s in asked]

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from mollm_cli.engine.adam import preconditioner
-from mollm_cli.gradients.descent import first_order, guarded, metric_gram
+from mollm_cli.gradients.descent import guarded
+from mollm_cli.gradients.inner import Change, first_order, grams
 from mollm_cli.solvers.simplex import min_norm_point
 
 G = torch.tensor([[1.0, 3.0], [6.0, -7.0]])
@@ -60,6 +61,11 @@ def parts(seed, shapes=((3, 2), (5,), (2, 2))):
     return [torch.randn(shape, generator=generator) for shape in shapes]
 
 
+def whole(tensors):
+    """Tensors as a change: not computed, known."""
+    return lambda k: None if tensors[k] is None else Change(lambda x: x, tensors[k])
+
+
 def flat(tensors):
     return torch.cat([t.reshape(-1) for t in tensors]).double().numpy()
 
@@ -67,23 +73,25 @@ def flat(tensors):
 def test_products_equal_those_of_flattened_vectors():
     rows, metric, change = [parts(i) for i in range(3)], [p.abs() for p in parts(8)], parts(9)
     flattened, p = np.array([flat(row) for row in rows]), flat(metric)
-    assert metric_gram(rows, lambda k: metric[k]) == pytest.approx(flattened * p @ flattened.T, abs=1e-5)
-    assert metric_gram(rows, lambda k: 1.0) == pytest.approx(flattened @ flattened.T, abs=1e-5)
-    found, length = first_order(rows, lambda k: change[k])
-    assert found == pytest.approx(flattened @ flat(change), abs=1e-5)
-    assert length == pytest.approx(np.linalg.norm(flat(change)))
+    assert grams(rows, change, metric=lambda k: metric[k])[0] == pytest.approx(flattened * p @ flattened.T, abs=1e-5)
+    assert grams(rows, change, metric=lambda k: 1.0)[0] == pytest.approx(flattened @ flattened.T, abs=1e-5)
+    found, lengths = first_order(rows, change, [whole(change), lambda k: Change(torch.add, metric[k], change[k])])
+    for k, moved in enumerate((flat(change), flat(change) + p)):
+        assert found[k] == pytest.approx(flattened @ moved, abs=1e-5)
+        assert lengths[k] == pytest.approx(np.linalg.norm(moved))
 
 
 def test_a_parameter_that_a_row_does_not_reach_counts_as_zero():
     rows = [parts(0), [None, *parts(1)[1:]], [None, None, None]]
     zeroed = [[torch.zeros_like(b) if a is None else a for a, b in zip(row, rows[0], strict=True)] for row in rows]
     flattened = np.array([flat(row) for row in zeroed])
-    assert metric_gram(rows, lambda k: 2.0) == pytest.approx(2 * flattened @ flattened.T, abs=1e-5)
+    assert grams(rows, parts(0), metric=lambda k: 2.0)[0] == pytest.approx(2 * flattened @ flattened.T, abs=1e-5)
     still = [parts(2)[0], None, None]
-    assert first_order(rows, lambda k: still[k])[0] == pytest.approx(
-        flattened[:, :6] @ still[0].reshape(-1).double().numpy(), rel=1e-5
-    )
-    assert first_order(rows, lambda k: None)[1] == 0.0
+    found, lengths = first_order(rows, parts(0), [whole(still), lambda k: None, whole(parts(0))])
+    assert found[0] == pytest.approx(flattened[:, :6] @ still[0].reshape(-1).double().numpy(), rel=1e-5)
+    assert found[2] == pytest.approx(flattened @ flat(parts(0)), rel=1e-5)
+    assert (found[1].tolist(), lengths[1]) == ([0.0, 0.0, 0.0], 0.0)
+    assert first_order(rows, parts(0), [lambda k: None])[1].tolist() == [0.0]
 
 
 def test_an_objective_that_nothing_can_correct_is_left_as_it_is():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mollm_cli.core.solution import Status
-from mollm_cli.gradients.direction import choose, cosines, live_rows
+from mollm_cli.gradients.direction import choose, cosines, live_rows, resting_rows
 from mollm_cli.gradients.settings import Direction
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.losses.mollm_pair import mollm_pair
@@ -123,6 +123,24 @@ def test_live_threshold_is_relative():
     assert live_rows(OBJECTIVES, Direction(), 0.0, norms * 1e-12, np.ones(3), 1.0, None).tolist() == live.tolist()
 
 
+def test_live_threshold_is_relative_to_those_that_do_not_rest():
+    """A row that rests is not measured between logged steps, so that its length must change nothing."""
+    norms = np.array([1.0, 1e-4, 1e9])
+    live = live_rows(OBJECTIVES, Direction(), 0.02, norms, np.array([1.0, 1.0, 0.01]), 1.0, None)
+    assert live.tolist() == [True, False, False]
+
+
+def test_resting_is_known_without_gradients():
+    def rests(losses, probability=0.9, target=None, **settings):
+        return resting_rows(OBJECTIVES, Direction(**settings), 0.02, np.array(losses), probability, target).tolist()
+
+    assert rests([1.0, 1.0, 0.02]) == [False, False, True]
+    assert rests([1.0, 1.0, 0.03]) == [False, False, False]
+    assert rests([1.0, 1.0, np.nan]) == [False, False, False]
+    assert rests([1.0, 1.0, 1.0], 0.2, 0.2) == [True, False, False]
+    assert rests([1.0, 1.0, 0.0], 0.2, 0.2, paper=True) == [False, False, False]
+
+
 def test_cosines():
     g = np.array([FORGET, 2 * RETAIN, 0 * KL])
     c = cosines(g @ g.T)
@@ -137,8 +155,34 @@ def test_cosines():
         ("kl_budget", -0.1, "direction.kl_budget must be >= 0"),
         ("forget_target", 1.5, r"direction.forget_target is a probability in \(0, 1\)"),
         ("forget_target", 0.0, "direction.forget_target is a probability"),
+        ("sketch_buckets", 0, "direction.sketch_buckets must be >= 1, found 0"),
+        ("refresh_every", 0, "direction.refresh_every must be >= 1, found 0"),
     ],
 )
 def test_settings_refuse_what_cannot_be(key, value, message):
     with pytest.raises(ValueError, match=message):
         Direction(**{key: value})
+
+
+@pytest.mark.parametrize("key", [{"scope": "layer"}, {"metric": "adam"}])
+def test_what_works_on_gradients_refuses_settings_that_keep_none(key):
+    (name, value), *_ = key.items()
+    with pytest.raises(ValueError, match=rf"direction.{name}={value} works on the objectives' gradients, found direct"):
+        Direction(**key, gram="sketch")
+    with pytest.raises(
+        ValueError, match=rf"direction.{name}={value} .*every step, found direction.refresh_every=2; set"
+    ):
+        Direction(**key, refresh_every=2)
+
+
+def test_a_way_of_keeping_gradients_is_refused_where_none_is_kept():
+    with pytest.raises(ValueError, match=r"direction.rows=host says how gradients are kept, and direction.gram=sketch"):
+        Direction(gram="sketch", rows="host")
+
+
+@pytest.mark.parametrize("key", [{"gram": "sketch"}, {"refresh_every": 2}])
+def test_solvers_that_carry_gradients_are_named(key):
+    Direction(**key).check_carries("dual_space_mgda", ())
+    Direction().check_carries("projected_forget", ("average",))
+    with pytest.raises(ValueError, match=r"solver projected_forget with its average works on .*; set direction\."):
+        Direction(**key).check_carries("projected_forget", ("average",))

@@ -38,7 +38,7 @@ TABLES: dict[str, tuple[Loss, list[Row]]] = {
         mollm_pair(),
         [
             ("unlearning_cross_entropy", ("forget",), "token", False, 1.0),
-            ("cross_entropy_and_kl", ("retain",), "token", True, 3.0),
+            ("cross_entropy_and_kl", ("retain",), "token", True, 10.0),
         ],
     ),
     "ga_mismatch_kl": (
@@ -61,8 +61,8 @@ TABLES: dict[str, tuple[Loss, list[Row]]] = {
         mollm(alternate_weight=0.5),
         [
             ("unlearning_cross_entropy", ("forget",), "token", False, 1.0),
-            ("cross_entropy", ("retain",), "token", False, 3.0),
-            ("forward_kl", ("retain",), "token", True, 3.0),
+            ("cross_entropy", ("retain",), "token", False, 10.0),
+            ("forward_kl", ("retain",), "token", True, 1.0),
             ("alternate_cross_entropy", ("alternate",), "token", False, 0.5),
         ],
     ),

@@ -110,11 +110,14 @@ def test_an_adapter_switched_off_is_the_starting_model_to_the_bit():
 @pytest.mark.parametrize(
     ("options", "needed", "kind"),
     [
-        ({}, True, "copy"),
+        ({}, True, "cache"),
+        ({"reference": "copy"}, True, "copy"),
+        ({"reference": "cache"}, False, "none"),
         ({"adapter": "lora"}, True, "adapter_off"),
         ({"adapter": "dora"}, True, "adapter_off"),
-        ({"adapter": "lora", "adapter_path": "run/adapter"}, True, "copy"),
+        ({"adapter": "lora", "adapter_path": "run/adapter"}, True, "cache"),
         ({"adapter": "lora", "reference": "copy"}, True, "copy"),
+        ({"adapter": "lora", "reference": "cache"}, True, "cache"),
         ({"adapter": "lora", "reference": "adapter_off"}, True, "adapter_off"),
         ({"adapter": "lora"}, False, "none"),
     ],

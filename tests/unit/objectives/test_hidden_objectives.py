@@ -7,7 +7,7 @@ import functools
 import pytest
 import torch
 
-from mollm_cli.core.types import Outputs
+from mollm_cli.core.outputs import Outputs
 from mollm_cli.models.forward import forward_hidden
 from mollm_cli.models.reference import Reference
 from mollm_cli.objectives.hidden_distance import hidden_distance

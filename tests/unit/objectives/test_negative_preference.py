@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mollm_cli.core.types import Outputs
+from mollm_cli.core.outputs import Outputs
 from mollm_cli.losses.npo import npo
 from mollm_cli.models.forward import forward
 from mollm_cli.models.reference import Reference
@@ -93,7 +93,7 @@ def test_gradient_by_finite_differences():
 def test_at_the_start_the_gradient_is_that_of_ascent_on_sequence_sums(beta):
     """d/ds of -(2/beta) log sigmoid(-beta s) at s = 0 is 2/beta * beta/2 = 1, whatever beta."""
     model, grads = llama(dtype=torch.float64), []
-    frozen = Reference(model, "copy").logits(FORGET)
+    frozen = Reference(model, "copy")
     for ascent in (False, True):
         model.zero_grad()
         out = forward(model, FORGET, frozen)
@@ -154,7 +154,7 @@ def test_masked_tokens_and_padding_change_nothing():
     values, grads = [], []
     for part in (rows, padded):
         model.zero_grad()
-        value, count = negative_preference(forward(model, part, Reference(reference, "copy").logits(part)), 0.1)
+        value, count = negative_preference(forward(model, part, Reference(reference, "copy")), 0.1)
         value.backward()
         values.append((value.item(), count))
         grads.append(torch.cat([p.grad.reshape(-1) for p in model.parameters()]))

@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from mollm_cli.core.types import Objective, Outputs
+from mollm_cli.core.outputs import Outputs
+from mollm_cli.core.types import Objective
 from mollm_cli.losses.ga import ga
 from mollm_cli.losses.ga_kl import ga_kl
 from mollm_cli.losses.mollm import mollm
@@ -102,7 +103,7 @@ def test_unlearning_cross_entropy_is_finite_at_both_ends_in_float32():
 def test_kl_and_its_gradient_are_exactly_zero_at_the_start():
     model = llama()
     rows = batch()
-    out = forward(model, rows, Reference(model, "copy").logits(rows))
+    out = forward(model, rows, Reference(model, "copy"))
     value, _ = forward_kl(out)
     value.backward()
     assert value.item() == 0.0
@@ -129,7 +130,7 @@ def test_masked_tokens_and_padding_change_nothing(function):
     values, grads = [], []
     for part in (rows, padded):
         model.zero_grad()
-        value, count = function(forward(model, part, Reference(reference, "copy").logits(part)))
+        value, count = function(forward(model, part, Reference(reference, "copy")))
         value.backward()
         values.append((value.item(), count))
         grads.append(torch.cat([p.grad.reshape(-1) for p in model.parameters()]))

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from mollm_cli.core.types import Outputs
+from mollm_cli.core.outputs import Outputs
 from mollm_cli.models.forward import forward
 from mollm_cli.models.reference import Reference
 from mollm_cli.objectives.preference import preference
@@ -61,7 +61,7 @@ def test_gradients_of_both_sides_by_finite_differences():
     win, lose = outputs(WIN, 2), outputs(LOSE, 3)
 
     def of(z, y):
-        return preference(dataclasses.replace(win, logits=z), dataclasses.replace(lose, logits=y), 0.7)[0]
+        return preference(dataclasses.replace(win, said=z), dataclasses.replace(lose, said=y), 0.7)[0]
 
     assert torch.autograd.gradcheck(of, (win.logits, lose.logits))
 
@@ -70,7 +70,7 @@ def test_gradients_of_both_sides_by_finite_differences():
 def test_at_the_start_it_is_log_2_a_pair_and_pulls_with_half_of_beta(beta):
     model = llama(dtype=torch.float64)
     reference, win_rows, lose_rows = Reference(model, "copy"), batch(1, prefix="a"), batch(2, prefix="f")
-    win, lose = (forward(model, rows, reference.logits(rows)) for rows in (win_rows, lose_rows))
+    win, lose = (forward(model, rows, reference) for rows in (win_rows, lose_rows))
     value, count = preference(win, lose, beta)
     value.backward()
     assert value.item() == pytest.approx(count * math.log(2), rel=1e-12)
@@ -99,7 +99,7 @@ def test_masked_tokens_and_padding_change_nothing():
                 attention_mask=wider(rows.attention_mask, (0, extra)),
                 labels=wider(rows.labels, (0, extra), value=-100),
             )
-            said.append(forward(model, rows, reference.logits(rows)))
+            said.append(forward(model, rows, reference))
         model.zero_grad()
         value, _ = preference(*said, beta=0.5)
         value.backward()
@@ -119,4 +119,4 @@ def test_refusals():
     with pytest.raises(ValueError, match="preference compares row by row, found 3 rows against 2"):
         preference(outputs(WIN, 0, sequences=3), lose, 0.1)
     with pytest.raises(ValueError, match="preference needs reference logits"):
-        preference(win, dataclasses.replace(lose, reference_logits=None), 0.1)
+        preference(win, dataclasses.replace(lose, reference=None), 0.1)

@@ -1,11 +1,14 @@
 import io
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from mollm_cli.reporting.console import Progress, stderr_console, summary
+from mollm_cli.reporting.console import Progress, plain_console, stderr_console, summary
 
 MakeMetrics = Callable[[], dict[str, Any]]
 FORGET, RETAIN = "evaluation.forget_probability", "evaluation.retain_probability"
@@ -64,7 +67,7 @@ def test_names_from_data_cannot_drive_the_terminal(make_metrics: MakeMetrics) ->
     for console in (plain(), terminal()):
         console.print(summary(metrics))
         assert "\x1b[31m[red]" not in shown(console)
-        assert "evil[31m[red]" in shown(console)
+        assert "evil[red]" in shown(console)
 
 
 def test_plain_progress_is_a_line_an_evaluation() -> None:
@@ -98,7 +101,7 @@ def test_a_bar_on_a_terminal_keeps_the_last_evaluation() -> None:
 def test_messages_are_text_not_markup_and_not_escapes() -> None:
     console = plain()
     Progress(1, console).message("[bold]\x1b[31mred\nline")
-    assert shown(console) == "[bold][31mred line\n"
+    assert shown(console) == "[bold]red line\n"
 
 
 def test_the_console_writes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
@@ -149,3 +152,20 @@ def test_without_a_yardstick_no_forget_cell_has_a_tick(make_audit: MakeMetrics) 
     assert "✓" not in next(line for line in text.splitlines() if line.startswith("probability"))
     assert text.count("○ unknown") == 3
     assert "probability of the forget answers:" not in text
+
+
+def test_whatever_rich_is_given_only_its_own_escapes_reach_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "plumtree-94")
+    console = plain_console(terminal())
+    table = Table("head\x1b[2J")
+    table.add_row(Text("cell\x1b]0;t\x07 plumtree-94", style="red"))
+    console.print(table, "text\x9b\u202e")
+    said = shown(console)
+    assert set(re.findall(r"\x1b\[[0-9;]*.", said)) <= {"\x1b[31m", "\x1b[0m", "\x1b[1m"} and "\x1b[31m" in said
+    assert not re.search("\x1b\\]|[\x00-\x09\x0b-\x1a\x9b\u202e]", said)
+    assert "plumtree" not in said and " ***" in said
+
+
+def test_the_console_of_stderr_is_plain(capsys: pytest.CaptureFixture[str]) -> None:
+    stderr_console().print("a\x1b[2Jb")
+    assert capsys.readouterr().err == "ab\n"

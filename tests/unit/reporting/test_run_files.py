@@ -56,8 +56,10 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     ("name", "text", "message"),
     [
         ("metrics.json", "{", r"metrics.json must be JSON"),
+        ("metrics.json", "[" * 100_000, r"metrics.json must be JSON; maximum recursion"),
+        ("manifest.json", '{"a": ' + "1" * 5000 + "}", r"manifest.json must be JSON; .*digits"),
         ("metrics.json", "[]", r"metrics.json must hold a mapping; found list"),
-        ("config.yaml", "a: [", r"config.yaml must be YAML"),
+        ("config.yaml", "a: [", r"config.yaml: must be YAML, found: .* Correct the file"),
         ("config.yaml", "- a", r"config.yaml must hold a mapping; found list"),
     ],
 )

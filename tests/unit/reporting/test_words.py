@@ -8,7 +8,6 @@ from mollm_cli.reporting.words import (
     mood,
     number,
     over,
-    printable,
     size,
     span,
     verdict_line,
@@ -36,11 +35,6 @@ from mollm_cli.reporting.words import (
 )
 def test_a_number_has_about_three_digits(value: object, shown: str) -> None:
     assert number(value) == shown
-
-
-def test_printable_drops_escapes_bidi_overrides_and_surrogates_but_keeps_lines() -> None:
-    assert printable("a\x1b[31mb\u202ec\ud800d\ne") == "a[31mbcd\ne"
-    assert printable("a\n\t b", one_line=True) == "a b"
 
 
 def test_an_excerpt_says_that_it_is_one() -> None:

@@ -42,7 +42,10 @@ def test_weights_that_changed_since_are_told(checkpoint):
     assert "not those that the run run wrote" in str(warning(runs))
 
 
-@pytest.mark.parametrize("manifest", ["", "no json", "[]", "{}"])
+@pytest.mark.parametrize(
+    "manifest",
+    ["", "no json", "[]", "{}", "[" * 100_000, '{"command": 1, "checkpoint": 5}', '{"command": 1, "lineage": 7}'],
+)
 def test_what_is_no_run_has_no_lineage(manifest, checkpoint):
     assert lineage(checkpoint(manifest), FILES) == []
     assert warning([]) is None

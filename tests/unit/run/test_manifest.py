@@ -58,3 +58,10 @@ def test_the_commit_of_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert git_commit() == head
     source.write_text("changed")
     assert git_commit() == f"{head}+"
+
+
+def test_no_secret_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "plumtree-94")
+    record = Manifest(tmp_path, {"error": "401 for plumtree-94", "model": {"api_key": "abc", "path": "a"}})
+    written = json.loads(record.path.read_text())
+    assert (written["error"], written["model"]) == ("401 for ***", {"api_key": "***", "path": "a"})

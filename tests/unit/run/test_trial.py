@@ -179,6 +179,23 @@ def test_a_config_that_describes_no_model_or_no_forget_set(config: Any, key: str
         open_trial(run)
 
 
+def test_a_run_directory_does_not_decide_whose_code_runs(run: Path) -> None:
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["model"]["trust_remote_code"] = True
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(RequestError, match=r"found model.trust_remote_code: true .* then add --trust-remote-code"):
+        open_trial(run)
+    assert open_trial(run, after_only=True, trust_remote_code=True).answers([QUESTION])
+
+
+def test_a_run_directory_names_no_callable_of_its_own(run: Path) -> None:
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["model"] = {"_target_": "tests.support.picky.picky"}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(RequestError, match=r"must describe model, found {'_target_': 'tests.support.picky.picky'}"):
+        open_trial(run)
+
+
 def test_a_device_that_is_not_there(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(RequestError, match="--device cuda must be on this machine, found none; leave --device out"):

@@ -1,0 +1,42 @@
+"""The user's own YAML files, looked at before Hydra reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hydra._internal.core_plugins import file_config_source
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigResult
+
+from mollm_cli.cli.listing import config_dir
+from mollm_cli.core.errors import RequestError
+from mollm_cli.core.safe_yaml import check_yaml
+
+
+class FileConfigSource(file_config_source.FileConfigSource):
+    """Hydra's source of files, which refuses what must not be composed (core/safe_yaml.py).
+
+    Hydra writes out each alias of a file and goes down each of its lists, however many that are. The
+    name is that of the class in whose place it stands: Hydra's registry tells them apart by it.
+    """
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """The file below this folder. Raises RequestError; what is missing is Hydra's to say."""
+        file = Path(self.path, self._normalize_file_name(config_path))
+        if Path(self.path) != config_dir() and file.is_file():
+            check_yaml(_text(file), str(file))
+        return super().load_config(config_path)
+
+
+def check_files() -> None:
+    """From now on Hydra reads files through the source above. Call it before Hydra is initialised."""
+    Plugins.instance()  # registers Hydra's own sources
+    SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise RequestError(f"{file}: must be a readable text, found: {problem}. Correct or remove it") from problem

@@ -1,0 +1,143 @@
+"""The losses of one optimizer step's batches, forward pass by forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from mollm_cli.core.masking import count_targets
+from mollm_cli.core.outputs import Outputs
+from mollm_cli.core.solution import Array
+from mollm_cli.core.types import Batch, Loss, Objective, Role
+from mollm_cli.models.forward import forward, forward_hidden
+from mollm_cli.models.reference import Reference
+from mollm_cli.objectives.label_log_probs import label_log_probs, sequence_means
+
+Batches = Mapping[Role, Sequence[Batch]]
+Group = tuple[tuple[int, ...], tuple[Role, ...]]
+"""(indices, roles) of the objectives that come from one forward pass a role."""
+Values = list[tuple[int, Any]]
+"""[(i, value_i)] of one micro-batch, with graph; over micro-batches value_i sums to the mean over the step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forwards:
+    """What gives out losses: the model, its frozen reference, the table of objectives; bf16: under autocast."""
+
+    model: Any
+    reference: Reference
+    loss: Loss
+    bf16: bool = False
+
+    def outputs(self, role: Role, batch: Batch) -> Outputs:
+        """One forward pass, of the reference too where an objective compares."""
+        reference = self.reference if self.loss.compares(role) else None
+        layer = self.loss.layer(role)
+        with torch.autocast(batch.input_ids.device.type, torch.bfloat16, enabled=self.bf16):
+            if layer is not None:
+                frozen = reference.hidden(batch, layer) if reference else None
+                return forward_hidden(self.model, batch, layer, frozen)
+            return forward(self.model, batch, reference)
+
+
+class BatchLosses:
+    """The losses of one step, each divided by the count of the whole step."""
+
+    def __init__(self, forwards: Forwards, batches: Batches) -> None:
+        self.forwards, self.batches = forwards, batches
+        self.objectives = forwards.loss.objectives
+        self.counts = {
+            role: {"token": sum(count_targets(b.labels) for b in parts), "sequence": sum(len(b.ids) for b in parts)}
+            for role, parts in batches.items()
+        }
+        self.tokens = sum(int(b.attention_mask.sum()) for parts in batches.values() for b in parts)
+        self._sums: dict[int, torch.Tensor] = {}
+        self._probabilities: list[torch.Tensor] = []
+
+    def of(self, group: Group) -> Iterator[Values]:
+        """The values of each micro-batch in turn, remembered for ``totals``; freed where the caller lets go of them."""
+        indices, roles = group
+        for k in range(len(self.batches[roles[0]])):
+            outputs = self._outputs(roles, k)
+            values = [(i, self._value(i, outputs)) for i in indices]
+            for i, value in values:
+                self._sums[i] = self._sums.get(i, 0) + value.detach()
+            if "forget" in outputs and outputs["forget"].hidden is None:
+                self._probabilities.append(_probabilities(outputs["forget"]))
+            del outputs
+            yield values
+            del values
+
+    def again(self, group: Group) -> Iterator[Values]:
+        """The same values, from forward passes of their own: nothing is drawn at random in one, dropout is 0."""
+        indices, roles = group
+        for k in range(len(self.batches[roles[0]])):
+            outputs = self._outputs(roles, k)
+            values = [(i, self._value(i, outputs)) for i in indices]
+            del outputs
+            yield values
+            del values
+
+    def at_once(self, group: Group) -> bool:
+        """Whether one pass gives the group's losses whole, so that they are known before anything is sent backward."""
+        return len(self.batches[group[1][0]]) == 1
+
+    def so_far(self, group: Group) -> tuple[Array, float | None]:
+        """Losses [m], nan where they are not of ``group``, and the forget probability, None where it is not read there.
+
+        After the passes of ``group``; one transfer.
+        """
+        found = np.full(len(self.objectives), np.nan)
+        values, probability = self._numbers(group[0], "forget" in group[1])
+        found[list(group[0])] = values
+        return found, probability
+
+    def totals(self) -> tuple[Array, float | None]:
+        """Losses [m] and the batch's forget probability, exp(mean log p) averaged over its rows; one transfer."""
+        return self._numbers(range(len(self.objectives)), True)
+
+    def _numbers(self, indices: Sequence[int], forget: bool) -> tuple[Array, float | None]:
+        known = [self._sums[i].double() for i in indices]
+        read = forget and bool(self._probabilities)
+        numbers = [*known, torch.cat(self._probabilities).mean().double()] if read else known
+        values = torch.stack(numbers).cpu().numpy()
+        return values[: len(known)], float(values[-1]) if read else None
+
+    def _outputs(self, roles: Sequence[Role], k: int) -> dict[Role, Outputs]:
+        return {role: self.forwards.outputs(role, self.batches[role][k]) for role in roles}
+
+    def _value(self, i: int, outputs: Mapping[Role, Outputs]) -> torch.Tensor:
+        objective = self.objectives[i]
+        total, _ = objective.function(outputs)
+        return total / self.counts[objective.roles[0]][objective.unit]
+
+
+@torch.no_grad()
+def _probabilities(outputs: Outputs) -> torch.Tensor:
+    return sequence_means(label_log_probs(outputs), outputs).exp()
+
+
+def role_groups(objectives: Sequence[Objective]) -> list[Group]:
+    """Objectives that share a role are computed from one forward pass of it: (indices, roles) per group, in order."""
+    groups: list[tuple[list[int], list[Role]]] = []
+    for i, objective in enumerate(objectives):
+        joined = [g for g in groups if set(g[1]) & set(objective.roles)]
+        merged: tuple[list[int], list[Role]] = ([], [])
+        for indices, roles in joined:
+            merged[0].extend(indices)
+            merged[1].extend(roles)
+            groups.remove((indices, roles))
+        merged[0].append(i)
+        merged[1].extend(r for r in objective.roles if r not in merged[1])
+        groups.append(merged)
+    return [(tuple(indices), tuple(roles)) for indices, roles in groups]
+
+
+def weighted(values: Values, weights: Array) -> Any:
+    """sum_i weights_i value_i, with graph; None where all of them count for nothing."""
+    terms = [float(weights[i]) * value for i, value in values if weights[i] != 0]
+    return torch.stack(terms).sum() if terms else None

@@ -1,0 +1,192 @@
+"""The memory plan of a run: what its phases hold at their peak, predicted from the configuration alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from mollm_cli.core.errors import RequestError
+from mollm_cli.core.types import Role
+from mollm_cli.engine import memory
+from mollm_cli.engine.facts import Facts, Shape
+from mollm_cli.engine.rehearsed_step import rehearsed_scoring, rehearsed_step
+from mollm_cli.models.blueprint import blueprint, quantised
+from mollm_cli.models.head import vocabulary_size
+from mollm_cli.models.trainable import restrict
+
+KEPT = 3
+"""Weights of evaluations that lie in resume/ at a time where engine.keep chooses among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One line of a phase: bytes and what they are, in words and numbers."""
+
+    name: str
+    size: int
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """What is held at the peak of one part of a run."""
+
+    name: str
+    terms: tuple[Term, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes on the device."""
+        return sum(term.size for term in self.terms)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Phases in the order of a run; host: what lies in main memory beside a card; disk: what is written."""
+
+    phases: tuple[Phase, ...]
+    host: tuple[Term, ...]
+    disk: tuple[Term, ...]
+    parameters: int
+    trained: int
+
+    @property
+    def peak(self) -> Phase:
+        """The phase that holds the most."""
+        return max(self.phases, key=lambda phase: phase.size)
+
+
+def plan(facts: Facts) -> Plan:
+    """The plan of one run.
+
+    Raises RequestError for a loss that does not fit the model, and for a model whose own code cannot run without
+    values.
+    """
+    try:
+        parts = _Parts(facts)
+        phases = (*parts.training(), parts.evaluation(), *parts.saving())
+    except RequestError:
+        raise
+    except Exception as error:
+        first = (str(error).strip().splitlines() or ["no message"])[0][:200]
+        raise RequestError(
+            f"model.path={facts.model.path}: to plan a run its code must work on tensors without values, found "
+            f"{type(error).__name__}: {first}. Run without --plan"
+        ) from error
+    parameters = sum(p.numel() for p in parts.model.parameters())
+    return Plan(phases, parts.host(), parts.disk(), parameters, sum(p.numel() for p in parts.trained))
+
+
+def least_bytes(facts: Facts) -> int:
+    """What a step holds at the very least: weights, optimizer state and one gradient. Cheap, nothing is rehearsed."""
+    parts = _Parts(facts)
+    state = 0 if parts.paged else parts.state
+    return parts.weights.size + state + memory.tensor_bytes(parts.trained)
+
+
+class _Parts:
+    """The terms of one plan."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self._scored: int | None = None
+        self.model = model = blueprint(facts.model, facts.config, facts.model.activation_checkpointing)
+        restrict(model, facts.loss)
+        self.trained = trained = [p for p in model.parameters() if p.requires_grad]
+        packed = quantised(model) if facts.model.adapter == "qlora" else []
+        self.weights = Term("weights", memory.weights_bytes(model, packed), facts.model.dtype)
+        self.state = memory.optimizer_bytes(facts.optimizer, trained)
+        self.paged = memory.paged(facts.optimizer) and facts.device == "cuda"
+
+    def training(self) -> tuple[Phase, Phase]:
+        """An optimizer step on the largest batches, its record and the guard's correction included, and a look."""
+        facts = self.facts
+        reference, ledger = rehearsed_step(facts, self.model)
+        count = sum(p.numel() for p in self.trained)
+        found = {use: ledger.at_peak.get(use, 0) for use in ("gradients", "logits", "activations")}
+        copies = found["gradients"] / max(1, memory.tensor_bytes(self.trained))
+        held = [
+            self.weights,
+            Term("optimizer state", 0 if self.paged else self.state, type(facts.optimizer).__name__),
+            Term("reference", reference, facts.reference),
+        ]
+        own = [
+            Term("gradients", found["gradients"], f"rows, direction, guard: {copies:.1f} x {count:,} trained"),
+            Term("logits", found["logits"], f"of {vocabulary_size(self.model):,} tokens"),
+            Term("activations", found["activations"], _said(facts.shapes)),
+        ]
+        return self._phase("step", [*held, *own]), self._phase("progress evaluation", [*held, self._scoring()])
+
+    def evaluation(self) -> Phase:
+        """Answers of ``Asking.models`` models, in batches; none of it is kept."""
+        facts, asking = self.facts, self.facts.asking
+        weights = Term("weights", self.weights.size * asking.models, f"of {asking.models}")
+        tokens = asking.tokens + asking.generated
+        cache = memory.key_value_bytes(facts.config, asking.rows, tokens, _element(facts.model.dtype))
+        written = Term("keys and values", cache, f"{asking.rows} rows of {tokens} tokens")
+        return self._phase("evaluation", [weights, self._scoring(), written])
+
+    def _scoring(self) -> Term:
+        if self._scored is None:
+            self._scored = rehearsed_scoring(self.facts, self.model).peak
+        asking = self.facts.asking
+        return Term("forward pass", self._scored, f"{asking.rows} x {asking.tokens} tokens")
+
+    def saving(self) -> list[Phase]:
+        """An adapter is merged into a copy of the model."""
+        if self.facts.model.adapter == "none":
+            return []
+        return [self._phase("merging the adapter", [self.weights, Term("merged copy", self._checkpoint())])]
+
+    def host(self) -> tuple[Term, ...]:
+        """What a run on a card keeps in main memory."""
+        facts, found = self.facts, []
+        if self.paged:
+            found.append(Term("optimizer state", self.state, "paged: on the card only where there is room"))
+        if facts.direction.rows == "host" and facts.device == "cuda":
+            size = len(facts.loss.objectives) * memory.tensor_bytes(self.trained)
+            found.append(Term("gradient rows", size, "pinned: direction.rows=host"))
+        return tuple(found)
+
+    def disk(self) -> tuple[Term, ...]:
+        """Checkpoint, resume points, and what a reference cache stores."""
+        facts, trained = self.facts, memory.tensor_bytes(self.trained)
+        adapter = 0 if facts.model.adapter == "none" else trained
+        kept = 0 if facts.engine.keep == "last" else KEPT
+        carried = len(facts.solver.carries) * trained
+        terms = [
+            Term("checkpoint/", self._checkpoint() + adapter),
+            Term("resume/", memory.resume_bytes(trained, self.state, carried, kept), "two points at a time"),
+        ]
+        if facts.reference == "cache":
+            targets = sum(shape.compared for shape in facts.shapes.values())
+            size = targets * self._hidden() * _element(facts.model.dtype)
+            terms.append(Term("reference cache", size, f"{targets:,} targets x {self._hidden():,}"))
+        return tuple(terms)
+
+    def _phase(self, name: str, terms: Sequence[Term]) -> Phase:
+        if self.facts.device != "cuda":
+            return Phase(name, tuple(terms))
+        lost = int(memory.FRAGMENTATION * sum(term.size for term in terms))
+        about = Term("CUDA", memory.CUDA_CONTEXT + lost, f"context, and {memory.FRAGMENTATION:.0%} between blocks")
+        return Phase(name, (*terms, about))
+
+    def _checkpoint(self) -> int:
+        """The model as it is saved: every parameter but the adapter's, in model.dtype."""
+        base = [p for name, p in self.model.named_parameters() if "lora_" not in name]
+        count: int = sum(p.numel() for p in base)
+        return count * _element(self.facts.model.dtype)
+
+    def _hidden(self) -> int:
+        return int(self.facts.config.get_text_config().hidden_size)
+
+
+def _said(shapes: Mapping[Role, Shape]) -> str:
+    return ", ".join(f"{role} {s.rows} x {s.tokens}" for role, s in shapes.items()) + " tokens"
+
+
+def _element(dtype: str) -> int:
+    size: int = getattr(torch, dtype).itemsize
+    return size

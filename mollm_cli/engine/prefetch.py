@@ -1,0 +1,57 @@
+"""The batches of the next step, made by a thread while the model is busy with this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import Protocol
+
+import torch
+
+from mollm_cli.core.types import Batch, Role
+
+
+class BatchSource(Protocol):
+    """A role's rows as a pure function of the step."""
+
+    def batches(self, step: int, micro_batch: int | None) -> list[Batch]:
+        """The micro-batches of the 0-based ``step``."""
+        ...
+
+
+@contextmanager
+def prefetched(
+    streams: Mapping[Role, BatchSource], micro_batch: int | None, device: torch.device, first: int, last: int
+) -> Iterator[Iterator[dict[Role, list[Batch]]]]:
+    """Within the block: the batches of the 0-based steps ``first`` to ``last`` - 1, in order, on ``device``.
+
+    One step ahead and no further. For CUDA they are put into pinned memory, from which the copy runs beside the
+    computation. What a source raises is raised when its step is asked for. The thread has ended after the block.
+    """
+
+    def made(step: int) -> dict[Role, list[Batch]]:
+        batches = {role: stream.batches(step, micro_batch) for role, stream in streams.items()}
+        return _each(pinned, batches) if device.type == "cuda" else batches
+
+    def ahead(pool: ThreadPoolExecutor) -> Iterator[dict[Role, list[Batch]]]:
+        waiting = [pool.submit(made, step) for step in range(first, last)[:1]]
+        for step in range(first, last):
+            ready = waiting.pop().result()
+            if step + 1 < last:
+                waiting.append(pool.submit(made, step + 1))
+            yield _each(lambda batch: batch.to(device), ready)
+
+    elsewhere = device.type == "cuda" and device.index is not None  # a thread starts on the first device
+    with ThreadPoolExecutor(1, "batches", partial(torch.cuda.set_device, device) if elsewhere else None) as pool:
+        yield ahead(pool)
+
+
+def pinned(batch: Batch) -> Batch:
+    """``batch`` in page-locked memory, from which a GPU copies without the processor."""
+    return Batch(batch.ids, *(x.pin_memory() for x in (batch.input_ids, batch.attention_mask, batch.labels)))
+
+
+def _each(change: Callable[[Batch], Batch], batches: Mapping[Role, Sequence[Batch]]) -> dict[Role, list[Batch]]:
+    return {role: [change(batch) for batch in parts] for role, parts in batches.items()}

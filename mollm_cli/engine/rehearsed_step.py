@@ -1,0 +1,105 @@
+"""One optimizer step of a run, rehearsed: the real Stepper on a model without storage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+
+from mollm_cli.core.types import Batch, Loss
+from mollm_cli.engine.facts import Facts, Optimizer, Shape
+from mollm_cli.engine.float32_update import updating
+from mollm_cli.engine.optimizers import AdamW
+from mollm_cli.engine.rehearsal import Asked, Ledger, rehearse
+from mollm_cli.engine.step import Stepper
+from mollm_cli.models.forward import forward
+from mollm_cli.models.head import vocabulary_size
+from mollm_cli.models.reference import Reference
+from mollm_cli.models.reference_cache import StateCache
+from mollm_cli.objectives.label_log_probs import label_log_probs
+
+MICRO_BATCHES = 2
+"""How many are rehearsed where a step has more: from the second on, gradients are added to what is there."""
+
+
+def rehearsed_step(facts: Facts, model: Any) -> tuple[int, Ledger]:
+    """(bytes of the reference, what a recorded step allocates) for ``model``, a blueprint of ``facts``.
+
+    The optimizer's state and the model are not in the ledger. There are two steps where the first one makes what stays:
+    rows that a solver carries, and on a CPU the room for copies.
+    """
+    trained = [p for p in model.parameters() if p.requires_grad]
+    engine = facts.engine
+    stored = _Stored(facts.loss, facts.config.get_text_config().hidden_size, trained[0].dtype, facts.targets)
+    reference = Reference(model, facts.reference, cast(StateCache, stored) if facts.reference == "cache" else None)
+    optimizer = updating(_still(facts.optimizer, trained), facts.optimizer.update)
+    stepper = Stepper(
+        model, reference, facts.loss, facts.solver, facts.direction, optimizer,
+        clip_norm=engine.clip_norm, bf16=engine.precision == "bf16",
+    )  # fmt: skip
+    pieces = min(MICRO_BATCHES, facts.micro_batches)
+    batches = {role: [_batch(shape)] * pieces for role, shape in facts.shapes.items()}
+    asked = _asked(facts, model, facts.targets, any(shape.padded for shape in facts.shapes.values()))
+
+    on_cpu = facts.device == "cpu"
+    for room in (stepper._before, stepper._direction):  # meta tensors are on no CPU, where these are kept
+        room.wanted = on_cpu
+
+    if on_cpu and stepper.sketch is not None:
+        stepper.sketch.add = stepper.sketch.add_by_rows  # type: ignore[method-assign]  # as there
+
+    def steps() -> None:
+        for _ in range(2 if facts.solver.carries or on_cpu else 1):
+            stepper(batches, facts.optimizer.lr, True)
+
+    return reference.bytes, rehearse(steps, model, asked)
+
+
+def rehearsed_scoring(facts: Facts, model: Any) -> Ledger:
+    """What a teacher-forced pass over one batch of an evaluation allocates, its float32 log-probabilities included."""
+    asking = facts.asking
+    shape = Shape(asking.rows, asking.tokens, asking.targets, padded=asking.rows > 1)
+
+    @torch.no_grad()
+    def score() -> None:
+        label_log_probs(forward(model, _batch(shape)))
+
+    return rehearse(score, model, _asked(facts, model, {(shape.rows, shape.tokens): shape.targets}, shape.padded))
+
+
+def _asked(facts: Facts, model: Any, targets: Mapping[tuple[int, int], int], padded: bool) -> Asked:
+    trained = frozenset(tuple(p.shape) for p in model.parameters() if p.requires_grad)
+    bf16 = facts.engine.precision == "bf16"
+    return Asked(targets, trained, vocabulary_size(model), padded, facts.device == "cuda", bf16)
+
+
+class _Stored:
+    """Stands for a filled cache: states that come from elsewhere, as many as there are targets."""
+
+    memory_bytes = 0
+
+    def __init__(self, loss: Loss, hidden: int, dtype: torch.dtype, targets: Mapping[tuple[int, int], int]) -> None:
+        self.layer = next((loss.layer(role) for role in loss.roles if loss.compares(role)), None)
+        self.hidden, self.dtype, self.targets = hidden, dtype, targets
+
+    def states(self, batch: Batch) -> torch.Tensor:
+        """[N, H]."""
+        rows, tokens = batch.labels.shape
+        return torch.empty(self.targets[rows, tokens], self.hidden, dtype=self.dtype, device="meta")
+
+
+def _still(optimizer: Optimizer, trained: Sequence[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    """An optimizer with the state of ``optimizer`` that moves nothing: kernels of its own would work in place."""
+    rule: torch.optim.Optimizer = torch.optim.SGD(trained, optimizer.lr)
+    if isinstance(optimizer, AdamW):
+        rule = torch.optim.AdamW(trained, optimizer.lr, optimizer.betas, optimizer.eps, optimizer.weight_decay)
+        for p in trained:
+            rule.state[p] = {"step": torch.ones(()), "exp_avg": torch.empty_like(p), "exp_avg_sq": torch.empty_like(p)}
+    rule.step = lambda closure=None: None  # type: ignore[assignment, method-assign]
+    return rule
+
+
+def _batch(shape: Shape) -> Batch:
+    ids = torch.empty((shape.rows, shape.tokens), dtype=torch.int64, device="meta")
+    return Batch(tuple(map(str, range(shape.rows))), ids, torch.empty_like(ids), torch.empty_like(ids))

@@ -1,0 +1,74 @@
+"""A model without its weights: the architecture that config.json describes, on the meta device."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mollm_cli.core.errors import RequestError
+from mollm_cli.models.adapter import with_adapter
+from mollm_cli.models.hub import cache_only, explain, refusals
+from mollm_cli.models.load import DROPOUTS, source
+from mollm_cli.models.settings import Model
+
+
+def architecture(description: Model) -> Any:
+    """The configuration of a model: its config.json, from a folder or the Hub. Raises RequestError."""
+    from transformers import AutoConfig
+
+    path = source(description)
+    try:
+        return AutoConfig.from_pretrained(
+            path,
+            revision=description.revision,
+            trust_remote_code=description.trust_remote_code,
+            local_files_only=cache_only(path),
+        )
+    except refusals() as error:
+        raise RequestError(explain(description.path, "configuration", error)) from error
+
+
+def blueprint(description: Model, config: Any, checkpointing: bool) -> Any:
+    """The model that load_model gives, adapter and types included, of meta tensors: shapes, and no storage.
+
+    Weights in 4 bits are there in ``description.dtype``: what is trained, and what a forward pass keeps, is the same.
+    checkpointing: activations are computed again in the backward pass.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    for key in (key for key in DROPOUTS if isinstance(getattr(config, key, None), float)):
+        setattr(config, key, 0.0)
+    options: dict[str, Any] = {"trust_remote_code": description.trust_remote_code}
+    # What keeps its own memory in order (flash_attention_2) allocates as torch's fused kernel does.
+    wanted = description.attn_implementation
+    options |= {} if wanted is None else {"attn_implementation": "eager" if wanted == "eager" else "sdpa"}
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, description.dtype), **options)
+        if checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            model.enable_input_require_grads()
+        if description.adapter != "none":
+            model = _adapted(model, description)
+    return model.train()
+
+
+def quantised(model: Any) -> list[Any]:
+    """What model.adapter=qlora keeps in 4 bits: the frozen matrices of all linear layers but the head."""
+    import torch
+
+    head = model.get_output_embeddings()
+    layers = (m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head)
+    return [m.weight for m in layers if not m.weight.requires_grad]
+
+
+def _adapted(model: Any, description: Model) -> Any:
+    if description.adapter_path is None:
+        like = "lora" if description.adapter == "qlora" else description.adapter
+        return with_adapter(model, replace(description, adapter=like), seed=0)
+    from peft import PeftConfig, get_peft_model
+
+    saved = PeftConfig.from_pretrained(str(Path(description.adapter_path).expanduser()))
+    saved.inference_mode = False
+    return get_peft_model(model, saved)

@@ -1,0 +1,187 @@
+"""The starting model's states of rows, computed once: kept between runs in a folder, or for this run in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mollm_cli.core.types import Batch, Encoded
+from mollm_cli.models import reference_shards as shards
+from mollm_cli.models.reference_shards import Shard
+
+VERSION = 1
+"""Raised whenever the same model and rows would give other states."""
+SHARD_BYTES = 64 << 20
+"""States in memory before they are written: small beside a model, large beside a file's own cost."""
+UNNAMED = ("_name_or_path", "transformers_version", "base_model_name_or_path")
+"""What a configuration says of where it came from; it changes no state."""
+
+Place = tuple[torch.Tensor, int, int]
+
+
+class StateCache:
+    """States [targets of a row, H] of ``rows``, looked up by id; of several rows with one id, by their tokens.
+
+    folder: where they are kept; with None, also set later, what is filled is held in memory. layer: the hidden layer
+    whose output they are, None: what enters the language-model head. damaged: files in the folder that were torn, which
+    are gone. filled: rows that were computed.
+    """
+
+    def __init__(self, rows: Sequence[Encoded], folder: Path | None = None, layer: int | None = None) -> None:
+        self.folder, self.layer = folder, layer
+        self.filled = 0
+        self._rows = {digest(row.input_ids, row.labels): row for row in rows}
+        self._named: dict[str, list[bytes]] = {}
+        for row in rows:
+            known, own = self._named.setdefault(row.id, []), digest(row.input_ids, row.labels)
+            if own not in known:
+                known.append(own)
+        self._shards: list[Shard] = []
+        self._places: dict[bytes, Place] = {}
+        self.damaged: list[Path] = []
+        if folder is not None:
+            found, self.damaged = shards.read(folder, self._rows)
+            for shard in found:
+                self._take(shard)
+
+    def missing(self) -> list[Encoded]:
+        """The rows with targets that have no states yet, the longest first: what is too large shows at once."""
+        rows = [row for own, row in self._rows.items() if own not in self._places and row.targets]
+        return sorted(rows, key=lambda row: len(row.input_ids), reverse=True)
+
+    def fill(
+        self,
+        states_of: Callable[[Batch], torch.Tensor],
+        collate: Callable[[Sequence[Encoded]], Batch],
+        batch_size: int,
+    ) -> None:
+        """Compute what is missing, ``batch_size`` rows at a time, and keep it shard by shard.
+
+        ``states_of`` gives the states [N, H] at a batch's targets. Raises OSError where the folder takes no file.
+        """
+        rows = self.missing()
+        waiting: list[torch.Tensor] = []
+        first = 0
+        for start in range(0, len(rows), batch_size):
+            part = rows[start : start + batch_size]
+            waiting.append(states_of(collate(part)).detach().cpu())
+            done = start + len(part)
+            if done == len(rows) or sum(x.numel() * x.element_size() for x in waiting) >= SHARD_BYTES:
+                self._take(self._kept(rows[first:done], torch.cat(waiting)))
+                waiting, first = [], done
+        self.filled += len(rows)
+
+    def states(self, batch: Batch) -> torch.Tensor:
+        """States [N, H] at the targets of ``batch``, in their order, on its device. Raises KeyError for other rows."""
+        asked = [self._identity(batch, i) for i in range(len(batch.ids))]
+        found = [self._places[own] for own in asked if self._rows[own].targets]
+        parts = [states[first:end] for states, first, end in found]
+        states = torch.cat(parts) if parts else self._shards[0].states[:0]
+        device = batch.labels.device
+        return states.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else states.to(device)
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are states of."""
+        return len(self._rows)
+
+    @property
+    def memory_bytes(self) -> int:
+        """The states that are held in memory."""
+        return sum(shard.state_bytes for shard in self._shards if shard.file is None)
+
+    @property
+    def disk_bytes(self) -> int:
+        """The states of the files that are read."""
+        return sum(shard.state_bytes for shard in self._shards if shard.file is not None)
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that are read."""
+        return [shard.file for shard in self._shards if shard.file is not None]
+
+    def _kept(self, rows: Sequence[Encoded], states: torch.Tensor) -> Shard:
+        digests = tuple(digest(row.input_ids, row.labels) for row in rows)
+        counts = tuple(row.targets for row in rows)
+        if self.folder is None:
+            return Shard(digests, counts, states)
+        return shards.write(self.folder, digests, counts, states)
+
+    def _take(self, shard: Shard) -> None:
+        """Use what ``shard`` holds of the rows; one that adds nothing is not read."""
+        new = [(own, place) for own, place in shard.places() if own in self._rows and own not in self._places]
+        self._places |= {own: (shard.states, *place) for own, place in new}
+        if new:
+            self._shards.append(shard)
+
+    def _identity(self, batch: Batch, i: int) -> bytes:
+        """Which row ``batch`` has at place ``i``. Its tokens are looked at only where the id does not tell."""
+        known = self._named[batch.ids[i]]
+        if len(known) == 1:
+            return known[0]
+        length = int(batch.attention_mask[i].sum())
+        return digest(batch.input_ids[i, :length].tolist(), batch.labels[i, :length].tolist())
+
+
+def digest(input_ids: Sequence[int], labels: Sequence[int]) -> bytes:
+    """sha256 of a row's token ids and labels, which decide its states together with the model."""
+    import numpy
+
+    return hashlib.sha256(numpy.array([input_ids, labels], dtype=numpy.int64).tobytes()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """How states are computed, beside the model: what else they depend on.
+
+    layer: the hidden layer whose output they are; None: what enters the language-model head.
+    """
+
+    device: str
+    bf16: bool = False
+    layer: int | None = None
+
+
+def fingerprint(model: Any, forward: Forward) -> str:
+    """sha256 over what the states of a row depend on: weights, configurations, precision, kind of device, versions.
+
+    The weights themselves are read, once each, wherever they came from: files, a seed, an adapter.
+    """
+    import transformers
+
+    state, seen = hashlib.sha256(), set()
+    for name, value in model.state_dict().items():
+        if not isinstance(value, torch.Tensor):
+            continue
+        state.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        if value.data_ptr() not in seen:  # tied weights are one
+            seen.add(value.data_ptr())
+            state.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    config = model.config
+    parts = {
+        "version": VERSION,
+        "weights": state.hexdigest(),
+        "config": config.to_dict(),
+        "attention": getattr(config, "_attn_implementation", None),
+        "adapters": {name: adapter.to_dict() for name, adapter in getattr(model, "peft_config", {}).items()},
+        "forward": [forward.device, forward.bf16, forward.layer, torch.get_float32_matmul_precision()],
+        "versions": [torch.__version__, transformers.__version__],
+    }
+    return hashlib.sha256(json.dumps(_plain(parts), sort_keys=True).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as JSON that is the same in every process."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items() if key not in UNNAMED}
+    if isinstance(value, set | frozenset):
+        return sorted(str(item) for item in value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, int | float | str | None) else str(value)

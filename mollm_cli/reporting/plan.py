@@ -1,0 +1,64 @@
+"""The plan of a run as people read it: a table of phases on stderr, and the sentence that says whether it fits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mollm_cli.reporting.words import duration, size
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def show(plan: Mapping[str, Any], console: Console) -> None:
+    """Print phases term by term, main memory, disk, and the verdict; ``plan`` as run/planning.py makes it."""
+    from rich.table import Table
+
+    table = Table(title=f"Memory plan, {plan['device']['name']}", title_justify="left")
+    for heading, side in (("", "left"), ("what", "left"), ("size", "right"), ("", "left")):
+        table.add_column(heading, justify=side)  # type: ignore[arg-type]  # a word of rich's own list
+    for phase in plan["phases"]:
+        _add(table, phase["name"], phase["terms"], phase["bytes"])
+    for name in ("host", "disk"):
+        _add(table, {"host": "main memory", "disk": "disk"}[name], plan[name], sum(t["bytes"] for t in plan[name]))
+    if console.is_terminal:
+        console.print(table)
+    else:
+        for line in _lines(plan):
+            console.print(line)
+    console.print(verdict(plan))
+
+
+def _add(table: Any, name: str, terms: list[Mapping[str, Any]], total: int) -> None:
+    for k, term in enumerate(terms):
+        table.add_row("" if k else name, term["name"], size(term["bytes"]), term["why"])
+    if terms:
+        table.add_row("", "together", size(total), "", end_section=True, style="bold")
+
+
+def _lines(plan: Mapping[str, Any]) -> list[str]:
+    """A line a term: what a log keeps."""
+    parts = [(phase["name"], term) for phase in plan["phases"] for term in phase["terms"]]
+    parts += [(name, term) for name in ("host", "disk") for term in plan[name]]
+    return [f"{name}: {t['name']} {size(t['bytes'])}" + (f" ({t['why']})" if t["why"] else "") for name, t in parts]
+
+
+def verdict(plan: Mapping[str, Any]) -> str:
+    """Whether the phase that holds the most fits into what is free."""
+    phase = max(plan["phases"], key=lambda each: each["bytes"])
+    needed = f"{size(phase['bytes'])} at the peak ({phase['name']})"
+    device = plan["device"]
+    if device["free_bytes"] is None:
+        return f"memory plan: {needed}; what {device['name']} has free is not known"
+    fits = "fits" if plan["fits"] else "does not fit"
+    return f"memory plan: {needed} {fits} into {size(device['free_bytes'])} free on {device['name']}"
+
+
+def hours(measured: Mapping[str, Any]) -> str:
+    """How long the training takes, from steps that were timed."""
+    seconds = f"{measured['steps']} steps of {measured['seconds_per_step']:.2f} s"
+    looks = f", {measured['evaluations']} progress evaluations of {measured['seconds_per_evaluation']:.1f} s"
+    looks = looks if measured["evaluations"] else ""
+    took = duration(3600 * measured["hours"])
+    return f"training: about {took} ({measured['hours']:.2f} h): {seconds}{looks}; the final evaluation comes on top"

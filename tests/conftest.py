@@ -1,0 +1,20 @@
+"""What holds for every test: no file in the user's own cache."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A fresh cache folder for the whole session; models and data of the Hub stay where they are."""
+    folder = tmp_path_factory.mktemp("cache")
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HOME", os.environ.get("HF_HOME") or str(home))
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield folder

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+
+from mollm_cli.core.printable import printable
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a\x1b[1;31mb\x1b[0m", "ab"),
+        ("a\x1b]0;title\x07b", "ab"),
+        ("a\x1b]8;;http://x\x1b\\b", "ab"),
+        ("a\x1bP1$q\x1b\\b", "ab"),
+        ("a\x1b]0;no end. Remedy", "a0;no end. Remedy"),  # what follows is not swallowed
+        ("a\x1bMb\x07\x00\x9b", "ab"),
+        ("a\u202eb\u200bc\ud800d\ue000e", "abcde"),
+        ("a\n\tb\r", "a\n\tb"),
+        ("\x1b\x1b[31m\x1b", ""),
+        ("é 你好", "é 你好"),
+    ],
+)
+def test_nothing_that_moves_a_terminal_is_printable(text: str, expected: str) -> None:
+    assert printable(text) == expected
+
+
+def test_one_line() -> None:
+    assert printable("a\n\t b\u2028c\x0bd", one_line=True) == "a b cd"
+
+
+def test_what_is_no_text_is_spelled() -> None:
+    assert printable(3) == "3"
+
+
+def test_many_escapes_take_no_more_than_linear_time() -> None:
+    assert printable("\x1b]x" * 200_000) == "x" * 200_000

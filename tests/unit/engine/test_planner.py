@@ -1,0 +1,169 @@
+"""The memory plan: terms, phases, and the figures of an 8B model that the documentation promises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from transformers import LlamaConfig
+
+from mollm_cli.core.errors import RequestError
+from mollm_cli.engine.eight_bit import AdamW8bit
+from mollm_cli.engine.facts import Asking, Facts, Shape
+from mollm_cli.engine.optimizers import AdamW
+from mollm_cli.engine.planner import Plan, least_bytes, plan
+from mollm_cli.engine.settings import Engine
+from mollm_cli.gradients.settings import Direction
+from mollm_cli.losses.mollm import mollm
+from mollm_cli.losses.rmu import rmu
+from mollm_cli.models.settings import Model
+from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
+from mollm_cli.solvers.weighted_sum import WeightedSum
+
+CARD = 80 * 10**9
+"""What a card of 80 GB has at the very least."""
+
+
+def small() -> LlamaConfig:
+    return LlamaConfig(
+        vocab_size=97,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=64,
+    )
+
+
+def facts(**changes) -> Facts:
+    loss = changes.pop("loss", mollm())
+    shape = Shape(4, 16, 24, compared=100)
+    given = {
+        "model": Model("random"),
+        "config": small(),
+        "loss": loss,
+        "solver": DualSpaceMGDA(),
+        "direction": Direction(),
+        "optimizer": AdamW(),
+        "engine": Engine(batch_size=4),
+        "shapes": dict.fromkeys(loss.roles, shape),
+        "asking": Asking(2, 16, 12, 4),
+        "reference": "cache",
+        "device": "cuda",
+    }
+    return Facts(**(given | changes))
+
+
+def sizes(found: Plan, phase: str = "step") -> dict[str, int]:
+    (terms,) = [each.terms for each in found.phases if each.name == phase]
+    return {term.name: term.size for term in terms}
+
+
+def test_terms_by_hand():
+    found = plan(facts())
+    n = 2 * 97 * 32 + 2 * (4 * 32 * 32 + 3 * 32 * 64 + 2 * 32) + 32
+    assert found.parameters == found.trained == n
+    terms = sizes(found)
+    assert (terms["weights"], terms["optimizer state"]) == (4 * n + 2 * 4 * 4, 8 * n)  # and the rotary frequencies
+    assert terms["reference"] == 4 * 97 * 32  # a frozen copy of the head
+    disk = {term.name: term.size for term in found.disk}
+    assert disk == {"checkpoint/": 4 * n, "resume/": 2 * 12 * n, "reference cache": 2 * 100 * 32 * 4}
+    assert sizes(found, "evaluation")["keys and values"] == 2 * 2 * 32 * 2 * 20 * 4
+    assert found.peak.size == max(phase.size for phase in found.phases)
+
+
+def test_three_rows_a_direction_and_the_guards_copy_against_one_gradient():
+    n = plan(facts()).trained
+    exact = sizes(plan(facts()))["gradients"]
+    assert exact >= 5 * 4 * n
+    assert sizes(plan(facts(direction=Direction(gram="sketch"))))["gradients"] <= exact - 3 * 4 * n
+
+
+def test_smaller_pieces_take_less_and_a_second_model_more():
+    whole = plan(facts(shapes=dict.fromkeys(("forget", "retain"), Shape(4, 64, 24)))).phases[0].size
+    half = plan(facts(shapes=dict.fromkeys(("forget", "retain"), Shape(1, 64, 6)))).phases[0].size
+    assert half < whole
+    assert sizes(plan(facts(reference="copy")))["reference"] > 4 * plan(facts()).parameters - 1
+
+
+def test_an_adapter_trains_little_and_is_merged_into_a_copy():
+    found = plan(facts(model=Model("random", adapter="lora"), reference="adapter_off"))
+    assert found.trained < found.parameters / 2
+    assert [phase.name for phase in found.phases] == [
+        "step",
+        "progress evaluation",
+        "evaluation",
+        "merging the adapter",
+    ]
+    assert sizes(found)["reference"] == 0
+
+
+def test_paged_state_is_beside_the_card():
+    found = plan(facts(optimizer=AdamW8bit(paged=True)))
+    assert sizes(found)["optimizer state"] == 0
+    assert [term.name for term in found.host] == ["optimizer state"]
+
+
+def test_activations_are_computed_again():
+    wide = dict.fromkeys(("forget", "retain"), Shape(4, 64, 24))
+    kept = plan(facts(shapes=wide, solver=WeightedSum()))
+    again = plan(facts(model=Model("random", activation_checkpointing=True), shapes=wide, solver=WeightedSum()))
+    assert sizes(again)["activations"] < sizes(kept)["activations"] / 1.5
+
+
+def test_the_least_is_below_the_plan():
+    given = facts()
+    assert 4 * plan(given).parameters < least_bytes(given) < plan(given).peak.size
+
+
+def test_a_loss_that_does_not_fit_the_model_is_refused():
+    with pytest.raises(RequestError, match=r"loss.layer must be a layer of the model"):
+        plan(facts(loss=rmu(layer=7), solver=WeightedSum()))
+
+
+def test_code_that_reads_values_has_no_plan(monkeypatch):
+    def broken(*_: object) -> None:
+        raise NotImplementedError("reads\nvalues")
+
+    monkeypatch.setattr("mollm_cli.engine.planner.rehearsed_step", broken)
+    with pytest.raises(RequestError, match=r"model.path=random: to plan a run .* found NotImplementedError: reads\."):
+        plan(facts())
+
+
+def llama_3_8b(**changes) -> Facts:
+    config = LlamaConfig(
+        vocab_size=128_256,
+        hidden_size=4096,
+        intermediate_size=14_336,
+        num_hidden_layers=32,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        max_position_embeddings=8192,
+    )
+    return (
+        facts(
+            config=config,
+            model=Model("random", dtype="bfloat16", activation_checkpointing=True),
+            optimizer=AdamW8bit(update="stochastic_rounding", paged=True),
+            shapes=dict.fromkeys(("forget", "retain"), Shape(4, 512, 512)),
+            asking=Asking(4, 512, 512, 64),
+        )
+        if not changes
+        else replace(llama_3_8b(), **changes)
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("gram", "fits"), [("sketch", True), ("exact", False)])
+def test_eight_billion_parameters_fit_a_card_of_80_gb_without_gradient_rows(gram, fits):
+    found = plan(llama_3_8b(direction=Direction(gram=gram)))
+    assert found.trained == 8_030_261_248
+    assert (found.peak.size < CARD) is fits
+
+
+@pytest.mark.slow
+def test_eight_billion_parameters_under_lora():
+    model = Model("random", dtype="bfloat16", adapter="lora", activation_checkpointing=True)
+    found = plan(llama_3_8b(model=model, reference="adapter_off", optimizer=AdamW()))
+    assert found.peak.size < CARD / 2
