@@ -10,7 +10,7 @@ from mollm_cli.objectives.unlearning_cross_entropy import unlearning_cross_entro
 
 
 def mollm(
-    forget_weight: float = 1.0, retain_weight: float = 10.0, kl_weight: float = 1.0, alternate_weight: float = 0.0
+    forget_weight: float = 1.0, retain_weight: float = 8.0, kl_weight: float = 1.0, alternate_weight: float = 0.0
 ) -> Loss:
     """Three rows: UCE on forget, cross-entropy and KL(ref || theta) on retain (Pan et al., arXiv 2412.20412).
 

@@ -10,7 +10,7 @@ from mollm_cli.objectives.label_log_probs import on
 from mollm_cli.objectives.unlearning_cross_entropy import unlearning_cross_entropy
 
 
-def mollm_pair(kl_share: float = 1.0, forget_weight: float = 1.0, retain_weight: float = 10.0) -> Loss:
+def mollm_pair(kl_share: float = 1.0, forget_weight: float = 1.0, retain_weight: float = 8.0) -> Loss:
     """Two rows: UCE on forget, CE + kl_share KL(ref || theta) on retain; one backward less than mollm. Ours.
 
     kl_share: what a nat of KL weighs against one of cross-entropy, >= 0. Raises ValueError.

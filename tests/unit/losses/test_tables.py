@@ -38,7 +38,7 @@ TABLES: dict[str, tuple[Loss, list[Row]]] = {
         mollm_pair(),
         [
             ("unlearning_cross_entropy", ("forget",), "token", False, 1.0),
-            ("cross_entropy_and_kl", ("retain",), "token", True, 10.0),
+            ("cross_entropy_and_kl", ("retain",), "token", True, 8.0),
         ],
     ),
     "ga_mismatch_kl": (
@@ -61,7 +61,7 @@ TABLES: dict[str, tuple[Loss, list[Row]]] = {
         mollm(alternate_weight=0.5),
         [
             ("unlearning_cross_entropy", ("forget",), "token", False, 1.0),
-            ("cross_entropy", ("retain",), "token", False, 10.0),
+            ("cross_entropy", ("retain",), "token", False, 8.0),
             ("forward_kl", ("retain",), "token", True, 1.0),
             ("alternate_cross_entropy", ("alternate",), "token", False, 0.5),
         ],
