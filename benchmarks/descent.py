@@ -30,17 +30,17 @@ SHORT = ("evaluation.limit=1", "evaluation.generate_tokens=1", "evaluation.oracl
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is run: overrides, seeds, and the forget probability at which retain is read (None: not reached)."""
+    """What is run: overrides, seeds, and the forget probability at which retain is read."""
 
     name: str
     overrides: tuple[str, ...]
     seeds: tuple[int, ...]
-    target: float | None
+    target: float
 
 
 AUTHORS = Task(
     "authors",
-    ("engine.max_steps=150", "engine.evaluate_every=5", "engine.evaluate_limit=90", "direction.forget_target=0.15"),
+    ("engine.max_steps=400", "engine.evaluate_every=5", "engine.evaluate_limit=90", "direction.forget_target=0.15"),
     (0, 1, 2),
     0.171,
 )
@@ -51,12 +51,13 @@ LILY = Task(
         "experiment=tinystories-lily",
         f"model.path={SHARED / 'models' / 'TinyStories-656K'}",
         f"data.forget.path={SHARED / 'data' / 'tinystories' / 'tinystories.jsonl'}",
-        "engine.max_steps=60",
-        "engine.evaluate_every=null",
+        "engine.evaluate_every=10",
+        "engine.evaluate_limit=64",
     ),
-    (0,),
-    None,
+    (1, 2, 3),
+    0.02,
 )
+"""To the experiment's own target; retain is the probability of 64 other stories, which it trains on."""
 
 
 def measured(task: Task, metric: str, guard: bool, seed: int, folder: Path) -> dict[str, Any]:
