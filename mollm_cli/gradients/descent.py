@@ -15,8 +15,11 @@ from mollm_cli.gradients.inner import Change, Changes, Metric, Row, first_order,
 
 SLACK = 1e-7
 """cos(g_i, Delta) below this is no rise but the rounding of Delta and of its inner products in float32."""
-ROUNDS = 3
+ROUNDS = 8
 """Parameters are rounded when they are corrected; what that leaves is corrected again, this often at the most."""
+BEYOND = 4
+"""What a correction has left, the next one aims beyond 0 by this many times as much, and on: one that is below the
+spacing of floats is lost entirely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +73,15 @@ def guarded(
         return Descent(raw, raw, length, predicted=predicted)
     now, corrected, lines = raw, 0.0, [int(i) for i in np.flatnonzero(live)]
     matrix: Array | None = None
+    beyond = np.zeros(len(lines))
     for _ in range(ROUNDS):
         if not (now[lines] > SLACK * norms[lines] * length).any():
             break
         held = [rows[i] for i in lines]
         matrix = grams(held, parameters, metric=metric)[0] if matrix is None else matrix
-        corrected += _subtract(parameters, held, smallest_correction(matrix, now[lines]), metric)
+        corrected += _subtract(parameters, held, smallest_correction(matrix, now[lines] + beyond), metric)
         now = first_order(rows, parameters, [moved])[0][0]
+        beyond = np.where(now[lines] > 0, BEYOND * (beyond + now[lines]), beyond)
     return Descent(raw, now, length, corrected / length if length > 0 else 0.0, predicted)
 
 

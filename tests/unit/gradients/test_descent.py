@@ -56,6 +56,23 @@ def test_what_is_not_live_may_rise():
     assert found.realised[1] == pytest.approx(LR)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_correction_below_the_spacing_of_floats_is_made_until_it_counts(seed):
+    """Parameters near 1 move by 1e-5, floats are 1e-7 apart: the first correction, 5e-6 of the move, is rounded away."""
+    generator = torch.Generator().manual_seed(seed)
+    before, change, row = (torch.randn(2000, generator=generator) for _ in range(3))
+    before = before.sign() * (1 + before.abs())
+    parameter = torch.nn.Parameter(before + 1e-5 * change)
+    change = (parameter.detach() - before).double()
+    rise = 5e-6 * change.norm() * row.double().norm()
+    row = (row.double() + (rise - row.double() @ change) / change.square().sum() * change).float()
+    norms = np.array([float(row.double().norm())])
+    found = guarded([parameter], [before], [[row]], norms, np.array([True]), lambda k: 1.0)
+    assert found.raw[0] > 4e-6 * norms[0] * found.norm
+    assert float(row.double() @ (parameter.detach() - before).double()) <= 1.2e-7 * norms[0] * found.norm
+    assert found.correction < 1e-2
+
+
 def parts(seed, shapes=((3, 2), (5,), (2, 2))):
     generator = torch.Generator().manual_seed(seed)
     return [torch.randn(shape, generator=generator) for shape in shapes]
