@@ -58,7 +58,7 @@ def test_what_is_not_live_may_rise():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_correction_below_the_spacing_of_floats_is_made_until_it_counts(seed):
-    """Parameters near 1 move by 1e-5, floats are 1e-7 apart: the first correction, 5e-6 of the move, is rounded away."""
+    """Parameters near 1 move by 1e-5, floats are 1e-7 apart: a correction by 5e-6 of the move is rounded away."""
     generator = torch.Generator().manual_seed(seed)
     before, change, row = (torch.randn(2000, generator=generator) for _ in range(3))
     before = before.sign() * (1 + before.abs())
