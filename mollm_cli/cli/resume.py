@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,16 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from mollm_cli.build.lasting import numbers, require_same
+from mollm_cli.cli.compose import compose_job, plain, without_hydra
 from mollm_cli.cli.refusals import explain, unknown_key
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.safe_yaml import check_yaml
 from mollm_cli.core.secrets import HIDDEN
 
 KEYS = ("resume", "run_dir")
+CHANGEABLE = ("tracker",)
+"""Groups of which a run that goes on may choose another; build/lasting.py says it of values."""
 FINISHED = ("completed", "gate_failed")
 
 
@@ -55,47 +60,83 @@ def resuming(overrides: Sequence[Override]) -> Resume | None:
 
 
 def _auto(directory: Path) -> Resume:
+    """A configuration that cannot be read is taken from the command line again; what resume/ holds is gone on with."""
     if _status(directory) in FINISHED:
         return Resume(directory.absolute(), "finished")
-    ready = (directory / "resume").exists() and (directory / "config.yaml").exists()
+    try:
+        ready = (directory / "resume").exists() and bool(_stored(directory))
+    except RequestError as refused:
+        print(f"warning: {refused}", file=sys.stderr)
+        ready = False
     return Resume(directory.absolute(), "unfinished" if ready else "nothing")
 
 
 def _status(directory: Path) -> object:
     try:
-        return json.loads((directory / "manifest.json").read_text(encoding="utf-8")).get("status")
-    except (OSError, ValueError):
+        return json.loads((directory / "manifest.json").read_text(encoding="utf-8"))["status"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
 
 
-def resumed_config(directory: Path, overrides: Sequence[Override]) -> dict[str, Any]:
-    """The configuration of the run in ``directory`` with ``overrides`` applied. Raises RequestError.
+def resumed_config(directory: Path, overrides: Sequence[Override], primary: str) -> dict[str, Any]:
+    """The configuration of the run in ``directory`` with ``overrides`` applied. primary: the command's YAML of conf/.
 
-    A group may be named again, as a loop that repeats its command line does, but not changed.
+    A group may be named again, as a loop that repeats its command line does, but not changed. Raises RequestError.
     """
-    file = directory / "config.yaml"
-    try:
-        check_yaml(file.read_text(encoding="utf-8"), str(file))
-        config = OmegaConf.load(file)
-    except (OSError, ValueError, RequestError, yaml.YAMLError, OmegaConfBaseException) as refused:
-        why = str(refused).splitlines()[0]
-        raise RequestError(
-            f"resume must find the run's configuration, found {file} unreadable: {why}; start a new run"
-        ) from refused
-    if not isinstance(config, DictConfig):
-        raise RequestError(f"resume must find the run's configuration, found no mapping in {file}; start a new run")
+    config = _stored(directory)
     chosen = cast(Mapping[str, str], config.get("names", {}))
-    for override in overrides:
+    for override in sorted(overrides, key=lambda each: each.key_or_group not in CHANGEABLE):  # choices before values
         group = override.get_key_element().lstrip("+~")
         if override.key_or_group in KEYS:
             continue
-        if group in chosen:
+        if group in CHANGEABLE and not override.is_delete():
+            _choose(config, override, primary)
+        elif group in chosen:
             _same(group, chosen[group], override)
         else:
             _apply(config, override, list(chosen))
     resumed = cast(dict[str, Any], OmegaConf.to_container(config))
     _given_again(resumed, "")
     return resumed
+
+
+def require_lasting(directory: Path, config: Mapping[str, Any]) -> None:
+    """Raise RequestError where the run in ``directory`` began with other values of what its numbers depend on."""
+    before = cast(dict[str, Any], OmegaConf.to_container(_stored(directory)))
+    require_same(numbers(before), numbers(config))
+
+
+def _stored(directory: Path) -> DictConfig:
+    file = directory / "config.yaml"
+    if not file.exists():
+        return OmegaConf.create({})
+    try:
+        check_yaml(file.read_text(encoding="utf-8"), str(file))
+        config = OmegaConf.load(file)
+    except (OSError, ValueError, RequestError, yaml.YAMLError, OmegaConfBaseException) as refused:
+        why = str(refused).splitlines()[0]
+        raise RequestError(
+            f"resume must find the run's configuration, found {file} unreadable: {why}; start a new run, or repeat the "
+            "whole command line with resume=auto run_dir=DIR"
+        ) from refused
+    if not isinstance(config, DictConfig) or not config:
+        raise RequestError(
+            f"resume must find the run's configuration, found no mapping in {file}; start a new run, or repeat the "
+            "whole command line with resume=auto run_dir=DIR"
+        )
+    return config
+
+
+def _choose(config: DictConfig, override: Override, primary: str) -> None:
+    """Another choice of a group that may change, with the values of its YAML."""
+    group = override.key_or_group
+    composed = compose_job(primary, [str(override.input_line)])
+    fresh = plain(without_hydra(composed), composed.hydra.runtime.choices)
+    if config.get("names", {}).get(group) == fresh["names"].get(group):
+        return
+    with open_dict(config):
+        config[group] = fresh[group]
+        config["names"][group] = fresh["names"][group]
 
 
 def _given_again(node: Any, key: str) -> None:

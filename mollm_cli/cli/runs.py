@@ -32,7 +32,7 @@ from mollm_cli.cli.compose import (
 from mollm_cli.cli.launch import claim, exit_code, launch, run_one
 from mollm_cli.cli.listing import config_dir
 from mollm_cli.cli.recommend import EXPERIMENT, STOPS, recommend
-from mollm_cli.cli.resume import KEYS, Resume, resumed_config, resuming
+from mollm_cli.cli.resume import KEYS, Resume, require_lasting, resumed_config, resuming
 from mollm_cli.cli.sweep import GROUP, Sweep, budget, expanded, sweeping
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.secrets import shown_override
@@ -159,8 +159,9 @@ def _go_on(command: Command, arguments: Arguments, overrides: Sequence[Override]
     if resume.found == "finished":
         print(directory)
         return exit_code(directory)
-    config = resumed_config(directory, overrides)
+    config = resumed_config(directory, overrides, command.config)
     asked = request(config, command.name)
+    require_lasting(directory, config)
     _refuse_lost_files([asked])
     if arguments.cfg is not None:
         print(OmegaConf.to_yaml(config), end="")

@@ -1,21 +1,29 @@
-"""resume/: what the engine needs to go on bit for bit. Safetensors and JSON, written whole or not at all."""
+"""resume/: what the engine needs to go on bit for bit. Safetensors and JSON, whole or not there at all.
+
+A point is a folder, step-NNNNNNNN. It is written under another name, brought to the disk and renamed; then it is read
+back, and only what holds what its manifest says takes the place of the point before it.
+"""
 
 from __future__ import annotations
 
 import json
-import os
+import random
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from mollm_cli.core.errors import RequestError
+from mollm_cli.core.atomic import whole
+from mollm_cli.core.errors import RequestError, RunError
+from mollm_cli.engine.intact import damage, write_manifest
 from mollm_cli.engine.optimizer_state import named_state, restore
 from mollm_cli.engine.step import Stepper
 
 STATE, TENSORS = "state.json", "tensors.safetensors"
+FILES = (STATE, TENSORS)
 KEPT = "kept-{step:08d}.safetensors"
 """The trainable parameters of an evaluation that may become the checkpoint (engine.keep)."""
 
@@ -23,72 +31,78 @@ KEPT = "kept-{step:08d}.safetensors"
 def save(folder: Path, step: int, stepper: Stepper, extra: dict[str, Any]) -> Path:
     """Write trainable parameters, optimizer, what the solver keeps and random generators to ``folder``/step-NNNNNNNN.
 
-    A temporary name, fsync, rename; older points are removed after that. ``extra`` is JSON of the caller's own.
+    The point is read back from the disk before others are removed. A whole point of this step stays as it is: the
+    state after a step is a function of the run. ``extra`` is JSON of the caller's own. Raises OSError, and RunError
+    where what is read is not what was written; older points are untouched then.
     """
     from safetensors.torch import save_file
 
     final = folder / f"step-{step:08d}"
-    temporary = folder / f".step-{step:08d}.{os.getpid()}"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    tensors, scalars = named_state(stepper.optimizer)
-    tensors |= {f"model.{name}": p.detach().contiguous() for name, p in _trainable(stepper.model)}
-    tensors |= {f"rng.{name}": value for name, value in _generators(_device(stepper)).items()}
-    tensors |= _carried(stepper)
-    save_file(tensors, str(temporary / TENSORS))
-    state = {"step": step, "solver": stepper.state, "optimizer": scalars, "extra": extra}
-    (temporary / STATE).write_text(json.dumps(state))
-    for path in temporary.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    if final.exists():
-        shutil.rmtree(final)
-    temporary.rename(final)
-    for old in points(folder):
-        if old != final:
-            shutil.rmtree(old, ignore_errors=True)
+    if damage(final, FILES) is not None:
+        shutil.rmtree(final, ignore_errors=True)
+        _there(folder)
+        with whole(final) as temporary:
+            temporary.mkdir()
+            tensors, scalars = _tensors(stepper)
+            save_file(tensors, str(temporary / TENSORS))
+            state = {"step": step, "solver": stepper.state, "optimizer": scalars, "extra": extra, **_plain_generators()}
+            (temporary / STATE).write_text(json.dumps(state), encoding="utf-8")
+            write_manifest(temporary, final.name, FILES)
+        if (found := damage(final, FILES)) is not None:
+            raise RunError(
+                f"a resume point must read back as it was written, found that of {final}, {found}; the point before "
+                "it stays. Check the disk, then go on with resume=RUN_DIR"
+            )
+    for other in _all(folder):
+        if other != final:
+            shutil.rmtree(other, ignore_errors=True)
     return final
 
 
-def points(folder: Path) -> list[Path]:
-    """The resume points in ``folder``, oldest first."""
-    return sorted(p for p in folder.glob("step-*") if (p / STATE).is_file() and (p / TENSORS).is_file())
+def points(folder: Path, tell: Callable[[str], None] = lambda text: None) -> list[Path]:
+    """The resume points in ``folder`` that are whole, oldest first; of others ``tell`` hears what is wrong."""
+    found = []
+    for point in _all(folder):
+        problem = damage(point, FILES)
+        if problem is None:
+            found.append(point)
+        else:
+            tell(f"warning: the resume point {point.name} is passed over: {problem}")
+    return found
 
 
-def load(folder: Path, stepper: Stepper) -> tuple[int, dict[str, Any]]:
-    """Put the newest resume point back into model, optimizer, solver and generators; returns (step, extra).
+def load(
+    folder: Path, stepper: Stepper, accept: Callable[[int, dict[str, Any]], None] = lambda step, extra: None
+) -> tuple[int, dict[str, Any]]:
+    """Put a resume point back into model, optimizer, solver and generators; returns (step, extra).
 
-    Raises RequestError where there is none, or where it belongs to another model.
+    folder: a point, or the folder of points, of which the newest whole one is taken. accept: raises, before anything
+    is put back, where it is not to be gone on with. Raises RequestError where there is no point, or another model's.
     """
     from safetensors.torch import load_file
 
-    found = points(folder)
+    found = [folder] if (folder / STATE).is_file() else points(folder)
     if not found:
         raise RequestError(f"{folder} holds no resume point to go on from; start the run again without resume.")
-    state = json.loads((found[-1] / STATE).read_text())
+    state = json.loads((found[-1] / STATE).read_text(encoding="utf-8"))
+    accept(int(state["step"]), state["extra"])
     tensors = load_file(str(found[-1] / TENSORS))
     _put_back(stepper.model, tensors, found[-1])
     restore(stepper.optimizer, tensors, state["optimizer"])
-    torch.set_rng_state(tensors["rng.cpu"])
-    device = _device(stepper)
-    if "rng.cuda" in tensors and device.type == "cuda":
-        torch.cuda.set_rng_state(tensors["rng.cuda"], device)
+    _set_generators(_device(stepper), tensors, state)
     stepper.state.update(state["solver"])
     _carry_on(stepper, tensors)
     return int(state["step"]), state["extra"]
 
 
 def keep(folder: Path, step: int, model: Any) -> Path:
-    """Write the trainable parameters, as they are after ``step`` steps, to a file in ``folder``, by a rename."""
+    """Write the trainable parameters, as they are after ``step`` steps, to a file in ``folder``. Raises OSError."""
     from safetensors.torch import save_file
 
     final = folder / KEPT.format(step=step)
-    temporary = folder / f".{final.name}.{os.getpid()}"
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({f"model.{name}": p.detach().contiguous() for name, p in _trainable(model)}, str(temporary))
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.rename(final)
+    _there(folder)
+    with whole(final) as temporary:
+        save_file({f"model.{name}": p.detach().contiguous() for name, p in _trainable(model)}, str(temporary))
     return final
 
 
@@ -117,6 +131,23 @@ def keep_only(folder: Path, steps: Collection[int]) -> None:
     for file in folder.glob("kept-*.safetensors"):
         if file.name not in names:
             file.unlink()
+
+
+def _all(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("step-*") if path.is_dir())
+
+
+def _there(folder: Path) -> None:
+    """Make ``folder``, not the one that it is in: a run directory that was removed does not come back as a part."""
+    folder.mkdir(exist_ok=True)
+
+
+def _tensors(stepper: Stepper) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Everything that a point holds as tensors, by name; and the scalars of the optimizer."""
+    tensors, scalars = named_state(stepper.optimizer)
+    tensors |= {f"model.{name}": p.detach().contiguous() for name, p in _trainable(stepper.model)}
+    tensors |= {f"rng.{name}": value for name, value in _generators(_device(stepper)).items()}
+    return tensors | _carried(stepper), scalars
 
 
 def _put_back(model: Any, tensors: dict[str, torch.Tensor], source: Path) -> None:
@@ -157,3 +188,18 @@ def _generators(device: torch.device) -> dict[str, torch.Tensor]:
     """The states of the generators that a run on ``device`` draws from."""
     states = {"cpu": torch.get_rng_state()}
     return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def _plain_generators() -> dict[str, Any]:
+    """Python's and NumPy's generators as JSON; nothing of ours draws from them, a user's own parts may."""
+    name, keys, *rest = np.random.get_state(legacy=True)
+    return {"python_random": random.getstate(), "numpy_random": [name, [int(key) for key in keys], *rest]}
+
+
+def _set_generators(device: torch.device, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
+    torch.set_rng_state(tensors["rng.cpu"])
+    if "rng.cuda" in tensors and device.type == "cuda":
+        torch.cuda.set_rng_state(tensors["rng.cuda"], device)
+    version, numbers, drawn = state["python_random"]
+    random.setstate((version, tuple(numbers), drawn))
+    np.random.set_state(tuple(state["numpy_random"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -13,6 +14,7 @@ from mollm_cli.core.errors import InterruptionError, NonFiniteError
 from mollm_cli.core.types import Role
 from mollm_cli.engine.batch_losses import Batches
 from mollm_cli.engine.device import matmul_precision
+from mollm_cli.engine.pieces import Pieces
 from mollm_cli.engine.prefetch import BatchSource, prefetched
 from mollm_cli.engine.record import step_record
 from mollm_cli.engine.result import StepResult
@@ -20,6 +22,9 @@ from mollm_cli.engine.selection import History
 from mollm_cli.engine.settings import Engine
 from mollm_cli.engine.step import Stepper
 from mollm_cli.engine.stopping import Stop, StopRules
+
+SHORTEST = 1e-9
+"""Seconds of a step at the least: a clock may be too coarse to see one."""
 
 
 class Rate(Protocol):
@@ -34,7 +39,8 @@ class Rate(Protocol):
 class Surroundings:
     """What the loop calls and does not know: how to evaluate, where to write, how to save, whether to stop.
 
-    keep: called after the step whose evaluation is the best so far, by ``History.selection``.
+    keep: called after the step whose evaluation is the best so far, by ``History.selection``. broken: told of a step
+    whose numbers are not finite, what was found and the ids of its rows by role.
     """
 
     evaluate: Callable[[], Mapping[str, float]]
@@ -42,6 +48,7 @@ class Surroundings:
     save: Callable[[int], None]
     signalled: Callable[[], int | None] = field(default=lambda: None)
     keep: Callable[[int], None] = field(default=lambda step: None)
+    broken: Callable[[int, str, Mapping[Role, list[str]]], None] = field(default=lambda step, found, ids: None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +70,13 @@ def train(
     around: Surroundings,
     device: torch.device,
     start: int = 0,
+    pieces: Pieces | None = None,
 ) -> Outcome:
     """Step until a rule says stop. Raises NonFiniteError before a bad update, InterruptionError after a step."""
     names = [o.name for o in stepper.loss.objectives]
     tokens, seconds, step, stop = 0, 0.0, start, _over(start, rules, history)
-    in_order = prefetched(streams, settings.micro_batch, device, start, rules.total_steps)
+    pieces = pieces or Pieces.of(settings)
+    in_order = prefetched(streams, settings.rows, device, start, rules.total_steps)
     with matmul_precision(settings), in_order as ready:
         if start == 0 and settings.evaluate_every is not None:
             around.write({"step": 0} | _look(0, history, around))
@@ -77,8 +86,8 @@ def train(
             batches = next(ready)
             lr = rate.rate(step, rules.total_steps)
             logged = step % settings.log_every == 0
-            result = _step(stepper, batches, lr, logged, step, around if step > start + 1 else None)
-            elapsed = time.perf_counter() - began
+            result = _step(partial(pieces.take, stepper, batches, lr, logged, step), step, batches, around, start)
+            elapsed = max(time.perf_counter() - began, SHORTEST)
             tokens, seconds = tokens + result.tokens, seconds + elapsed
             record = {"step": step} | (step_record(result, names, lr, result.tokens / elapsed) if logged else {})
             if settings.evaluate_every and (step % settings.evaluate_every == 0 or step == rules.total_steps):
@@ -92,14 +101,13 @@ def train(
     return Outcome(step, str(stop or rules.last_word), tokens / seconds if seconds else 0.0)
 
 
-def _step(
-    stepper: Stepper, batches: Batches, lr: float, logged: bool, step: int, around: Surroundings | None
-) -> StepResult:
+def _step(take: Callable[[], StepResult], step: int, batches: Batches, around: Surroundings, start: int) -> StepResult:
     """Take ``step``. Where a number in it is not finite, what the step before left is saved before the run fails."""
     try:
-        return stepper(batches, lr, record=logged)
+        return take()
     except NonFiniteError as error:
-        if around is not None:
+        around.broken(step, str(error), {role: [i for b in parts for i in b.ids] for role, parts in batches.items()})
+        if step > start + 1:
             around.save(step - 1)
         raise NonFiniteError(f"step {step}: {error}") from error
 

@@ -16,13 +16,14 @@ class Engine:
     better one, by that rule, after which the run stops. retain_floor: a share of the retain probability of the start,
     below which a run has collapsed: it stops, and what collapsed is not kept (unless keep is last).
     matmul: how exact products of float32 matrices are; "auto" lets them use tensor cores where precision is bf16.
-    compile: the model's layers through torch.compile, see models/compilation.py.
+    micro_batch: rows per role in one forward, None: batch_size; "auto": as many as there is room for, see
+    engine/pieces.py. compile: the model's layers through torch.compile, see models/compilation.py.
     """
 
     max_steps: int = 400
     max_epochs: int | None = None
     batch_size: int = 16
-    micro_batch: int | None = None
+    micro_batch: int | Literal["auto"] | None = None
     evaluate_every: int | None = 10
     evaluate_limit: int = 32
     checkpoint_every: int | None = None
@@ -42,7 +43,7 @@ class Engine:
         for key in ("max_steps", "batch_size", "evaluate_limit", "log_every"):
             _at_least_one(key, getattr(self, key))
         for key in ("max_epochs", "micro_batch", "evaluate_every", "checkpoint_every", "patience"):
-            if getattr(self, key) is not None:
+            if getattr(self, key) not in (None, "auto"):
                 _at_least_one(key, getattr(self, key))
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(f"engine.clip_norm must be > 0 or null, found {self.clip_norm}")
@@ -60,6 +61,11 @@ class Engine:
             )
         if self.device.split(":")[0] not in ("auto", "cuda", "mps", "cpu"):
             raise ValueError(f"engine.device must be auto, cuda, cuda:N, mps or cpu, found '{self.device}'")
+
+    @property
+    def rows(self) -> int:
+        """Rows per role in one forward; where that is "auto", at first."""
+        return self.batch_size if self.micro_batch in (None, "auto") else int(self.micro_batch)
 
 
 def _at_least_one(key: str, value: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mollm_cli.core.atomic import write_text
 from mollm_cli.core.printable import printable
 from mollm_cli.reporting import facts, history
 from mollm_cli.reporting.attacks import attacks
@@ -21,7 +22,7 @@ def write_model_card(run_dir: Path, checkpoint_dir: Path) -> Path:
     Raises RequestError where ``run_dir`` is no run directory or a file of it cannot be read.
     """
     target = checkpoint_dir / "README.md"
-    target.write_text(_card(read_run(run_dir)), encoding="utf-8")
+    write_text(target, _card(read_run(run_dir)))
     return target
 
 

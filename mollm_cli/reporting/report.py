@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mollm_cli.core.atomic import write_text
 from mollm_cli.core.printable import printable
 from mollm_cli.reporting import attacks, charts, facts, history
 from mollm_cli.reporting.bars import standing
@@ -61,7 +62,7 @@ def write_report(run_dir: Path) -> Path:
     Raises RequestError where ``run_dir`` is no run directory or a file of it cannot be read.
     """
     target = run_dir / "report.html"
-    target.write_text(page("report.html.j2", _view(read_run(run_dir))), encoding="utf-8")
+    write_text(target, page("report.html.j2", _view(read_run(run_dir))))
     return target
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def _train(request: Request, run_dir: Path, manifest: Manifest, signals: Signals
     from mollm_cli.run.evidence import Evidence, hold_gates, plain_model, publish
     from mollm_cli.run.planning import before_loading
     from mollm_cli.run.prepare import check_context, check_disk, prepare
+    from mollm_cli.run.room import EVALUATION, TRAINING, explained
     from mollm_cli.run.training import run_training
 
     assert request.engine is not None
@@ -68,12 +70,15 @@ def _train(request: Request, run_dir: Path, manifest: Manifest, signals: Signals
     sizes = [p.numel() * p.element_size() for p in loaded.model.parameters()]
     trainable = [p.numel() * p.element_size() for p in loaded.model.parameters() if p.requires_grad]
     check_disk(run_dir, sum(sizes), sum(trainable))
-    loaded.model.to(device)
-    evidence = Evidence(request, prepared, run_dir, device, manifest)
-    evidence.score_oracle()
-    evidence.score("before", loaded)
+    memory = partial(explained, request, plan, prepared, device)
+    with memory(EVALUATION):
+        loaded.model.to(device)
+        evidence = Evidence(request, prepared, run_dir, device, manifest)
+        evidence.score_oracle()
+        evidence.score("before", loaded)
     seed_everything(request.seed)
-    outcome = run_training(request, plan, prepared, loaded, run_dir, manifest, signals, device)
+    with memory(TRAINING):
+        outcome = run_training(request, plan, prepared, loaded, run_dir, manifest, signals, device)
     save_checkpoint(loaded, run_dir / "checkpoint")
     del loaded
     written = plain_model(str(run_dir / "checkpoint"), request.model)
@@ -83,8 +88,9 @@ def _train(request: Request, run_dir: Path, manifest: Manifest, signals: Signals
         tokens_per_second=round(outcome.tokens_per_second, 1),
         checkpoint={"files": fingerprint(source(written))},
     )
-    evidence.score_folder("after", written)
-    record = evidence.record(request.model, written)
+    with memory(EVALUATION):
+        evidence.score_folder("after", written)
+        record = evidence.record(request.model, written)
     manifest.set(peak_memory_bytes=peak_memory_bytes(device))
     publish(run_dir, record, run_dir / "checkpoint")
     hold_gates(request, record, manifest)
@@ -106,6 +112,7 @@ def _evaluate(request: Request, run_dir: Path, manifest: Manifest, signals: Sign
     from mollm_cli.models.load import commit, fingerprint, source
     from mollm_cli.run.evidence import Evidence, hold_gates, plain_model, publish
     from mollm_cli.run.prepare import prepare
+    from mollm_cli.run.room import EVALUATION, explained
 
     seed_everything(request.seed)
     device = pick("auto")
@@ -117,11 +124,12 @@ def _evaluate(request: Request, run_dir: Path, manifest: Manifest, signals: Sign
     _trace(request, manifest, files)
     start = None if request.evaluation.start is None else plain_model(request.evaluation.start, request.model)
     evidence = Evidence(request, prepared, run_dir, device, manifest)
-    evidence.score_oracle()
-    if start is not None and prepared.attacked:
-        evidence.score_folder("start", start)
-    evidence.score_folder("after", request.model)
-    record = evidence.record(start, request.model)
+    with explained(request, None, prepared, device, EVALUATION):
+        evidence.score_oracle()
+        if start is not None and prepared.attacked:
+            evidence.score_folder("start", start)
+        evidence.score_folder("after", request.model)
+        record = evidence.record(start, request.model)
     manifest.set(peak_memory_bytes=peak_memory_bytes(device))
     publish(run_dir, record, None)
     hold_gates(request, record, manifest)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from mollm_cli.build import Request
+from mollm_cli.core.atomic import whole, write_text
 from mollm_cli.core.errors import GateError
 from mollm_cli.data.load import Loaded
 from mollm_cli.evaluation.clock import Clock
@@ -141,8 +142,8 @@ class Evidence:
         run = read_run(self.run_dir)
         record = metrics_record(before, after, oracle, suite, sets, attacks)
         record["descent"] = descent_summary(run.steps, run.objectives)
-        (self.run_dir / "metrics.json").write_text(json.dumps(record, indent=2) + "\n")
-        with (self.run_dir / "samples.jsonl").open("w") as file:
+        write_text(self.run_dir / "metrics.json", json.dumps(record, indent=2) + "\n")
+        with whole(self.run_dir / "samples.jsonl") as temporary, temporary.open("w") as file:
             for row in sample_rows(before, after, oracle, sets, suite.keep_text):
                 file.write(json.dumps(row) + "\n")
         forget_scores(self.run_dir / SCORES)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import mollm_cli
+from mollm_cli.core.atomic import write_text
 from mollm_cli.core.secrets import shown_override, without_secrets
 
 PACKAGES = ("torch", "transformers", "datasets", "peft", "hydra-core", "tokenizers", "safetensors", "numpy")
@@ -23,6 +24,7 @@ class Manifest:
 
     def __init__(self, run_dir: Path, facts: dict[str, Any]) -> None:
         self.path = run_dir / "manifest.json"
+        self._place = _place(run_dir)
         self.began = time.monotonic()
         self.facts: dict[str, Any] = {
             "status": "running",
@@ -41,11 +43,17 @@ class Manifest:
         self.write()
 
     def write(self) -> None:
-        """Write the file, without secrets, under a temporary name and rename it."""
+        """Write the file whole, without secrets. Raises OSError, also where another folder is in the run's place."""
         self.facts["wall_seconds"] = round(time.monotonic() - self.began, 3)
-        temporary = self.path.with_name(f".manifest.{os.getpid()}")
-        temporary.write_text(json.dumps(without_secrets(self.facts), indent=2) + "\n")
-        temporary.rename(self.path)
+        if _place(self.path.parent) != self._place:
+            raise FileNotFoundError(errno.ENOENT, "the run directory was replaced", str(self.path.parent))
+        write_text(self.path, json.dumps(without_secrets(self.facts), indent=2) + "\n")
+
+
+def _place(folder: Path) -> tuple[int, int]:
+    """Which folder it is, whatever its name."""
+    found = folder.stat()
+    return found.st_dev, found.st_ino
 
 
 def command_line(arguments: list[str]) -> str:

@@ -32,7 +32,7 @@ def facts(request: Request, plan: Plan, prepared: Prepared, device: str) -> Fact
     """What ``request`` comes to as far as memory goes. Raises RequestError where its config.json cannot be read."""
     engine, optimizer, loss = request.engine, request.optimizer, plan.loss
     assert engine is not None and optimizer is not None
-    rows = min(engine.micro_batch or engine.batch_size, engine.batch_size)
+    rows = 1 if engine.micro_batch == "auto" else min(engine.rows, engine.batch_size)
     shapes = {role: shape(plan.rows[role], rows, loss.compares(role)) for role in loss.roles}
     suite = request.evaluation
     longest = [max(map(_length, each)) for each in prepared.encoded.values() if each]

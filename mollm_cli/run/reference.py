@@ -143,7 +143,7 @@ class References:
         )
         began = time.perf_counter()
         try:
-            cache.fill(states_of, batch_of, engine.micro_batch or engine.batch_size)
+            cache.fill(states_of, batch_of, engine.rows)
         except OSError as problem:
             raise _NotCachedError(f"{cache.folder} takes no file ({problem.strerror or problem})") from problem
         self.tell(f"reference: filled in {time.perf_counter() - began:.1f} s")

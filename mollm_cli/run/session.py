@@ -14,16 +14,20 @@ import yaml
 
 from mollm_cli.build import Request
 from mollm_cli.core import privacy
+from mollm_cli.core.atomic import sweep, write_text
 from mollm_cli.core.errors import GateError, InterruptionError, MollmError, RequestError
 from mollm_cli.core.kept import listed
 from mollm_cli.core.secrets import without_secrets
 from mollm_cli.reporting import gates
+from mollm_cli.run.faults import explained
 from mollm_cli.run.held import held
 from mollm_cli.run.links import refuse_links
 from mollm_cli.run.manifest import Manifest
 from mollm_cli.run.signals import Signals, listening
 
 Body = Callable[[Request, Path, Manifest, Signals], None]
+STATUS = {GateError: "gate_failed", InterruptionError: "interrupted"}
+"""How a run ends by the error that ends it; by others it fails."""
 
 
 def session(request: Request, run_dir: Path, config: Mapping[str, Any], command: str, body: Body) -> int:
@@ -34,45 +38,67 @@ def session(request: Request, run_dir: Path, config: Mapping[str, Any], command:
     ``run_dir``, or a file that the gates are to be told in, cannot be written to, or another process is at work in it.
     """
     gates.files(request.junit, request.github_summary)
-    with _writing(run_dir):
-        _make(run_dir)
-    with held(run_dir) as alone:
-        if alone is False:
-            raise RequestError(
-                f"the run directory must be one process's alone, found another at work in '{run_dir}'; wait for its "
-                "end, or start a run of its own without hydra.run.dir and run_dir"
-            )
+    with listening() as signals:
         with _writing(run_dir):
-            manifest = _opened(request, run_dir, config, command)
-        code = _run(request, run_dir, command, manifest, body)
+            _make(run_dir)
+        with held(run_dir) as alone:
+            if alone is False:
+                raise RequestError(
+                    f"the run directory must be one process's alone, found another at work in '{run_dir}'; wait for "
+                    "its end, or start a run of its own without hydra.run.dir and run_dir"
+                )
+            with _writing(run_dir):
+                if alone:
+                    _clear(run_dir)
+                manifest = _opened(request, run_dir, config, command)
+            code = _run(request, run_dir, command, manifest, signals, body)
+        with contextlib.suppress(KeyboardInterrupt):
+            _leave(request, run_dir, command, manifest)
+    return code
+
+
+def _run(request: Request, run_dir: Path, command: str, manifest: Manifest, signals: Signals, body: Body) -> int:
+    status, code, told = "completed", 0, None
+    try:
+        signals.heed()
+        with listed(lambda file: _list(manifest, file)):
+            body(request, run_dir, manifest, signals)
+    except KeyboardInterrupt:
+        status, code, told = "interrupted", signals.received or 130, "interrupted"
+    except MollmError as ended:
+        status, code, told = STATUS.get(type(ended), "failed"), ended.exit_code, str(ended)
+    except Exception as failed:
+        told = explained(failed, run_dir)
+        if told is None:
+            traceback.print_exc()
+        status, code, told = "failed", 1, told or f"{type(failed).__name__}: {failed}"
+    signals.waits = True
+    if status == "interrupted":
+        manifest.facts["stopped_because"] = "signal"
+    if status == "failed":
+        manifest.facts["error"] = told
+    if told is not None:
+        _say(command, told)
+    try:
+        manifest.set(status=status, exit_code=code)
+    except OSError as refused:
+        _say(command, f"manifest.json does not say that the run ended as '{status}': {refused}")
+        code = code or 1
+    return code
+
+
+def _leave(request: Request, run_dir: Path, command: str, manifest: Manifest) -> None:
+    """What is told when a run has ended, however it did; none of it changes how."""
     _tell_gates(request, manifest, command)
-    _last_report(run_dir)
+    _last_report(run_dir, command)
     with contextlib.suppress(OSError):
         privacy.tighten(run_dir)
-    return code
 
 
-def _run(request: Request, run_dir: Path, command: str, manifest: Manifest, body: Body) -> int:
-    with listening() as signals, listed(lambda file: _list(manifest, file)):
-        try:
-            body(request, run_dir, manifest, signals)
-            status, code = "completed", 0
-        except GateError as failed:
-            status, code = "gate_failed", _told(command, failed)
-        except InterruptionError as stopped:
-            status, code = "interrupted", _told(command, stopped)
-            manifest.facts["stopped_because"] = "signal"
-        except MollmError as failed:
-            status, code = "failed", _told(command, failed)
-            manifest.facts["error"] = str(failed)
-        except KeyboardInterrupt:
-            status, code = "interrupted", 130
-        except Exception as failed:
-            traceback.print_exc()
-            status, code = "failed", 1
-            manifest.facts["error"] = f"{type(failed).__name__}: {failed}"
-    manifest.set(status=status, exit_code=code)
-    return code
+def _clear(run_dir: Path) -> None:
+    """What a killed run left unfinished."""
+    for folder in (run_dir, run_dir / "resume"):
+        sweep(folder)
 
 
 def _make(run_dir: Path) -> None:
@@ -85,7 +111,7 @@ def _make(run_dir: Path) -> None:
 
 
 def _opened(request: Request, run_dir: Path, config: Mapping[str, Any], command: str) -> Manifest:
-    (run_dir / "config.yaml").write_text(yaml.safe_dump(without_secrets(config), sort_keys=False))
+    write_text(run_dir / "config.yaml", yaml.safe_dump(without_secrets(config), sort_keys=False))
     return Manifest(run_dir, _facts(request, command) | {"caches": _caches(run_dir)})
 
 
@@ -117,9 +143,8 @@ def _writing(run_dir: Path) -> Iterator[None]:
         ) from refused
 
 
-def _told(command: str, error: MollmError) -> int:
-    print(f"mollm-{command}: {error}", file=sys.stderr)
-    return error.exit_code
+def _say(command: str, text: str) -> None:
+    print(f"mollm-{command}: {text}", file=sys.stderr)
 
 
 def _facts(request: Request, command: str) -> dict[str, Any]:
@@ -142,11 +167,13 @@ def _tell_gates(request: Request, manifest: Manifest, command: str) -> None:
         print(f"mollm-{command}: the gates are in manifest.json only: {refused}", file=sys.stderr)
 
 
-def _last_report(run_dir: Path) -> None:
+def _last_report(run_dir: Path, command: str) -> None:
     """The report once more, now that the manifest says how it ended; a report that fails does not fail the run."""
     from mollm_cli.reporting.report import write_report
 
     try:
         write_report(run_dir)
+    except (OSError, RequestError) as refused:
+        _say(command, f"report.html is not up to date: {refused}")
     except Exception:
         traceback.print_exc()

@@ -1,29 +1,42 @@
-"""SIGINT and SIGTERM: the step in progress is finished and saved; a second signal ends the run at once."""
+"""SIGINT and SIGTERM: what is in progress is finished where it is short, else given up; the second ends it at once."""
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from mollm_cli.core.errors import InterruptionError
-
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 class Signals:
-    """received: the exit code of the signal that came, or None. stepping: whether a training loop will look at it."""
+    """received: the exit code of the signal that came, or None. waits: whether somebody will look at it soon.
+
+    That is a training loop, after each step, and a run that opens its files or is about to end. Elsewhere
+    KeyboardInterrupt is raised where the program stands: no library takes it for a problem of its own.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self.stepping = False
+        self.waits = True
+        self._count = 0
+
+    def heed(self) -> None:
+        """From here on nobody looks. Raises KeyboardInterrupt where a signal has come."""
+        self.waits = False
+        if self.received is not None:
+            raise KeyboardInterrupt
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Remember the first signal where a loop will heed it; raise InterruptionError otherwise."""
-        again, self.received = self.received is not None, CODES[signal.Signals(number)]
-        if again or not self.stepping:
-            raise InterruptionError("interrupted", self.received)
+        """Remember the signal; raise KeyboardInterrupt where nobody will look, or looked in time. The third: exit."""
+        self.received = CODES[signal.Signals(number)]
+        self._count += 1
+        if self._count > 2:
+            os._exit(self.received)
+        if self._count == 2 or not self.waits:
+            raise KeyboardInterrupt
 
 
 @contextmanager

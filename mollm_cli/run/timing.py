@@ -43,8 +43,7 @@ def timed(request: Request, plan: Plan, prepared: Prepared, device: torch.device
 
     def step(k: int) -> None:
         batches = {
-            role: [batch.to(device) for batch in stream.batches(k, engine.micro_batch)]
-            for role, stream in streams.items()
+            role: [batch.to(device) for batch in stream.batches(k, engine.rows)] for role, stream in streams.items()
         }
         stepper(batches, optimizer.rate(k + 1, steps), k % engine.log_every == 0)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mollm_cli.build import Request
+from mollm_cli.core.atomic import write_text
 from mollm_cli.core.errors import InterruptionError, RequestError
 from mollm_cli.core.solution import Solver
 from mollm_cli.core.types import Encoded, Loss
@@ -18,6 +21,7 @@ from mollm_cli.data.mixture import Share
 from mollm_cli.data.order import common_lengths
 from mollm_cli.engine.batch_losses import role_groups
 from mollm_cli.engine.loop import Outcome, Surroundings, train
+from mollm_cli.engine.pieces import Pieces
 from mollm_cli.engine.selection import History, Selection
 from mollm_cli.engine.step import Stepper
 from mollm_cli.engine.stopping import rules
@@ -29,12 +33,14 @@ from mollm_cli.models.load import LoadedModel, load_model
 from mollm_cli.models.reference import Reference
 from mollm_cli.reporting.console import Progress
 from mollm_cli.run.evidence import plain_model
+from mollm_cli.run.inputs import inputs
 from mollm_cli.run.manifest import Manifest
 from mollm_cli.run.points import Points
 from mollm_cli.run.prepare import Prepared
 from mollm_cli.run.reference import References
 from mollm_cli.run.signals import Signals
 from mollm_cli.solvers.weighted_sum import WeightedSum
+from mollm_cli.trackers.steady import Steady
 from mollm_cli.trackers.train_log import TrainLog
 
 
@@ -186,24 +192,29 @@ def run_training(
     stepper = build_stepper(request, plan, loaded, target, reference)
     manifest.set(reference=reference.facts)
     history = History(selection(request, prepared, target, progress, device))
-    points = Points(run_dir / "resume", stepper, history)
-    start = points.load() if request.resume else 0
-    if request.resume:
-        progress.message(f"going on after step {start}")
+    pieces = Pieces.of(engine, progress.message)
+    noted = inputs(run_dir, request, plan, prepared, loaded)
+    points = Points(run_dir / "resume", stepper, history, noted, pieces, progress.message, total=limits.total_steps)
+    start = points.load()
+    for line in _said_of_start(start, points, optimizer.schedule):
+        progress.message(line)
     log = TrainLog(run_dir / "train.jsonl", start or None)
-    request.tracker.start(run_dir)
+    points.settle_log = log.settle
+    tracker = Steady(request.tracker, progress.message)
+    tracker.start(run_dir, start)
 
-    write = _writer(log, progress, request.tracker)
-    around = Surroundings(evaluator, write, points.save, lambda: signals.received, points.keep)
+    write = _writer(log, progress, tracker)
+    note = partial(note_broken, run_dir)
+    around = Surroundings(evaluator, write, points.save, lambda: signals.received, points.keep, note)
     progress.start()
-    signals.stepping = True
+    signals.waits = True
     try:
-        outcome = train(stepper, streams, engine, optimizer, limits, history, around, device, start)
+        outcome = train(stepper, streams, engine, optimizer, limits, history, around, device, start, pieces)
         points.save(outcome.steps)
     finally:
-        signals.stepping = False
+        signals.waits = False
         progress.stop()
-        request.tracker.close()
+        tracker.close()
     if signals.received is not None:  # it came when the last step had been looked at
         raise InterruptionError(f"interrupted after step {outcome.steps}; resume=RUN_DIR goes on", signals.received)
     points.settle(outcome.steps)
@@ -211,6 +222,24 @@ def run_training(
     progress.message(f"kept: step {told['step']}, {told['because']}")
     manifest.set(selection=told)
     return outcome
+
+
+def _said_of_start(start: int, points: Points, schedule: str) -> Iterator[str]:
+    """Where a run goes on, and that its learning rates no longer follow the length that it had."""
+    if start:
+        yield f"going on after step {start}"
+    former, now = points.former_total, points.total
+    if start and former != now and schedule != "constant":
+        yield (
+            f"warning: optimizer.schedule={schedule} was that of {former} steps so far and is that of {now} from here "
+            f"on: a run of {now} steps from the start would have had other rates"
+        )
+
+
+def note_broken(run_dir: Path, step: int, found: str, rows: Mapping[str, list[str]]) -> None:
+    """nonfinite.json: the step that was not taken, what was found, and the ids of its rows, by role; never a text."""
+    content = {"step": step, "found": found, "rows": dict(rows)}
+    write_text(run_dir / "nonfinite.json", json.dumps(content, indent=1) + "\n")
 
 
 def _writer(log: TrainLog, progress: Progress, tracker: Any) -> Callable[[Mapping[str, Any]], None]:

@@ -4,24 +4,39 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mollm_cli.core.atomic import sync, write_text
+
 
 class TrainLog:
-    """Appends records to ``path``; on resume it drops the lines of steps that will be taken again."""
+    """Appends records to ``path``; on resume it drops the lines of steps that will be taken again, and torn ones."""
 
     def __init__(self, path: Path, resume_step: int | None = None) -> None:
         self.path = path
-        if resume_step is None:
-            path.write_text("")
-        else:
-            kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= resume_step]
-            path.write_text("".join(line + "\n" for line in kept))
+        write_text(path, "" if resume_step is None else "".join(_until(path, resume_step)))
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """One line; a number that is not finite becomes null, since JSON has no word for it."""
+        """One line; a number that is not finite becomes null, since JSON has no word for it. Raises OSError."""
         clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
-        with self.path.open("a") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(clean) + "\n")
+
+    def settle(self) -> None:
+        """Bring what was written to the disk."""
+        sync(self.path)
+
+
+def _until(path: Path, last: int) -> Iterator[str]:
+    """The lines of steps up to ``last``, of each step one; a line that a kill or a full disk tore is none."""
+    seen: dict[int, str] = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
+        try:
+            step = json.loads(line)["step"]
+        except (ValueError, LookupError, TypeError, RecursionError):
+            continue
+        if isinstance(step, int) and step <= last:
+            seen[step] = f"{line}\n"
+    return iter(seen.values())

@@ -18,7 +18,7 @@ from mollm_cli.cli.main import main
 from mollm_cli.core.errors import RequestError
 
 REFUSED, CRASHED, FAILED, GATE_FAILED, INTERRUPTED, TERMINATED = 9, 10, 7, 8, 11, 12
-"""Seeds that make the run end otherwise than well."""
+"""Seeds that make the run end otherwise than well; one that crashed ends well when it is gone on with."""
 
 
 def _run(request: Request, run_dir: Path, config: dict[str, Any]) -> int:
@@ -27,7 +27,7 @@ def _run(request: Request, run_dir: Path, config: dict[str, Any]) -> int:
         raise RequestError("data.forget.path: no such file")
     (run_dir / "resume").mkdir(exist_ok=True)
     (run_dir / "config.yaml").write_text(yaml.safe_dump(config))
-    if request.seed == CRASHED:
+    if request.seed == CRASHED and request.resume is None:
         raise RuntimeError("boom")
     if request.seed == INTERRUPTED:
         raise KeyboardInterrupt

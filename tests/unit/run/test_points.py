@@ -43,6 +43,7 @@ class Run:
         model = llama()
         optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
         self.stepper = stepper(model, mollm(), DualSpaceMGDA(), optimizer=optimizer)
+        folder.mkdir(exist_ok=True)
         self.points = Points(folder / "resume", self.stepper, History(rule))
         given = {"max_steps": 6, "stop_at_target": False, "retain_floor": None, "keep": rule.keep} | settings
         self.engine = Engine(batch_size=4, evaluate_every=1, **given)

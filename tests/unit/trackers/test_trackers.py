@@ -10,6 +10,7 @@ import pytest
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.trackers.none import Silent
+from mollm_cli.trackers.steady import Steady
 from mollm_cli.trackers.tensorboard import TensorBoard
 from mollm_cli.trackers.train_log import TrainLog
 from mollm_cli.trackers.wandb import WeightsAndBiases
@@ -63,7 +64,9 @@ def test_tensorboard_keeps_every_scalar_by_step(tmp_path: Path) -> None:
     assert [(event.step, event.value) for event in events.Scalars("loss.a")] == [(1, 0.5), (2, 0.25)]
 
 
-def test_wandb_is_told_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_is_told_everything_and_goes_on_with_the_same_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told: list[Any] = []
     run = SimpleNamespace(log=lambda values, step: told.append((step, values)), finish=lambda: told.append("finished"))
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=lambda **given: told.append(given) or run))
@@ -72,7 +75,89 @@ def test_wandb_is_told_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     tracker.start(tmp_path)
     tracker.log(3, {"a": 1.0})
     tracker.close()
-    assert told == [{"project": "mine", "dir": str(tmp_path), "name": tmp_path.name}, (3, {"a": 1.0}), "finished"]
+    first = {"project": "mine", "dir": str(tmp_path), "name": tmp_path.name, "id": told[0]["id"], "resume": "allow"}
+    assert told == [first, (3, {"a": 1.0}), "finished"] and len(told[0]["id"]) == 16
+    WeightsAndBiases("mine").start(tmp_path, after=3)
+    assert told[-1] == first
+    (tmp_path / "other").mkdir()
+    WeightsAndBiases("mine").start(tmp_path / "other")
+    assert told[-1]["id"] != first["id"]
+
+
+def test_tensorboard_passes_over_what_is_taken_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+    fake = SimpleNamespace(SummaryWriter=lambda folder, **given: asked.append(given))
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", fake)
+    TensorBoard().start(tmp_path)
+    TensorBoard().start(tmp_path, after=3)
+    assert asked == [{"purge_step": None}, {"purge_step": 4}]
+
+
+class _Frail:
+    """A tracker that dies where it is told to; of an older kind, whose start knows no ``after``."""
+
+    def __init__(self, dies_in: str, error: Exception) -> None:
+        self.dies_in, self.error, self.told = dies_in, error, []  # type: ignore[var-annotated]
+
+    def start(self, run_dir: Path) -> None:
+        self._do("start")
+
+    def log(self, step: int, values: Any) -> None:
+        self._do(f"log {step}")
+
+    def close(self) -> None:
+        self._do("close")
+
+    def _do(self, what: str) -> None:
+        if what == self.dies_in:
+            raise self.error
+        self.told.append(what)
+
+
+@pytest.mark.parametrize(
+    ("dies_in", "told"),
+    [
+        ("start", []),
+        ("log 2", ["start", "log 1"]),
+        ("close", ["start", "log 1", "log 2", "log 3"]),
+        ("never", ["start", "log 1", "log 2", "log 3", "close"]),
+    ],
+)
+def test_a_tracker_that_dies_is_told_of_once(dies_in: str, told: list[str], tmp_path: Path) -> None:
+    said: list[str] = []
+    frail = _Frail(dies_in, ConnectionError("api.example.org is down\nand more"))
+    tracker = Steady(frail, said.append)
+    tracker.start(tmp_path, 0)
+    for step in (1, 2, 3):
+        tracker.log(step, {})
+    tracker.close()
+    assert frail.told == told
+    wanted = "warning: _Frail is told of no more steps (api.example.org is down); train.jsonl has all"
+    assert said == ([] if dies_in == "never" else [wanted])
+
+
+def test_what_our_own_errors_say_is_passed_on(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="no package"):
+        Steady(_Frail("start", RequestError("no package")), print).start(tmp_path, 0)
+
+
+@pytest.mark.parametrize("torn", ['{"step": 2, "a', '{"step": 2}garbage', "\x00\x00", "[2]", '{"steps": 2}', ""])
+def test_torn_lines_are_no_steps(torn: str, tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_text('{"step": 1}\n' + torn)
+    TrainLog(path, resume_step=2).write({"step": 2, "again": True})
+    assert _lines(path) == [{"step": 1}, {"step": 2, "again": True}]
+
+
+def test_of_each_step_there_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_text('{"step": 0}\n{"step": 1, "a": 1}\n{"step": 1, "a": 2}\n{"step": 3}\n')
+    TrainLog(path, resume_step=2).settle()
+    assert _lines(path) == [{"step": 0}, {"step": 1, "a": 2}]
+
+
+def test_a_log_that_is_gone_begins_again(tmp_path: Path) -> None:
+    assert _lines(TrainLog(tmp_path / "train.jsonl", resume_step=2).path) == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,53 @@
+"""Whether a resume point is what was written: its manifest of sizes and hashes, and what of it does not hold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.json"
+VERSION = 1
+"""Raised whenever what a point holds is no longer read as it was."""
+
+
+def mark(file: Path) -> dict[str, Any]:
+    """{"bytes", "sha256"} of a file, read in pieces. Raises OSError."""
+    with file.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        return {"bytes": opened.tell(), "sha256": digest}
+
+
+def write_manifest(folder: Path, name: str, files: Sequence[str]) -> None:
+    """Write manifest.json, the last of ``files``: the point is called ``name``."""
+    content = {"version": VERSION, "point": name, "files": {file: mark(folder / file) for file in files}}
+    (folder / MANIFEST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def damage(folder: Path, files: Sequence[str]) -> str | None:
+    """What is wrong with a point, in words; None where each of ``files`` is what its manifest says."""
+    try:
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        marks = {file: content["files"][file] for file in files}
+        if (content["version"], content["point"]) != (VERSION, folder.name):
+            return f"its {MANIFEST} is of another point"
+    except FileNotFoundError:
+        return f"{MANIFEST} is missing"
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return f"{MANIFEST} cannot be read"
+    return next((problem for file in files if (problem := difference(folder / file, marks[file]))), None)
+
+
+def difference(file: Path, marked: Any) -> str | None:
+    """What is wrong with one file, None where it is what was ``marked``. The size is looked at first."""
+    try:
+        if not file.is_file():
+            return f"{file.name} is missing"
+        wanted, found = marked.get("bytes"), file.stat().st_size
+        if found != wanted:
+            return f"{file.name} has {found} bytes in place of {wanted}"
+        return None if mark(file) == marked else f"{file.name} has another content than was written"
+    except (OSError, AttributeError) as refused:
+        return f"{file.name} cannot be read ({refused})"

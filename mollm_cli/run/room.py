@@ -1,0 +1,69 @@
+"""A run that is out of memory, as a message: what takes the most by the plan, and what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from mollm_cli.build import Request
+from mollm_cli.build.lasting import is_free
+from mollm_cli.core.errors import RequestError, RunError
+from mollm_cli.engine import planner
+from mollm_cli.engine.remedies import remedy
+from mollm_cli.reporting.words import size
+from mollm_cli.run.planning import facts
+
+TRAINING, EVALUATION = ("step", "progress evaluation"), ("evaluation",)
+"""Phases of the memory plan in which a run stands when it trains, and when it judges."""
+SHARE = 0.9
+"""Of its planned peak: what a run is to come to that found no room where there should have been."""
+ON_HOST = "DefaultCPUAllocator"
+"""What torch names in the RuntimeError that it raises for main memory."""
+
+
+@contextmanager
+def explained(
+    request: Request, plan: Any, prepared: Any, device: torch.device, phases: tuple[str, ...]
+) -> Iterator[None]:
+    """Within the block an error for want of memory becomes a RunError with the largest terms and the remedy."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        problem: BaseException = error
+    else:
+        return
+    raise RunError(_message(request, plan, prepared, device, phases)) from problem
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device, or the host, had no room."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or ON_HOST in str(error)
+
+
+def _message(request: Request, plan: Any, prepared: Any, device: torch.device, phases: tuple[str, ...]) -> str:
+    begun = (
+        f"the {'training' if phases == TRAINING else 'evaluation'} must fit into the memory of {device}, found no room"
+    )
+    if phases == EVALUATION:
+        half = max(1, request.evaluation.batch_size // 2)
+        return f"{begun}. Set evaluation.batch_size={half}, then go on with resume=RUN_DIR"
+    try:
+        given = facts(request, plan, prepared, device.type)
+        found = planner.plan(given)
+        less = remedy(given, int(SHARE * found.peak.size))
+    except RequestError:
+        return f"{begun}. Set engine.micro_batch=auto, then go on with resume=RUN_DIR"
+    phase = max((each for each in found.phases if each.name in phases), key=lambda each: each.size)
+    largest = sorted(phase.terms, key=lambda term: term.size, reverse=True)[:2]
+    terms = ", ".join(f"{term.name} {size(term.size)} ({term.why})" for term in largest)
+    told = f"{begun}; the largest terms of its plan at the peak of '{phase.name}': {terms}"
+    if less is None:
+        return f"{told}. End other programs on the device, or take a smaller model or a larger device"
+    same = all(is_free(text.partition("=")[0]) for text in less.overrides)
+    where = "go on with resume=RUN_DIR" if same else "start a new run with"
+    return f"{told}. The smallest change that takes a tenth less: {where} {' '.join(less.overrides)}"
