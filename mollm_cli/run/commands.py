@@ -45,12 +45,11 @@ def _finetune(request: Request, run_dir: Path, manifest: Manifest, signals: Sign
 def _train(request: Request, run_dir: Path, manifest: Manifest, signals: Signals, planned: Callable[..., Any]) -> None:
     """Prepare, judge the start, train, save, judge what is on disk, hold the gates."""
     from mollm_cli.engine.device import peak_memory_bytes, pick
-    from mollm_cli.models.load import fingerprint, load_model, source
+    from mollm_cli.models.load import fingerprint, source
     from mollm_cli.models.save import save_checkpoint
-    from mollm_cli.models.trainable import restrict
     from mollm_cli.run.evidence import Evidence, hold_gates, plain_model, publish
     from mollm_cli.run.planning import before_loading
-    from mollm_cli.run.prepare import check_context, check_disk, prepare
+    from mollm_cli.run.prepare import prepare
     from mollm_cli.run.room import EVALUATION, TRAINING, explained
     from mollm_cli.run.training import run_training
 
@@ -62,14 +61,8 @@ def _train(request: Request, run_dir: Path, manifest: Manifest, signals: Signals
     plan = planned(request, prepared)
     if (foreseen := before_loading(request, plan, prepared, device)) is not None:
         manifest.set(memory_plan=foreseen)
-    loaded = load_model(request.model, request.seed)
-    check_context(prepared, loaded.model, request.model.path)
-    restrict(loaded.model, plan.loss)
-    manifest.set(device=str(device), dtype=request.model.dtype, **_inputs(request, prepared, loaded))
-    _trace(request, manifest, loaded.files)
-    sizes = [p.numel() * p.element_size() for p in loaded.model.parameters()]
-    trainable = [p.numel() * p.element_size() for p in loaded.model.parameters() if p.requires_grad]
-    check_disk(run_dir, sum(sizes), sum(trainable))
+    manifest.set(device=str(device))
+    loaded = _loaded(request, plan, prepared, run_dir, manifest)
     memory = partial(explained, request, plan, prepared, device)
     with memory(EVALUATION):
         loaded.model.to(device)
@@ -94,6 +87,23 @@ def _train(request: Request, run_dir: Path, manifest: Manifest, signals: Signals
     manifest.set(peak_memory_bytes=peak_memory_bytes(device))
     publish(run_dir, record, run_dir / "checkpoint")
     hold_gates(request, record, manifest)
+
+
+def _loaded(request: Request, plan: Any, prepared: Any, run_dir: Path, manifest: Manifest) -> Any:
+    """The model to train, on the CPU. Raises RequestError where its context or the disk is too small."""
+    from mollm_cli.models.load import load_model
+    from mollm_cli.models.trainable import restrict
+    from mollm_cli.run.prepare import check_context, check_disk
+
+    loaded = load_model(request.model, request.seed)
+    check_context(prepared, loaded.model, request.model.path)
+    restrict(loaded.model, plan.loss)
+    manifest.set(dtype=request.model.dtype, **_inputs(request, prepared, loaded))
+    _trace(request, manifest, loaded.files)
+    sizes = [p.numel() * p.element_size() for p in loaded.model.parameters()]
+    trainable = [p.numel() * p.element_size() for p in loaded.model.parameters() if p.requires_grad]
+    check_disk(run_dir, sum(sizes), sum(trainable))
+    return loaded
 
 
 def _check_machine(request: Request, device: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -206,15 +207,9 @@ def run_training(
     write = _writer(log, progress, tracker)
     note = partial(note_broken, run_dir)
     around = Surroundings(evaluator, write, points.save, lambda: signals.received, points.keep, note)
-    progress.start()
-    signals.waits = True
-    try:
+    with _followed(progress, tracker, signals):
         outcome = train(stepper, streams, engine, optimizer, limits, history, around, device, start, pieces)
         points.save(outcome.steps)
-    finally:
-        signals.waits = False
-        progress.stop()
-        tracker.close()
     if signals.received is not None:  # it came when the last step had been looked at
         raise InterruptionError(f"interrupted after step {outcome.steps}; resume=RUN_DIR goes on", signals.received)
     points.settle(outcome.steps)
@@ -222,6 +217,19 @@ def run_training(
     progress.message(f"kept: step {told['step']}, {told['because']}")
     manifest.set(selection=told)
     return outcome
+
+
+@contextmanager
+def _followed(progress: Progress, tracker: Steady, signals: Signals) -> Iterator[None]:
+    """While the block steps, the terminal and the tracker are told, and a signal waits for the end of a step."""
+    progress.start()
+    signals.waits = True
+    try:
+        yield
+    finally:
+        signals.waits = False
+        progress.stop()
+        tracker.close()
 
 
 def _said_of_start(start: int, points: Points, schedule: str) -> Iterator[str]:
