@@ -22,6 +22,8 @@ FREE: Mapping[str, str] = {
     "engine.micro_batch": "the same sums in other pieces: what a run needs that had no room",
     "engine.device": "the same sums on another machine",
     "engine.compile": "the same sums by other kernels",
+    "engine.processes": "the same sums by others",
+    "engine.parallel": "the same sums by others",
     "model.activation_checkpointing": "the same sums, computed twice",
     "model.reference": "the same frozen start, kept elsewhere",
     "data.cache": "what is kept of it outside the run directory",

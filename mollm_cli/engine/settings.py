@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Keep = Literal["last", "target", "yardstick"]
+Parallel = Literal["auto", "none", "ddp", "fsdp"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class Engine:
     matmul: Literal["auto", "highest", "high", "medium"] = "auto"
     compile: bool = False
     device: str = "auto"
+    processes: int | None = None
+    parallel: Parallel = "auto"
     stop_at_target: bool = True
     retain_floor: float | None = 0.1
     keep: Keep = "last"
@@ -42,7 +45,7 @@ class Engine:
         """Refuse what cannot be, naming the key."""
         for key in ("max_steps", "batch_size", "evaluate_limit", "log_every"):
             _at_least_one(key, getattr(self, key))
-        for key in ("max_epochs", "micro_batch", "evaluate_every", "checkpoint_every", "patience"):
+        for key in ("max_epochs", "micro_batch", "evaluate_every", "checkpoint_every", "patience", "processes"):
             if getattr(self, key) not in (None, "auto"):
                 _at_least_one(key, getattr(self, key))
         if self.clip_norm is not None and not self.clip_norm > 0:
@@ -58,6 +61,11 @@ class Engine:
             raise ValueError(
                 f"engine.patience={self.patience} waits for a better evaluation, found engine.keep=last, which has no "
                 "better; set engine.keep=target or engine.keep=yardstick, or engine.patience=null"
+            )
+        if self.parallel == "none" and (self.processes or 1) > 1:
+            raise ValueError(
+                f"engine.processes={self.processes} needs a way to share the work, found engine.parallel=none; set "
+                "engine.parallel=auto, ddp or fsdp"
             )
         if self.device.split(":")[0] not in ("auto", "cuda", "mps", "cpu"):
             raise ValueError(f"engine.device must be auto, cuda, cuda:N, mps or cpu, found '{self.device}'")

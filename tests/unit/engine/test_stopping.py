@@ -60,6 +60,8 @@ def test_rules_of_a_run() -> None:
     [
         ({"patience": 0, "keep": "target"}, "engine.patience must be >= 1, found 0"),
         ({"patience": 3}, "engine.patience=3 waits for a better evaluation, found engine.keep=last"),
+        ({"processes": 2, "parallel": "none"}, "engine.processes=2 needs a way to share the work, found"),
+        ({"processes": 0}, "engine.processes must be >= 1, found 0"),
         ({"keep": "target", "evaluate_every": None}, "engine.keep=target chooses among progress evaluations, found"),
         ({"keep": "yardstick", "evaluate_every": None}, "set engine.evaluate_every=N, or engine.keep=last"),
     ],
