@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-locked lock audit licences run test lint format tiny bench bench-gpu bench-data bench-descent bench-evaluation bench-quality profile golden errors fuzz clean
+.PHONY: help install install-locked lock audit licences run test lint format tiny bench bench-gpu bench-data bench-descent bench-evaluation bench-quality profile golden errors fuzz soak soak-long clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -89,6 +89,12 @@ errors: install ## rewrite docs/ERRORS.md: every error message of the source, an
 
 fuzz: install ## 2,000 generated command lines: exit code 0 or 2, a short message, nothing left behind
 	OMP_NUM_THREADS=1 MOLLM_FUZZ=2000 $(BIN)/python -m pytest tests/e2e/test_command_lines.py
+
+soak: install ## 2,000 steps with 50 kills and more, against an undisturbed run; outputs/bench/soak.json
+	$(BIN)/python -m benchmarks.soak
+
+soak-long: install ## the same with 10,000 steps and 200 kills
+	$(BIN)/python -m benchmarks.soak --steps 10000 --kills 220 --least 200 --out outputs/bench/soak-long.json
 
 clean: ## remove .venv and caches (outputs/ stays)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist
