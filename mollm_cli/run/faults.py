@@ -7,35 +7,60 @@ import os
 import re
 from pathlib import Path
 
+from mollm_cli.core.errors import RunError
+
 NUMBERED = re.compile(r"\(os error (\d+)\)")
 """How libraries written in Rust (safetensors, tokenizers) name an errno in an exception of their own."""
-ROOM = ("the disk must have room for what the run writes", "Free some space")
-RIGHTS = ("the run must be allowed to write", "Change the permissions, or have the disk mounted writable")
-DISK = ("the disk must answer", "Check the disk and the connection to it")
-LIMITS = ("the system must give the process what it needs", "Raise the limit (ulimit), or end other programs")
-CAUSES: dict[int, tuple[str, str]] = (
-    dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), ROOM)
-    | dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), RIGHTS)
-    | dict.fromkeys((errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.ETIMEDOUT, errno.ENOTCONN), DISK)
-    | dict.fromkeys((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN), LIMITS)
-)
-"""By errno: what must hold, and what to do where it does not."""
+ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+RIGHTS = (errno.EROFS, errno.EACCES, errno.EPERM)
+DISK = (errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.ETIMEDOUT, errno.ENOTCONN)
+LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 
-def explained(error: BaseException, run_dir: Path) -> str | None:
+def explained(error: BaseException, run_dir: Path) -> RunError | None:
     """``error`` as what must hold, what was found and what to do; None where it is no fault of the machine."""
     number = _number(error)
-    if number == errno.ENOENT and not run_dir.exists():
-        return (
-            f"the run directory must stay where it is while the run goes on, found '{run_dir}' gone. "
+    if number == errno.ENOENT and _gone(error, run_dir):
+        return RunError(
+            f"the run directory must stay where it is while the run goes on, found '{run_dir}' gone or replaced. "
             "Start the run again; restored, it can be gone on with: resume=RUN_DIR"
         )
-    if number not in CAUSES:
-        return None
-    must, remedy = CAUSES[number]
+    return None if number is None else _fault(number, _where(error), run_dir)
+
+
+def _fault(number: int, where: str, run_dir: Path) -> RunError | None:
+    found = os.strerror(number)
+    if number in ROOM:
+        return RunError(
+            f"the disk must have room for what the run writes, found '{found}'{where}. "
+            f"Free some space, then go on with resume={run_dir}"
+        )
+    if number in RIGHTS:
+        return RunError(
+            f"the run must be allowed to write, found '{found}'{where}. "
+            f"Change the permissions, or have the disk mounted writable, then go on with resume={run_dir}"
+        )
+    if number in DISK:
+        return RunError(
+            f"the disk must answer, found '{found}'{where}. "
+            f"Check the disk and the connection to it, then go on with resume={run_dir}"
+        )
+    if number in LIMITS:
+        return RunError(
+            f"the system must give the process what it needs, found '{found}'{where}. "
+            f"Raise the limit (ulimit), or end other programs, then go on with resume={run_dir}"
+        )
+    return None
+
+
+def _gone(error: BaseException, run_dir: Path) -> bool:
+    """Whether the directory is not there, or another is in its place (run/manifest.py says so of the folder itself)."""
+    return not run_dir.exists() or getattr(error, "filename", None) == str(run_dir)
+
+
+def _where(error: BaseException) -> str:
     file = getattr(error, "filename", None)
-    where = f" at '{file}'" if file else ""
-    return f"{must}, found '{os.strerror(number)}'{where}. {remedy}, then go on with resume={run_dir}"
+    return f" at '{file}'" if file else ""
 
 
 def _number(error: BaseException) -> int | None:

@@ -46,24 +46,42 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _message(request: Request, plan: Any, prepared: Any, device: torch.device, phases: tuple[str, ...]) -> str:
-    begun = (
-        f"the {'training' if phases == TRAINING else 'evaluation'} must fit into the memory of {device}, found no room"
-    )
     if phases == EVALUATION:
         half = max(1, request.evaluation.batch_size // 2)
-        return f"{begun}. Set evaluation.batch_size={half}, then go on with resume=RUN_DIR"
+        return f"{_begun(phases, device)}. Set evaluation.batch_size={half}, then go on with resume=RUN_DIR"
     try:
         given = facts(request, plan, prepared, device.type)
         found = planner.plan(given)
         less = remedy(given, int(SHARE * found.peak.size))
     except RequestError:
-        return f"{begun}. Set engine.micro_batch=auto, then go on with resume=RUN_DIR"
-    phase = max((each for each in found.phases if each.name in phases), key=lambda each: each.size)
-    largest = sorted(phase.terms, key=lambda term: term.size, reverse=True)[:2]
-    terms = ", ".join(f"{term.name} {size(term.size)} ({term.why})" for term in largest)
-    told = f"{begun}; the largest terms of its plan at the peak of '{phase.name}': {terms}"
+        return f"{_begun(phases, device)}. Set engine.micro_batch=auto, then go on with resume=RUN_DIR"
+    terms = _largest(found, phases)
     if less is None:
-        return f"{told}. End other programs on the device, or take a smaller model or a larger device"
-    same = all(is_free(text.partition("=")[0]) for text in less.overrides)
-    where = "go on with resume=RUN_DIR" if same else "start a new run with"
-    return f"{told}. The smallest change that takes a tenth less: {where} {' '.join(less.overrides)}"
+        return (
+            f"{_begun(phases, device)}; the largest terms of its plan: {terms}. "
+            "End other programs on the device, or take a smaller model or a larger device"
+        )
+    changes = " ".join(less.overrides)
+    if all(is_free(text.partition("=")[0]) for text in less.overrides):
+        return (
+            f"{_begun(phases, device)}; the largest terms of its plan: {terms}. "
+            f"Go on with a tenth less: resume=RUN_DIR {changes}"
+        )
+    return (
+        f"{_begun(phases, device)}; the largest terms of its plan: {terms}. "
+        f"Start a new run that takes a tenth less: {changes}"
+    )
+
+
+def _begun(phases: tuple[str, ...], device: torch.device) -> str:
+    work = "training" if phases == TRAINING else "evaluation"
+    return f"the {work} must fit into the memory of {device}, found no room"
+
+
+def _largest(found: planner.Plan, phases: tuple[str, ...]) -> str:
+    """The two largest terms of the largest of ``phases``."""
+    phase = max((each for each in found.phases if each.name in phases), key=lambda each: each.size)
+    terms = sorted(phase.terms, key=lambda term: term.size, reverse=True)[:2]
+    return (
+        f"{' and '.join(f'{term.name} {size(term.size)} ({term.why})' for term in terms)} at the peak of '{phase.name}'"
+    )

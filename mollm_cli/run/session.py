@@ -68,10 +68,10 @@ def _run(request: Request, run_dir: Path, command: str, manifest: Manifest, sign
     except MollmError as ended:
         status, code, told = STATUS.get(type(ended), "failed"), ended.exit_code, str(ended)
     except Exception as failed:
-        told = explained(failed, run_dir)
-        if told is None:
+        fault = explained(failed, run_dir)
+        if fault is None:
             traceback.print_exc()
-        status, code, told = "failed", 1, told or f"{type(failed).__name__}: {failed}"
+        status, code, told = "failed", 1, str(fault or f"{type(failed).__name__}: {failed}")
     signals.waits = True
     if status == "interrupted":
         manifest.facts["stopped_because"] = "signal"

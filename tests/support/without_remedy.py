@@ -47,6 +47,5 @@ WITHOUT: Mapping[str, str] = {
     "run/reference.py References._fill": _REASON,
     "run/reference.py References._filled": _REASON,
     "run/reference.py References._settle": _REASON,
-    "run/signals.py Signals.handle": "nothing had been trained: start the run again",
     "solvers/simplex.py min_norm_point": _CALLER,
 }
