@@ -56,17 +56,25 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Right-padded sequences: input_ids, attention_mask, labels, each int64 [B, T]."""
+    """Right-padded sequences: input_ids, attention_mask, labels, each int64 [B, T].
+
+    idle: a row that another process has; it is passed through the model, because all processes do that equally often,
+    and counts for nothing.
+    """
 
     ids: tuple[str, ...]
     input_ids: torch.Tensor
     attention_mask: torch.Tensor
     labels: torch.Tensor
+    idle: bool = False
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on ``device``."""
-        move = [x.to(device, non_blocking=True) for x in (self.input_ids, self.attention_mask, self.labels)]
-        return Batch(self.ids, *move)
+        return self.moved(lambda x: x.to(device, non_blocking=True))
+
+    def moved(self, move: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
+        """The same batch with its tensors elsewhere."""
+        return Batch(self.ids, move(self.input_ids), move(self.attention_mask), move(self.labels), self.idle)
 
 
 ObjectiveFunction = Callable[[Mapping[Role, Outputs]], "tuple[torch.Tensor, int]"]

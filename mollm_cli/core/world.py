@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -44,6 +45,20 @@ class World:
 
             dist.all_reduce(tensor)
         return tensor
+
+    def begin_sum(self, tensor: torch.Tensor) -> Callable[[], None]:
+        """Begin ``sum_``, which has ended when what is returned has been called; ``tensor`` is not touched before."""
+        if self.size == 1:
+            return lambda: None
+        import torch.distributed as dist
+
+        work = dist.all_reduce(tensor, async_op=True)
+
+        def wait() -> None:
+            assert work is not None
+            work.wait()
+
+        return wait
 
     def sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """The sum of float64 ``values`` over all processes, the same bits on each."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mollm_cli.core.types import IGNORE, Batch, Encoded
 from mollm_cli.data.mixture import Share, drawn
@@ -75,14 +76,17 @@ class Stream:
         """The rows of ``step``, shortest first, in pieces of ``micro_batch`` rows (None: one piece).
 
         Of ``world`` processes each gets every world-th row, from ``rank`` on: together they have the rows of the step,
-        each once, and about as many tokens each. Raises ValueError where a process would get none.
+        each once, about as many tokens each, and equally many pieces; where a process has no row for its last one,
+        that is idle (``Batch.idle``). Raises ValueError for a rank that there is not.
         """
-        if not 0 <= rank < world <= self.batch_size:
-            raise ValueError(f"0 <= rank < world <= batch_size must hold, found {rank}, {world}, {self.batch_size}")
-        numbers = sorted(self.rows(step), key=lambda row: self.lengths[row])[rank::world]
-        rows = [self.encoded[number] for number in numbers]
-        size = micro_batch or self.batch_size
-        return [collate(rows[start : start + size], self.pad_id) for start in range(0, len(rows), size)]
+        if not 0 <= rank < world:
+            raise ValueError(f"0 <= rank < world must hold, found {rank}, {world}")
+        numbers = sorted(self.rows(step), key=lambda row: self.lengths[row])
+        rows = [self.encoded[number] for number in numbers[rank::world]]
+        size, most = micro_batch or self.batch_size, -(-self.batch_size // world)
+        pieces = [collate(rows[start : start + size], self.pad_id) for start in range(0, len(rows), size)]
+        missing = -(-most // size) - len(pieces)
+        return pieces + [replace(collate([self.encoded[numbers[0]]], self.pad_id), idle=True)] * missing
 
     def _order(self, epoch: int) -> list[int]:
         """The order of one epoch; the last one asked for is kept."""

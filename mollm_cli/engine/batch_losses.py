@@ -13,6 +13,7 @@ from mollm_cli.core.masking import count_targets
 from mollm_cli.core.outputs import Outputs
 from mollm_cli.core.solution import Array
 from mollm_cli.core.types import Batch, Loss, Objective, Role
+from mollm_cli.core.world import ALONE, World
 from mollm_cli.models.forward import forward, forward_hidden
 from mollm_cli.models.reference import Reference
 from mollm_cli.objectives.label_log_probs import label_log_probs, sequence_means
@@ -45,16 +46,16 @@ class Forwards:
 
 
 class BatchLosses:
-    """The losses of one step, each divided by the count of the whole step."""
+    """The losses of one step, each divided by the count of the whole step, over all processes of ``world``.
 
-    def __init__(self, forwards: Forwards, batches: Batches) -> None:
-        self.forwards, self.batches = forwards, batches
+    batches: this process's share, of each role as many pieces as every other process has. What is told of losses is
+    told of the whole step.
+    """
+
+    def __init__(self, forwards: Forwards, batches: Batches, world: World = ALONE) -> None:
+        self.forwards, self.batches, self.world = forwards, batches, world
         self.objectives = forwards.loss.objectives
-        self.counts = {
-            role: {"token": sum(count_targets(b.labels) for b in parts), "sequence": sum(len(b.ids) for b in parts)}
-            for role, parts in batches.items()
-        }
-        self.tokens = sum(int(b.attention_mask.sum()) for parts in batches.values() for b in parts)
+        self.counts, self.tokens = _counted(batches, world)
         self._sums: dict[int, torch.Tensor] = {}
         self._probabilities: list[torch.Tensor] = []
 
@@ -63,10 +64,10 @@ class BatchLosses:
         indices, roles = group
         for k in range(len(self.batches[roles[0]])):
             outputs = self._outputs(roles, k)
-            values = [(i, self._value(i, outputs)) for i in indices]
+            values = [(i, self._value(i, outputs, k)) for i in indices]
             for i, value in values:
                 self._sums[i] = self._sums.get(i, 0) + value.detach()
-            if "forget" in outputs and outputs["forget"].hidden is None:
+            if "forget" in outputs and outputs["forget"].hidden is None and not self.batches["forget"][k].idle:
                 self._probabilities.append(_probabilities(outputs["forget"]))
             del outputs
             yield values
@@ -77,7 +78,7 @@ class BatchLosses:
         indices, roles = group
         for k in range(len(self.batches[roles[0]])):
             outputs = self._outputs(roles, k)
-            values = [(i, self._value(i, outputs)) for i in indices]
+            values = [(i, self._value(i, outputs, k)) for i in indices]
             del outputs
             yield values
             del values
@@ -102,18 +103,39 @@ class BatchLosses:
 
     def _numbers(self, indices: Sequence[int], forget: bool) -> tuple[Array, float | None]:
         known = [self._sums[i].double() for i in indices]
+        if self.world.size > 1:
+            return self._everyones(known, forget)
         read = forget and bool(self._probabilities)
         numbers = [*known, torch.cat(self._probabilities).mean().double()] if read else known
         values = torch.stack(numbers).cpu().numpy()
         return values[: len(known)], float(values[-1]) if read else None
 
+    def _everyones(self, known: Sequence[torch.Tensor], forget: bool) -> tuple[Array, float | None]:
+        rows = torch.cat(self._probabilities).double() if forget and self._probabilities else torch.zeros(0)
+        own = [*(float(value) for value in known), float(rows.sum()), len(rows)]
+        *values, total, count = self.world.sums(np.array(own)).tolist()
+        return np.array(values), total / count if count else None
+
     def _outputs(self, roles: Sequence[Role], k: int) -> dict[Role, Outputs]:
         return {role: self.forwards.outputs(role, self.batches[role][k]) for role in roles}
 
-    def _value(self, i: int, outputs: Mapping[Role, Outputs]) -> torch.Tensor:
+    def _value(self, i: int, outputs: Mapping[Role, Outputs], k: int) -> torch.Tensor:
         objective = self.objectives[i]
         total, _ = objective.function(outputs)
+        if self.batches[objective.roles[0]][k].idle:
+            total = total * 0.0
         return total / self.counts[objective.roles[0]][objective.unit]
+
+
+def _counted(batches: Batches, world: World) -> tuple[dict[Role, dict[str, int]], int]:
+    """(targets and sequences of each role, tokens of all) in the whole step."""
+    own = {role: [part for part in parts if not part.idle] for role, parts in batches.items()}
+    numbers = [sum(int(b.attention_mask.sum()) for parts in own.values() for b in parts)]
+    for parts in own.values():
+        numbers += [sum(count_targets(b.labels) for b in parts), sum(len(b.ids) for b in parts)]
+    tokens, *counts = (int(x) for x in world.sums(np.array(numbers, dtype=np.float64)))
+    pairs = zip(batches, counts[::2], counts[1::2], strict=True)
+    return {role: {"token": targets, "sequence": sequences} for role, targets, sequences in pairs}, tokens
 
 
 @torch.no_grad()

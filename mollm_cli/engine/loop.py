@@ -76,7 +76,7 @@ def train(
     names = [o.name for o in stepper.loss.objectives]
     tokens, seconds, step, stop = 0, 0.0, start, _over(start, rules, history)
     pieces = pieces or Pieces.of(settings)
-    in_order = prefetched(streams, settings.rows, device, start, rules.total_steps)
+    in_order = prefetched(streams, settings.rows, device, start, rules.total_steps, stepper.trained.world)
     with matmul_precision(settings), in_order as ready:
         if start == 0 and settings.evaluate_every is not None:
             around.write({"step": 0} | _look(0, history, around))

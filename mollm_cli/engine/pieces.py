@@ -73,7 +73,8 @@ def _pieces(batch: Batch, rows: int) -> list[Batch]:
 def _narrowed(batch: Batch, taken: slice) -> Batch:
     mask = batch.attention_mask[taken]
     width = int(mask.sum(dim=1).max())
-    return Batch(batch.ids[taken], batch.input_ids[taken, :width], mask[:, :width], batch.labels[taken, :width])
+    ids, labels = batch.input_ids[taken, :width], batch.labels[taken, :width]
+    return Batch(batch.ids[taken], ids, mask[:, :width], labels, batch.idle)
 
 
 def _versions(stepper: Stepper) -> list[int]:

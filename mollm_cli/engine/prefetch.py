@@ -11,28 +11,36 @@ from typing import Protocol
 import torch
 
 from mollm_cli.core.types import Batch, Role
+from mollm_cli.core.world import ALONE, World
 
 
 class BatchSource(Protocol):
     """A role's rows as a pure function of the step."""
 
-    def batches(self, step: int, micro_batch: int | None) -> list[Batch]:
-        """The micro-batches of the 0-based ``step``."""
+    def batches(self, step: int, micro_batch: int | None, rank: int = 0, world: int = 1) -> list[Batch]:
+        """The micro-batches of the 0-based ``step`` for process ``rank`` of ``world``, as many as for every other."""
         ...
 
 
 @contextmanager
 def prefetched(
-    streams: Mapping[Role, BatchSource], micro_batch: int | None, device: torch.device, first: int, last: int
+    streams: Mapping[Role, BatchSource],
+    micro_batch: int | None,
+    device: torch.device,
+    first: int,
+    last: int,
+    world: World = ALONE,
 ) -> Iterator[Iterator[dict[Role, list[Batch]]]]:
     """Within the block: the batches of the 0-based steps ``first`` to ``last`` - 1, in order, on ``device``.
 
-    One step ahead and no further. For CUDA they are put into pinned memory, from which the copy runs beside the
-    computation. What a source raises is raised when its step is asked for. The thread has ended after the block.
+    Of ``world``, this process's share of each. One step ahead and no further. For CUDA they are put into pinned memory,
+    from which the copy runs beside the computation. What a source raises is raised when
+    its step is asked for. The thread has ended after the block.
     """
 
     def made(step: int) -> dict[Role, list[Batch]]:
-        batches = {role: stream.batches(step, micro_batch) for role, stream in streams.items()}
+        share = (world.rank, world.size) if world.size > 1 else ()
+        batches = {role: stream.batches(step, micro_batch, *share) for role, stream in streams.items()}
         return _each(pinned, batches) if device.type == "cuda" else batches
 
     def ahead(pool: ThreadPoolExecutor) -> Iterator[dict[Role, list[Batch]]]:
@@ -50,7 +58,7 @@ def prefetched(
 
 def pinned(batch: Batch) -> Batch:
     """``batch`` in page-locked memory, from which a GPU copies without the processor."""
-    return Batch(batch.ids, *(x.pin_memory() for x in (batch.input_ids, batch.attention_mask, batch.labels)))
+    return batch.moved(lambda x: x.pin_memory())
 
 
 def _each(change: Callable[[Batch], Batch], batches: Mapping[Role, Sequence[Batch]]) -> dict[Role, list[Batch]]:

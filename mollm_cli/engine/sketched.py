@@ -10,7 +10,7 @@ time. So there is never more than the activations of one role and one gradient, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +22,7 @@ from mollm_cli.engine.batch_losses import BatchLosses, Group, Values, role_group
 from mollm_cli.gradients.descent import Descent
 from mollm_cli.gradients.inner import Row
 from mollm_cli.gradients.sketch import CountSketch, GradientSketches, sketched
+from mollm_cli.gradients.trained import Trained
 
 Resting = Callable[[BatchLosses, Group], NDArray[np.bool_]]
 """Who of a group needs no backward pass, [m], after its forward pass."""
@@ -41,12 +42,11 @@ class Sketched:
     graph: Values = field(default_factory=list)
 
 
-def sketch_gradients(
-    parameters: Sequence[torch.nn.Parameter], losses: BatchLosses, sketch: CountSketch, resting: Resting
-) -> Sketched:
-    """One backward pass for every objective that does not rest."""
-    groups = role_groups(losses.objectives)
-    found = Sketched(GradientSketches(parameters, len(losses.objectives), sketch), list(groups))
+def sketch_gradients(trained: Trained, losses: BatchLosses, sketch: CountSketch, resting: Resting) -> Sketched:
+    """One backward pass for every objective that does not rest; the sketches are those of all processes' batches."""
+    groups, m = role_groups(losses.objectives), len(losses.objectives)
+    collect = trained.collect if trained.sharded else None
+    found = Sketched(GradientSketches(trained.parameters, m, sketch, collect), list(groups))
     for group in groups:
         alone = found.held is None and len(group[0]) == 1
         last = not alone and group is groups[-1] and losses.at_once(group)
@@ -57,6 +57,7 @@ def sketch_gradients(
         if alone:
             found.held = (group[0][0], found.sketches.take(group[0][0]))
             found.groups.remove(group)
+    trained.world.sum_(found.sketches.totals)
     return found
 
 
@@ -95,7 +96,9 @@ def _put_back(weights: Array, found: Sketched) -> None:
         found.held = None
 
 
-def descend_by_sketch(optimizer: torch.optim.Optimizer, sketches: GradientSketches, record: bool) -> Descent | None:
+def descend_by_sketch(
+    optimizer: torch.optim.Optimizer, trained: Trained, sketches: GradientSketches, record: bool
+) -> Descent | None:
     """Let the optimizer step; by s(theta_new) - s(theta_old), what it did to each objective, without a copy.
 
     Nothing is corrected: a correction is made of the gradients that nobody keeps.
@@ -103,7 +106,8 @@ def descend_by_sketch(optimizer: torch.optim.Optimizer, sketches: GradientSketch
     if not record:
         optimizer.step()
         return None
-    before = sketched(sketches.sketch, sketches.parameters)
+    before = sketched(sketches.sketch, trained.parameters)
     optimizer.step()
-    raw, length = sketches.against(sketched(sketches.sketch, sketches.parameters) - before)
+    change = sketched(sketches.sketch, trained.parameters).sub_(before)
+    raw, length = sketches.against(trained.sum_sketch(change))
     return Descent(raw, raw, length, error=sketches.sketch.error)

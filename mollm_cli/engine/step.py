@@ -36,6 +36,7 @@ from mollm_cli.gradients.layers import layer_indices
 from mollm_cli.gradients.rows import GradientRows, require_finite
 from mollm_cli.gradients.settings import Direction
 from mollm_cli.gradients.sketch import CountSketch
+from mollm_cli.gradients.trained import Trained
 from mollm_cli.models.reference import Reference
 
 
@@ -45,7 +46,8 @@ class Stepper:
 
     state and carried, rows, are what the solver remembers; like the optimizer's they move when the step is taken.
     layers: names, and of every parameter the index of its own, where weights differ between layers. sketch: the map
-    that stands for gradients where none is kept. Raises ValueError where solver and direction do not go together.
+    that stands for gradients where none is kept. trained: the parameters, whose part of several processes' work is this
+    one's; None: all, alone. Raises ValueError where solver and direction do not go together.
     """
 
     model: Any
@@ -58,6 +60,7 @@ class Stepper:
     clip_norm: float | None = None
     bf16: bool = False
     state: dict[str, float] = field(default_factory=dict)
+    trained: Trained = None  # type: ignore[assignment]  # filled in at once
     parameters: list[torch.nn.Parameter] = field(init=False)
     carried: list[Row] = field(init=False)
     layers: tuple[list[str], list[int]] | None = field(init=False, default=None)
@@ -68,18 +71,18 @@ class Stepper:
     def __post_init__(self) -> None:
         """Bind the solver to the objectives' order."""
         self.solver.bind(self.loss.objectives)
-        trained = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
-        self.parameters = [p for _, p in trained]
+        self.trained = self.trained or Trained.of(self.model)
+        self.parameters = self.trained.parameters
         self.carried = [[None] * len(self.parameters) for _ in self.solver.carries]
         self._before, self._direction = Room(self.parameters), Room(self.parameters)
         if "gram" not in self.solver.needs:
             return
         self.direction.check_carries(self.solver.name, self.solver.carries)
         if self.direction.scope == "layer":
-            self.layers = layer_indices([name for name, _ in trained])
+            self.layers = layer_indices(self.trained.names)
         if self.direction.gram == "sketch":
-            sizes = [p.numel() for p in self.parameters]
-            self.sketch = CountSketch(sizes, self.direction.sketch_buckets, self.parameters[0].device)
+            sizes, device = self.trained.sizes, self.parameters[0].device
+            self.sketch = CountSketch(sizes, self.direction.sketch_buckets, device, self.trained.starts)
 
     def __call__(self, batches: Batches, lr: float, record: bool = True) -> StepResult:
         """Take one step on one list of micro-batches per role. Raises NonFiniteError before the optimizer moves.
@@ -91,6 +94,7 @@ class Stepper:
             group["lr"] = lr
         self.optimizer.zero_grad(set_to_none=True)
         result = self._along(self._losses(batches), record)
+        self.trained.renew()
         return replace(result, after=self._after(batches)) if record and self.direction.verify else result
 
     def _along(self, losses: BatchLosses, record: bool) -> StepResult:
@@ -111,6 +115,7 @@ class Stepper:
             for values in losses.of(group):
                 _send_back(weighted(values, answer.weights))
         totals, probability = losses.totals()
+        self.trained.settle()
         norm = self._clip(totals)
         self.optimizer.step()
         self.state.update(answer.state)
@@ -126,6 +131,7 @@ class Stepper:
                 used[self._resting(losses, group)] = 0.0
                 _send_back(weighted(values, used))
         totals, probability = losses.totals()
+        self.trained.settle()
         norm = self._clip(totals)
         self.optimizer.step()
         age_weights(self.state)
@@ -133,14 +139,15 @@ class Stepper:
 
     def _along_sketched_direction(self, losses: BatchLosses, sketch: CountSketch, record: bool) -> StepResult:
         rests = _nobody if record else self._resting
-        found = sketch_gradients(self.parameters, losses, sketch, rests)
+        found = sketch_gradients(self.trained, losses, sketch, rests)
         totals, probability = losses.totals()
         gram = found.sketches.gram()
         require_finite(np.diag(gram), self._names, "gradient")
         choice = self._choose(gram[None], totals, probability)
         send_weighted_back(losses, choice.weights, found)
+        self.trained.settle()
         norm = self._clip(totals)
-        descent = descend_by_sketch(self.optimizer, found.sketches, record)
+        descent = descend_by_sketch(self.optimizer, self.trained, found.sketches, record)
         self._remember(choice)
         return StepResult(
             totals, choice.weights, norm, probability, losses.tokens, choice.status, choice, gram, descent
@@ -149,13 +156,13 @@ class Stepper:
     def _along_direction(self, losses: BatchLosses, record: bool) -> StepResult:
         rows, skipped = self._harvested(losses, record)
         totals, probability = losses.totals()
-        by_layer = rows.grams()
+        by_layer = rows.grams(self.trained.sums)
         gram = by_layer.sum(axis=0)
         require_finite(np.diag(gram), [*self._names, *self.solver.carries], "gradient")
         adam = self._adam(rows, gram, totals, probability) if self.direction.metric == "adam" else None
         programme = by_layer
         if adam is not None:
-            programme = grams([*rows.rows, *rows.carried], self.parameters, rows.layers, adam.metric)
+            programme = grams([*rows.rows, *rows.carried], self.parameters, rows.layers, adam.metric, self.trained.sums)
         choice = self._choose(programme, totals, probability)
         rows.write(choice.weights if choice.layers is None else choice.layers, self._direction.tensors())
         norm = self._clip(totals)
@@ -182,7 +189,12 @@ class Stepper:
                 wanted = [(i, value) for i, value in values if not skipped[i]]
                 for k, (i, value) in enumerate(wanted):
                     value.backward(retain_graph=k < len(wanted) - 1)
+                    self.trained.collect()
                     rows.harvest(i)
+            for i in group[0]:
+                if self.trained.replicated and not skipped[i]:
+                    rows.begin_sum(self.trained.world, i)
+        rows.finish_sums()
         return rows, skipped
 
     @property
@@ -190,7 +202,7 @@ class Stepper:
         return [o.name for o in self.loss.objectives]
 
     def _losses(self, batches: Batches) -> BatchLosses:
-        return BatchLosses(Forwards(self.model, self.reference, self.loss, self.bf16), batches)
+        return BatchLosses(Forwards(self.model, self.reference, self.loss, self.bf16), batches, self.trained.world)
 
     def _resting(self, losses: BatchLosses, group: Group) -> NDArray[np.bool_]:
         """Who of ``group`` wants nothing in this step, [m], where its losses are known before they are sent back."""
@@ -236,14 +248,14 @@ class Stepper:
             return None
         moves = adam.moves if adam is not None else lambda k: self.parameters[k].grad is not None
         rule = applied(self.optimizer, self.parameters, before, moves) if record else None
-        metric = preconditioner(self.optimizer, self.parameters)
-        return guarded(self.parameters, before, rows.rows, norms, live if guard else None, metric, rule)
+        metric, held = preconditioner(self.optimizer, self.parameters), live if guard else None
+        return guarded(self.parameters, before, rows.rows, norms, held, metric, rule, self.trained.sums)
 
     def _clip(self, losses: Array) -> float:
         """Clip the direction; the norm that it had. Raises NonFiniteError where it or a loss is not finite."""
         require_finite(losses, self._names, "loss")
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients) if gradients else torch.zeros(())
+        norm = self.trained.norm(gradients)
         if not np.isfinite(float(norm)):
             raise NonFiniteError("the gradient is not finite; the optimizer has not moved. Lower optimizer.lr.")
         if self.clip_norm is not None and gradients:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mollm_cli.core.nonnegative import smallest_correction
 from mollm_cli.core.solution import Array
-from mollm_cli.gradients.inner import Change, Changes, Metric, Row, first_order, grams, inner, raised
+from mollm_cli.gradients.inner import Change, Changes, Metric, Row, Sums, first_order, grams, inner, raised
 
 SLACK = 1e-7
 """cos(g_i, Delta) below this is no rise but the rounding of Delta and of its inner products in float32."""
@@ -55,6 +55,7 @@ def guarded(
     live: NDArray[np.bool_] | None,
     metric: Metric,
     rule: Changes | None = None,
+    sums: Sums | None = None,
 ) -> Descent:
     """Hold theta - before against the rows, and correct ``parameters`` in place where a live objective would rise.
 
@@ -62,12 +63,13 @@ def guarded(
     looks. The correction -P sum_i l_i g_i over live i is the smallest in the metric P^-1 (``smallest_correction``); the
     optimizer's own state is left alone. In weights of half precision the correction is rounded like everything else;
     what came of it is in ``realised``. rule: the change as the optimizer's rule has it, for ``predicted``.
+    sums: where ``parameters`` and rows are one process's part of them.
     """
 
     def moved(k: int) -> Change:
         return Change(torch.sub, parameters[k].detach(), before[k])
 
-    found, lengths = first_order(rows, parameters, [moved] if rule is None else [moved, rule])
+    found, lengths = first_order(rows, parameters, [moved] if rule is None else [moved, rule], sums)
     raw, length, predicted = found[0], float(lengths[0]), None if rule is None else found[1]
     if live is None:
         return Descent(raw, raw, length, predicted=predicted)
@@ -78,15 +80,19 @@ def guarded(
         if not (now[lines] > SLACK * norms[lines] * length).any():
             break
         held = [rows[i] for i in lines]
-        matrix = grams(held, parameters, metric=metric)[0] if matrix is None else matrix
-        corrected += _subtract(parameters, held, smallest_correction(matrix, now[lines] + beyond), metric)
-        now = first_order(rows, parameters, [moved])[0][0]
+        matrix = grams(held, parameters, metric=metric, sums=sums)[0] if matrix is None else matrix
+        corrected += _subtract(parameters, held, smallest_correction(matrix, now[lines] + beyond), metric, sums)
+        now = first_order(rows, parameters, [moved], sums)[0][0]
         beyond = np.where(now[lines] > 0, BEYOND * (beyond + now[lines]), beyond)
     return Descent(raw, now, length, corrected / length if length > 0 else 0.0, predicted)
 
 
 def _subtract(
-    parameters: Sequence[torch.nn.Parameter], rows: Sequence[Row], multipliers: Array, metric: Metric
+    parameters: Sequence[torch.nn.Parameter],
+    rows: Sequence[Row],
+    multipliers: Array,
+    metric: Metric,
+    sums: Sums | None,
 ) -> float:
     """theta <- theta - P sum_i multipliers_i g_i, in place; the length of what was subtracted."""
     squares: list[torch.Tensor] = []
@@ -101,4 +107,6 @@ def _subtract(
             step = step * metric(k)
             parameter.sub_(step)
             squares.append(inner(step, step))
-    return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
+    if sums is None:
+        return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
+    return float(np.sqrt(sums(np.array([float(torch.stack(squares).sum()) if squares else 0.0]))[0]))

@@ -12,6 +12,8 @@ from mollm_cli.core.solution import Array
 
 Row = list[torch.Tensor | None]
 """One gradient, a tensor a parameter; None where the objective does not reach it, which counts as zero."""
+Sums = Callable[[Array], Array]
+"""Inner products of a process's part of gradients -> those of all of them; nothing where it holds all."""
 Metric = Callable[[int], torch.Tensor | float]
 """The diagonal of the optimizer's P on parameter k, in its shape; a number where it is the same everywhere."""
 
@@ -49,6 +51,7 @@ def grams(
     parameters: Sequence[torch.Tensor],
     layers: Sequence[int] | None = None,
     metric: Metric | None = None,
+    sums: Sums | None = None,
 ) -> Array:
     """G_ij = g_i . g_j (or g_i' P g_j) of rows [m], one matrix a layer: float64 [L, m, m].
 
@@ -71,7 +74,7 @@ def grams(
         for layer, products in zip(totals, values, strict=True):
             for (i, j), value in zip(upper, products, strict=True):
                 gram[layer, i, j] = gram[layer, j, i] = value
-    return gram
+    return gram if sums is None else sums(gram)
 
 
 def _products(
@@ -120,7 +123,7 @@ Changes = Callable[[int], Change | None]
 
 
 def first_order(
-    rows: Sequence[Row], parameters: Sequence[torch.Tensor], changes: Sequence[Changes]
+    rows: Sequence[Row], parameters: Sequence[torch.Tensor], changes: Sequence[Changes], sums: Sums | None = None
 ) -> tuple[Array, NDArray[np.float64]]:
     """g_i . Delta_c, [c, m], and |Delta_c|, [c], for rows [m] and ``changes`` [c]: one pass, one transfer."""
     m, c = len(rows), len(changes)
@@ -129,9 +132,10 @@ def first_order(
         found = [change(k) for change in changes]
         parts = [row[k] for row in rows]
         if any(change is not None for change in found):
-            sums = _against(parts, found, parameter.device)
-            total = sums if total is None else total.add_(sums)
+            products = _against(parts, found, parameter.device)
+            total = products if total is None else total.add_(products)
     values = np.zeros((c, m + 1)) if total is None else total.cpu().numpy().reshape(c, m + 1)
+    values = values if sums is None else sums(values)
     return values[:, :m], np.sqrt(values[:, m])
 
 

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from mollm_cli.core.errors import NonFiniteError
 from mollm_cli.core.solution import Array
-from mollm_cli.gradients.inner import Row, grams
+from mollm_cli.core.world import World
+from mollm_cli.gradients.inner import Row, Sums, grams
+from mollm_cli.gradients.replicas import RowSum
 from mollm_cli.gradients.settings import Storage
 
 
@@ -37,6 +39,7 @@ class GradientRows:
         self.carried = list(carried)
         self.storage: Storage = storage
         self.layers = layers
+        self._begun: dict[int, RowSum] = {}
 
     def harvest(self, objective: int) -> None:
         """Move what is in ``.grad`` into (or onto) the row of ``objective`` and leave ``.grad`` empty."""
@@ -48,6 +51,18 @@ class GradientRows:
                     found.add_(kept.to(found.device, non_blocking=True))
                 parameter.grad = None
                 row[k] = self._stored(found)
+
+    def begin_sum(self, world: World, objective: int) -> None:
+        """Begin to add up the row of ``objective``, which is complete, over the replicas of ``world``."""
+        if world.size > 1:
+            self._begun[objective] = RowSum(world, self.rows[objective], self.parameters)
+
+    def finish_sums(self) -> None:
+        """Rows are those of all replicas' batches."""
+        for objective, begun in self._begun.items():
+            whole = zip(begun.finish(), self.parameters, strict=True)
+            self.rows[objective] = [None if x is None else self._stored(x.to(p.dtype)) for x, p in whole]
+        self._begun = {}
 
     def _stored(self, gradient: torch.Tensor) -> torch.Tensor:
         if self.storage == "bfloat16":
@@ -62,9 +77,9 @@ class GradientRows:
         whole: Array = self.grams().sum(axis=0)
         return whole
 
-    def grams(self) -> Array:
-        """G_ij of every layer, float64 [L, m+k, m+k]; they add up to ``gram``."""
-        return grams([*self.rows, *self.carried], self.parameters, self.layers)
+    def grams(self, sums: Sums | None = None) -> Array:
+        """G_ij of every layer, float64 [L, m+k, m+k]; they add up to ``gram``. sums: where rows are parts of rows."""
+        return grams([*self.rows, *self.carried], self.parameters, self.layers, sums=sums)
 
     def write(self, weights: NDArray[np.float64], room: Sequence[torch.Tensor] | None = None) -> None:
         """Put d = sum_i weights_i g_i into ``.grad``; parameters that no weighted row reaches get no gradient.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -35,13 +35,19 @@ class CountSketch:
     product is off by 0.6 % of |a||b| at the most (standard error), a million: 0.15 %.
     """
 
-    def __init__(self, sizes: Sequence[int], buckets: int, device: torch.device) -> None:
-        """sizes: elements of every parameter, in their order."""
+    def __init__(
+        self, sizes: Sequence[int], buckets: int, device: torch.device, starts: Sequence[int] | None = None
+    ) -> None:
+        """sizes: elements of every parameter, in their order; starts: at which of them begins what ``add`` is given.
+
+        None: at the first. By their starts the sketches of all parts of a tensor add up to its own.
+        """
         generator = torch.Generator().manual_seed(SEED)
         self.buckets, self.device = buckets, device
         signs = torch.randint(0, 2, ((TABLE + 1) * buckets,), generator=generator, dtype=torch.int8)
         self.table = (2 * signs - 1).float().to(device)
         self.plans = [self._plan(-(-size // buckets), generator) for size in sizes]
+        self.starts = [0] * len(sizes) if starts is None else list(starts)
 
     def _plan(self, rows: int, generator: torch.Generator) -> torch.Tensor:
         """Rotation, window and sign of each row of a parameter, int64 [3, rows]."""
@@ -64,9 +70,13 @@ class CountSketch:
 
     def add_by_rows(self, totals: torch.Tensor, k: int, x: torch.Tensor) -> None:
         """Row by row and in place: the totals and a window of signs stay in a CPU's cache."""
-        for row, (rotation, window, sign) in zip(
-            torch.split(x.reshape(-1), self.buckets), self.plans[k].T.tolist(), strict=True
-        ):
+        begun, column = divmod(self.starts[k], self.buckets)
+        flat, plan = x.reshape(-1), self.plans[k].T.tolist()[begun:]
+        head, tail = flat[: self.buckets - column], flat[self.buckets - column :]
+        rows = [head, *torch.split(tail, self.buckets)]
+        if plan:  # the rest of a row that another process begins
+            plan[0] = [(plan[0][0] + column) % self.buckets, plan[0][1] + column, plan[0][2]]
+        for row, (rotation, window, sign) in zip((row for row in rows if len(row)), plan, strict=False):
             values, signs = row.to(totals.dtype), self.table[window : window + len(row)].to(totals.dtype)
             first = min(len(row), self.buckets - rotation)
             totals[rotation : rotation + first].addcmul_(values[:first], signs[:first], value=sign)
@@ -75,11 +85,16 @@ class CountSketch:
 
     def add_at_once(self, totals: torch.Tensor, k: int, x: torch.Tensor) -> None:
         """Many rows in a few kernels, without atomic additions: the same sums at every call."""
+        if not x.numel():
+            return
         rows = max(1, AT_ONCE // self.buckets)
         columns = torch.arange(self.buckets, device=x.device)
-        plan = self.plans[k].to(x.device, non_blocking=True)
+        begun, column = divmod(self.starts[k], self.buckets)
+        flat = functional.pad(x.reshape(-1), (column, 0)) if column else x.reshape(-1)
+        ended = begun + -(-len(flat) // self.buckets)
+        plan = self.plans[k][:, begun:ended].to(x.device, non_blocking=True)
         for piece, (rotation, window, sign) in zip(
-            torch.split(x.reshape(-1), rows * self.buckets),
+            torch.split(flat, rows * self.buckets),
             (part.unsqueeze(-1).unbind() for part in torch.split(plan, rows, dim=1)),
             strict=True,
         ):
@@ -93,11 +108,18 @@ class GradientSketches:
     """The sketches of m gradients, taken while ``loss.backward()`` makes them, parameter by parameter.
 
     Each parameter's gradient is freed as soon as it is added, so no more than one of them exists beside ``.grad``,
-    which must be empty. Memory: m times ``buckets``.
+    which must be empty. Memory: m times ``buckets``. collect: what puts a gradient into ``.grad`` after the backward
+    pass, where that does not: FSDP gives shards then, of which all exist at one time.
     """
 
-    def __init__(self, parameters: Sequence[torch.nn.Parameter], objectives: int, sketch: CountSketch) -> None:
-        self.parameters, self.sketch = list(parameters), sketch
+    def __init__(
+        self,
+        parameters: Sequence[torch.nn.Parameter],
+        objectives: int,
+        sketch: CountSketch,
+        collect: Callable[[], None] | None = None,
+    ) -> None:
+        self.parameters, self.sketch, self.collect = list(parameters), sketch, collect
         double = any(p.dtype == torch.float64 for p in self.parameters)
         dtype = torch.float64 if double else torch.float32
         self.totals = torch.zeros((objectives, sketch.buckets), dtype=dtype, device=sketch.device)
@@ -111,6 +133,10 @@ class GradientSketches:
             if gradient is not None:
                 self.sketch.add(self.totals[objective], k, gradient)
 
+        if self.collect is not None:
+            yield
+            self.take(objective)
+            return
         handles = [
             p.register_post_accumulate_grad_hook(partial(take, k))  # type: ignore[no-untyped-call]
             for k, p in enumerate(self.parameters)
@@ -123,6 +149,8 @@ class GradientSketches:
 
     def take(self, objective: int) -> Row:
         """Add what is in ``.grad`` to the sketch of ``objective``, and hand it over: ``.grad`` is empty then."""
+        if self.collect is not None:
+            self.collect()
         row: Row = [parameter.grad for parameter in self.parameters]
         for k, (parameter, gradient) in enumerate(zip(self.parameters, row, strict=True)):
             parameter.grad = None

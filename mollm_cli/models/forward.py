@@ -128,6 +128,9 @@ def target_hidden(
             model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)
     finally:
         handle.remove()
+        sharded: Any = model
+        if hasattr(sharded, "reset_iter_state"):  # the forward pass of FSDP did not come to its end
+            sharded.reset_iter_state()
     return reached[0][positions]
 
 

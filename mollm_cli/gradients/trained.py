@@ -1,0 +1,138 @@
+"""The trained parameters as one process works with them: whole, as a replica's, or the shard that is its own.
+
+A shard is a plain parameter over the memory of FSDP's own (engine.parallel=fsdp): rows, directions, the optimizer and
+its state are made of shards, and only inner products, norms and sketches know that there are others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.utils import get_total_norm
+
+from mollm_cli.core.solution import Array
+from mollm_cli.core.world import ALONE, World
+from mollm_cli.gradients.replicas import RowSum
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """names; parameters: this process's part of each, what the engine reads and writes.
+
+    whole: the model's own, to whose ``.grad`` a backward pass goes; the same where nothing is sharded. starts: where in
+    the flattened parameter the part begins. model: asked for fresh weights after a step where it is sharded.
+    """
+
+    names: list[str]
+    parameters: list[torch.nn.Parameter]
+    whole: list[torch.nn.Parameter]
+    starts: list[int]
+    world: World = ALONE
+    sharded: bool = False
+    model: Any = None
+
+    @classmethod
+    def of(cls, model: Any, world: World = ALONE) -> Trained:
+        """Those of ``model``; of a sharded one before its first forward pass."""
+        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        names, whole = [name for name, _ in named], [p for _, p in named]
+        if not any(_is_sharded(p) for p in whole):
+            return cls(names, whole, whole, [0] * len(whole), world)
+        parts = [_part(p) for p in whole]
+        starts = [_start(p, world) for p in whole]
+        return cls(names, parts, whole, starts, world, True, model)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Elements of each parameter, with all of its shards."""
+        return [p.numel() for p in self.whole]
+
+    @property
+    def replicated(self) -> bool:
+        """Whether other processes hold the same parameters."""
+        return self.world.size > 1 and not self.sharded
+
+    def collect(self) -> None:
+        """After backward passes: what they left with the model's parameters into (or onto) ``.grad`` of the parts."""
+        if not self.sharded:
+            return
+        for part, whole in zip(self.parameters, self.whole, strict=True):
+            gradient, whole.grad = whole.grad, None
+            if gradient is not None:
+                local = gradient.to_local()  # type: ignore[attr-defined]
+                part.grad = local if part.grad is None else part.grad.add_(local)
+
+    def settle(self) -> None:
+        """After the last backward pass of a step: ``.grad`` becomes the gradient of all processes' batches."""
+        self.collect()
+        if self.replicated:
+            row = [p.grad for p in self.parameters]
+            for p in self.parameters:
+                p.grad = None
+            for p, part in zip(self.parameters, RowSum(self.world, row, self.parameters).finish(), strict=True):
+                p.grad = None if part is None else part.to(p.dtype)
+
+    def sums(self, values: Array) -> Array:
+        """Inner products of what the parts hold -> those of the whole, the same bits on every process.
+
+        Replicas know them already; processors that differ in the last bit hear what the first one found.
+        """
+        if self.replicated and not self.world.first:
+            values = np.zeros_like(values)
+        return self.world.sums(values)
+
+    def norm(self, gradients: Sequence[torch.Tensor]) -> torch.Tensor:
+        """|g| of one gradient, its parts or all of it in ``gradients``."""
+        own = get_total_norm(gradients) if gradients else torch.zeros(())
+        if self.world.size == 1:
+            return own
+        squares = self.sums(np.array([float(own) ** 2]))
+        return torch.tensor(np.sqrt(squares[0]), dtype=own.dtype, device=own.device)
+
+    def sum_sketch(self, totals: torch.Tensor) -> torch.Tensor:
+        """The sketch of a tensor whose parts' sketch is ``totals``, in place; replicas hold all of it."""
+        return self.world.sum_(totals) if self.sharded else totals
+
+    def renew(self) -> None:
+        """The parts were written to: the next forward pass collects them anew."""
+        if self.sharded:
+            self.model.reshard()
+
+    def gathered(self, k: int, part: torch.Tensor) -> torch.Tensor:
+        """All of what ``part`` is this process's part of, in the place of parameter ``k``; every process calls it."""
+        if not self.sharded:
+            return part
+        from torch.distributed.tensor import DTensor
+
+        like: Any = self.whole[k]
+        whole = DTensor.from_local(
+            part.detach(), like.device_mesh, like.placements, run_check=False, shape=like.shape, stride=like.stride()
+        )
+        full: torch.Tensor = whole.full_tensor()
+        return full
+
+    def share(self, k: int, whole: torch.Tensor) -> torch.Tensor:
+        """The part of ``whole`` that is this process's, in the place of parameter ``k``."""
+        if not self.sharded:
+            return whole
+        part = self.parameters[k]
+        return whole.reshape(-1)[self.starts[k] : self.starts[k] + part.numel()].view(part.shape)
+
+
+def _is_sharded(parameter: torch.nn.Parameter) -> bool:
+    return hasattr(parameter, "to_local")
+
+
+@torch.no_grad()
+def _part(parameter: Any) -> torch.nn.Parameter:
+    return torch.nn.Parameter(parameter.to_local())
+
+
+def _start(parameter: torch.nn.Parameter, world: World) -> int:
+    """Shards are of the first axis, each as long as the first one until there is no more."""
+    rows = -(-len(parameter) // world.size)
+    return min(world.rank * rows, len(parameter)) * (parameter.numel() // len(parameter))

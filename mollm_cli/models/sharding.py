@@ -1,0 +1,102 @@
+"""A model whose weights lie in shards, one a process (engine.parallel=fsdp), and whole again to be written.
+
+torch's ``fully_shard`` (FSDP2): every layer is a group of its own, collected before its forward and its backward pass
+and let go of after each; what is around the layers (embedding, last norm, head) is one more group, which stays whole
+from the first forward pass of a step until the weights move (``reshard``), because the head is read outside of the
+model's own forward pass. Gradients are added up over processes, not averaged: losses are divided by the count of all.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+
+from mollm_cli.core.errors import RequestError
+from mollm_cli.core.world import World
+from mollm_cli.models.forward import layers
+
+_PLAIN: WeakKeyDictionary[torch.nn.Module, torch.nn.Module] = WeakKeyDictionary()
+"""What each sharded model was, without its weights: what ``gathered`` fills."""
+
+
+def shard(model: Any, world: World) -> Any:
+    """``model`` itself, in place: of every weight it holds this process's part. Alone it is left as it is.
+
+    What it is called on must be the same on every process. Raises RequestError for weights that cannot be shards.
+    """
+    if world.size == 1:
+        return model
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
+    _check(model)
+    plain = _hollow(model)
+    half = any(p.element_size() < 4 for p in model.parameters())
+    policy = MixedPrecisionPolicy(reduce_dtype=torch.float32 if half else None, cast_forward_inputs=False)
+    mesh = init_device_mesh(world.device.split(":")[0], (world.size,))
+    groups: list[Any] = [fully_shard(layer, mesh=mesh, mp_policy=policy) for layer in layers(model)]
+    fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
+    for group in (*groups, model):
+        group.set_gradient_divide_factor(1.0)
+        group.set_force_sum_reduction_for_comms(True)
+    model.set_reshard_after_backward(False, recurse=False)
+    warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view", UserWarning)  # nobody writes to it
+    _PLAIN[model] = plain
+    return model
+
+
+def is_sharded(model: Any) -> bool:
+    """Whether ``shard`` has been here."""
+    return model in _PLAIN
+
+
+def gathered(model: Any) -> Any:
+    """A plain model with all weights of ``model``, on the CPU; ``model`` itself where it is not sharded.
+
+    Every process calls it; those that are not the first get None.
+    """
+    if not is_sharded(model):
+        return model
+    model.reshard()
+    first = torch.distributed.get_rank() == 0
+    weights = {}
+    for name, value in model.state_dict().items():
+        full = whole(value).cpu()
+        if first:
+            weights[name] = full
+    if not first:
+        return None
+    plain: Any = copy.deepcopy(_PLAIN[model])
+    plain.load_state_dict(weights, strict=False, assign=True)
+    (plain.get_base_model() if hasattr(plain, "get_base_model") else plain).tie_weights()
+    return plain
+
+
+def whole(value: torch.Tensor) -> torch.Tensor:
+    """``value`` with all of its shards: every process calls it, for the same tensors in the same order."""
+    sharded: Any = value
+    full: torch.Tensor = sharded.full_tensor() if hasattr(sharded, "full_tensor") else value
+    return full
+
+
+def _check(model: Any) -> None:
+    """Refuse what has no place in a shard."""
+    for name, parameter in model.named_parameters():
+        if not parameter.is_floating_point() or not parameter.dim():
+            raise RequestError(
+                "engine.parallel=fsdp needs weights that are tables of floating-point numbers, found "
+                f"{name} of {parameter.dtype}, shape {tuple(parameter.shape)}; set engine.parallel=ddp"
+            )
+
+
+def _hollow(model: Any) -> Any:
+    """A copy of ``model`` whose parameters have no memory; buffers are there."""
+    empty = {
+        id(p): torch.nn.Parameter(torch.empty_like(p, device="meta"), requires_grad=p.requires_grad)
+        for p in model.parameters()
+    }
+    return copy.deepcopy(model, empty)
