@@ -20,7 +20,9 @@ from mollm_cli.core.atomic import whole
 from mollm_cli.core.errors import RequestError, RunError
 from mollm_cli.engine.intact import damage, write_manifest
 from mollm_cli.engine.optimizer_state import named_state, restore
+from mollm_cli.engine.parts import Parts
 from mollm_cli.engine.step import Stepper
+from mollm_cli.gradients.trained import Trained
 
 STATE, TENSORS = "state.json", "tensors.safetensors"
 FILES = (STATE, TENSORS)
@@ -32,18 +34,24 @@ def save(folder: Path, step: int, stepper: Stepper, extra: dict[str, Any]) -> Pa
     """Write trainable parameters, optimizer, what the solver keeps and random generators to ``folder``/step-NNNNNNNN.
 
     The point is read back from the disk before others are removed. A whole point of this step stays as it is: the
-    state after a step is a function of the run. ``extra`` is JSON of the caller's own. Raises OSError, and RunError
-    where what is read is not what was written; older points are untouched then.
+    state after a step is a function of the run. ``extra`` is JSON of the caller's own. Of several processes the first
+    one writes; where they hold shards, all have to call it. Raises OSError, and RunError where what is read is not what
+    was written; older points are untouched then.
     """
     from safetensors.torch import save_file
 
-    final = folder / f"step-{step:08d}"
-    if damage(final, FILES) is not None:
+    final, parts = folder / f"step-{step:08d}", Parts(stepper.trained)
+    wanted = parts.agreed(damage(final, FILES) is not None)
+    if wanted and not parts.writes:
+        _tensors(stepper, parts)
+    if not parts.writes:
+        return final
+    if wanted:
         shutil.rmtree(final, ignore_errors=True)
         _there(folder)
         with whole(final) as temporary:
             temporary.mkdir()
-            tensors, scalars = _tensors(stepper)
+            tensors, scalars = _tensors(stepper, parts)
             save_file(tensors, str(temporary / TENSORS))
             state = {"step": step, "solver": stepper.state, "optimizer": scalars, "extra": extra, **_plain_generators()}
             (temporary / STATE).write_text(json.dumps(state), encoding="utf-8")
@@ -87,22 +95,27 @@ def load(
     state = json.loads((found[-1] / STATE).read_text(encoding="utf-8"))
     accept(int(state["step"]), state["extra"])
     tensors = load_file(str(found[-1] / TENSORS))
-    _put_back(stepper.model, tensors, found[-1])
-    restore(stepper.optimizer, tensors, state["optimizer"])
-    _set_generators(_device(stepper), tensors, state)
+    _put_back(stepper.trained, tensors, found[-1])
+    restore(stepper.optimizer, Parts(stepper.trained).shared_out(tensors), state["optimizer"])
+    _set_generators(_device(stepper), Parts(stepper.trained), tensors, state)
     stepper.state.update(state["solver"])
     _carry_on(stepper, tensors)
     return int(state["step"]), state["extra"]
 
 
-def keep(folder: Path, step: int, model: Any) -> Path:
-    """Write the trainable parameters, as they are after ``step`` steps, to a file in ``folder``. Raises OSError."""
+def keep(folder: Path, step: int, trained: Trained) -> Path:
+    """Write the trainable parameters, as they are after ``step`` steps, to a file in ``folder``. Raises OSError.
+
+    The first process writes; where they hold shards, all have to call it.
+    """
     from safetensors.torch import save_file
 
-    final = folder / KEPT.format(step=step)
-    _there(folder)
-    with whole(final) as temporary:
-        save_file({f"model.{name}": p.detach().contiguous() for name, p in _trainable(model)}, str(temporary))
+    final, parts = folder / KEPT.format(step=step), Parts(trained)
+    tensors = parts.gathered(_parameters(trained))
+    if parts.writes:
+        _there(folder)
+        with whole(final) as temporary:
+            save_file(tensors, str(temporary))
     return final
 
 
@@ -117,12 +130,12 @@ def kept(folder: Path, step: int) -> Path:
     return file
 
 
-def put_back(folder: Path, step: int, model: Any) -> None:
-    """Give ``model`` the weights that ``keep`` wrote after ``step`` steps. Raises RequestError."""
+def put_back(folder: Path, step: int, trained: Trained) -> None:
+    """Give ``trained`` the weights that ``keep`` wrote after ``step`` steps. Raises RequestError."""
     from safetensors.torch import load_file
 
     file = kept(folder, step)
-    _put_back(model, load_file(str(file)), file)
+    _put_back(trained, load_file(str(file)), file)
 
 
 def keep_only(folder: Path, steps: Collection[int]) -> None:
@@ -142,23 +155,26 @@ def _there(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
 
 
-def _tensors(stepper: Stepper) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def _tensors(stepper: Stepper, parts: Parts) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Everything that a point holds as tensors, by name; and the scalars of the optimizer."""
     tensors, scalars = named_state(stepper.optimizer)
-    tensors |= {f"model.{name}": p.detach().contiguous() for name, p in _trainable(stepper.model)}
-    tensors |= {f"rng.{name}": value for name, value in _generators(_device(stepper)).items()}
-    return tensors | _carried(stepper), scalars
+    tensors |= _parameters(stepper.trained) | _carried(stepper)
+    return parts.gathered(tensors) | parts.generators(_generators(_device(stepper))), scalars
 
 
-def _put_back(model: Any, tensors: dict[str, torch.Tensor], source: Path) -> None:
-    with torch.no_grad():
-        for name, parameter in _trainable(model):
-            stored = tensors.get(f"model.{name}")
-            if stored is None or stored.shape != parameter.shape:
-                raise RequestError(
-                    f"{source}: parameter {name} is missing or of another shape; same model and adapter?"
-                )
-            parameter.copy_(stored)
+def _parameters(trained: Trained) -> dict[str, torch.Tensor]:
+    named = zip(trained.names, trained.parameters, strict=True)
+    return {f"model.{name}": p.detach().contiguous() for name, p in named}
+
+
+def _put_back(trained: Trained, tensors: dict[str, torch.Tensor], source: Path) -> None:
+    for k, name in enumerate(trained.names):
+        stored = tensors.get(f"model.{name}")
+        if stored is None or stored.shape != trained.whole[k].shape:
+            raise RequestError(f"{source}: parameter {name} is missing or of another shape; same model and adapter?")
+        with torch.no_grad():
+            trained.parameters[k].copy_(trained.share(k, stored))
+    trained.renew()
 
 
 def _carried(stepper: Stepper) -> dict[str, torch.Tensor]:
@@ -172,16 +188,12 @@ def _carry_on(stepper: Stepper, tensors: dict[str, torch.Tensor]) -> None:
     for name, row in zip(stepper.solver.carries, stepper.carried, strict=True):
         for k, parameter in enumerate(stepper.parameters):
             stored = tensors.get(f"carried.{name}.{k}")
-            row[k] = None if stored is None else torch.empty_like(parameter.detach()).copy_(stored)
-
-
-def _trainable(model: Any) -> list[tuple[str, torch.nn.Parameter]]:
-    return [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+            own = None if stored is None else stepper.trained.share(k, stored)
+            row[k] = None if own is None else torch.empty_like(parameter.detach()).copy_(own)
 
 
 def _device(stepper: Stepper) -> torch.device:
-    device: torch.device = next(stepper.model.parameters()).device
-    return device
+    return stepper.parameters[0].device
 
 
 def _generators(device: torch.device) -> dict[str, torch.Tensor]:
@@ -196,10 +208,12 @@ def _plain_generators() -> dict[str, Any]:
     return {"python_random": random.getstate(), "numpy_random": [name, [int(key) for key in keys], *rest]}
 
 
-def _set_generators(device: torch.device, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
-    torch.set_rng_state(tensors["rng.cpu"])
+def _set_generators(
+    device: torch.device, parts: Parts, tensors: dict[str, torch.Tensor], state: dict[str, Any]
+) -> None:
+    torch.set_rng_state(parts.generator(tensors, "cpu"))
     if "rng.cuda" in tensors and device.type == "cuda":
-        torch.cuda.set_rng_state(tensors["rng.cuda"], device)
+        torch.cuda.set_rng_state(parts.generator(tensors, "cuda"), device)
     version, numbers, drawn = state["python_random"]
     random.setstate((version, tuple(numbers), drawn))
     np.random.set_state(tuple(state["numpy_random"]))

@@ -37,7 +37,9 @@ class Trained:
 
     @classmethod
     def of(cls, model: Any, world: World = ALONE) -> Trained:
-        """Those of ``model``; of a sharded one before its first forward pass."""
+        """Those of ``model``."""
+        if hasattr(model, "reshard"):
+            model.reshard()
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         names, whole = [name for name, _ in named], [p for _, p in named]
         if not any(_is_sharded(p) for p in whole):

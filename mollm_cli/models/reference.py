@@ -16,6 +16,7 @@ from mollm_cli.models.forward import target_hidden, target_logits
 from mollm_cli.models.head import states_with, target_states, vocabulary_size
 from mollm_cli.models.reference_cache import Forward, StateCache
 from mollm_cli.models.settings import Model
+from mollm_cli.models.sharding import frozen_head, frozen_twin, is_sharded
 
 Kind = Literal["none", "copy", "adapter_off", "cache"]
 
@@ -40,7 +41,8 @@ class Reference:
                 raise ValueError("reference 'adapter_off' needs a model with an adapter; set model.adapter=lora")
             self._switch = model.disable_adapter
         elif kind == "copy":
-            self._model = copy.deepcopy(model).eval().requires_grad_(False)
+            twin = frozen_twin if is_sharded(model) else copy.deepcopy
+            self._model = twin(model).eval().requires_grad_(False)
         elif kind == "cache":
             if cache is None:
                 raise ValueError("reference 'cache' needs the states of the starting model, found none")
@@ -150,7 +152,9 @@ def tensor_bytes(module: Any, trained: bool = False) -> int:
 
 
 def _frozen_head(model: Any) -> torch.nn.Module | None:
-    """The model's head, or a frozen copy where any weight of it is trained; None where the model names none."""
+    """The model's head, or a frozen copy where any weight of it is trained or a shard; None where it names none."""
+    if is_sharded(model):
+        return frozen_head(model)
     head: torch.nn.Module | None = model.get_output_embeddings()
     if head is None or not any(p.requires_grad for p in head.parameters()):
         return head

@@ -12,8 +12,10 @@ from typing import Any
 import torch
 
 from mollm_cli.core.types import Batch, Encoded
+from mollm_cli.core.world import ALONE, World
 from mollm_cli.models import reference_shards as shards
 from mollm_cli.models.reference_shards import Shard
+from mollm_cli.models.sharding import is_sharded, whole
 
 VERSION = 1
 """Raised whenever the same model and rows would give other states."""
@@ -60,22 +62,45 @@ class StateCache:
         states_of: Callable[[Batch], torch.Tensor],
         collate: Callable[[Sequence[Encoded]], Batch],
         batch_size: int,
+        world: World = ALONE,
     ) -> None:
         """Compute what is missing, ``batch_size`` rows at a time, and keep it shard by shard.
 
-        ``states_of`` gives the states [N, H] at a batch's targets. Raises OSError where the folder takes no file.
+        ``states_of`` gives the states [N, H] at a batch's targets. world: the processes that make a forward pass
+        together; each keeps rows of its own in the folder, and reads the others' there, or all in its memory. Raises
+        OSError, on every process, where the folder takes no file.
         """
-        rows = self.missing()
+        everything = self.missing()
+        rows = everything if self.folder is None else everything[world.rank :: world.size]
+        most = len(everything) if self.folder is None else -(-len(everything) // world.size)
         waiting: list[torch.Tensor] = []
-        first = 0
-        for start in range(0, len(rows), batch_size):
+        first, refused = 0, None
+        for start in range(0, most, batch_size):
             part = rows[start : start + batch_size]
-            waiting.append(states_of(collate(part)).detach().cpu())
+            states = states_of(collate(part or everything[:1])).detach().cpu()
+            if not part or refused:
+                continue
+            waiting.append(states)
             done = start + len(part)
             if done == len(rows) or sum(x.numel() * x.element_size() for x in waiting) >= SHARD_BYTES:
-                self._take(self._kept(rows[first:done], torch.cat(waiting)))
+                try:
+                    self._take(self._kept(rows[first:done], torch.cat(waiting)))
+                except OSError as problem:
+                    refused = problem
                 waiting, first = [], done
-        self.filled += len(rows)
+        self._hear(world, refused)
+        self.filled += len(everything)
+
+    def _hear(self, world: World, refused: OSError | None) -> None:
+        """Take in what other processes have filled. Raises OSError where one of them, or this, could not."""
+        problems = [problem for problem in world.everyones(None if refused is None else str(refused)) if problem]
+        if refused is not None:
+            raise refused
+        if problems:
+            raise OSError(problems[0])
+        if self.folder is not None and world.size > 1:
+            for shard in shards.read(self.folder, self._rows)[0]:
+                self._take(shard)
 
     def states(self, batch: Batch) -> torch.Tensor:
         """States [N, H] at the targets of ``batch``, in their order, on its device. Raises KeyError for other rows."""
@@ -155,12 +180,14 @@ def fingerprint(model: Any, forward: Forward) -> str:
     """
     import transformers
 
-    state, seen = hashlib.sha256(), set()
+    state, seen, sharded = hashlib.sha256(), set(), is_sharded(model)
+    once = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
     for name, value in model.state_dict().items():
         if not isinstance(value, torch.Tensor):
             continue
         state.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        if value.data_ptr() not in seen:  # tied weights are one
+        value = whole(value)
+        if (name in once) if sharded else value.data_ptr() not in seen:  # tied weights are one
             seen.add(value.data_ptr())
             state.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     config = model.config

@@ -10,17 +10,24 @@ from __future__ import annotations
 
 import copy
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.core.world import World
+from mollm_cli.core.world import ALONE, World
 from mollm_cli.models.forward import layers
 
-_PLAIN: WeakKeyDictionary[torch.nn.Module, torch.nn.Module] = WeakKeyDictionary()
-"""What each sharded model was, without its weights: what ``gathered`` fills."""
+
+class _Origin(NamedTuple):
+    """What a sharded model was, without the memory of its weights; and the processes that hold them."""
+
+    plain: Any
+    world: World
+
+
+_SHARDED: WeakKeyDictionary[torch.nn.Module, _Origin] = WeakKeyDictionary()
 
 
 def shard(model: Any, world: World) -> Any:
@@ -30,11 +37,81 @@ def shard(model: Any, world: World) -> Any:
     """
     if world.size == 1:
         return model
+    _check(model)
+    origin = _Origin(_hollow(model), world)
+    _cut(model, world)
+    _SHARDED[model] = origin
+    return model
+
+
+def is_sharded(model: Any) -> bool:
+    """Whether ``shard`` has been here."""
+    return model in _SHARDED
+
+
+def holders(model: Any) -> World:
+    """The processes without which ``model`` makes no forward pass; ``ALONE`` where it is whole."""
+    return _SHARDED[model].world if is_sharded(model) else ALONE
+
+
+def gathered(model: Any) -> Any:
+    """A plain model with all weights of ``model``, on the CPU; ``model`` itself where it is not sharded.
+
+    Every process calls it; those that are not the first get None.
+    """
+    if not is_sharded(model):
+        return model
+    origin, weights = _SHARDED[model], {}
+    model.reshard()
+    for name, value in model.state_dict().items():
+        full = whole(value).cpu()
+        if origin.world.first:
+            weights[name] = full
+    if not origin.world.first:
+        return None
+    plain = copy.deepcopy(origin.plain)
+    plain.load_state_dict(weights, strict=False, assign=True)
+    (plain.get_base_model() if hasattr(plain, "get_base_model") else plain).tie_weights()
+    return plain
+
+
+def frozen_twin(model: Any) -> Any:
+    """A second sharded model with the weights that ``model`` has now, which nothing trains."""
+    origin = _SHARDED[model]
+    model.reshard()
+    twin = copy.deepcopy(origin.plain).eval().requires_grad_(False)
+    _cut(twin, origin.world)
+    own = {name: torch.nn.Parameter(p.detach().clone(), requires_grad=False) for name, p in model.named_parameters()}
+    known = {id(p): own[name] for name, p in model.named_parameters()}
+    tied = {name: known[id(p)] for name, p in model.named_parameters(remove_duplicate=False)}
+    twin.load_state_dict(tied, strict=False, assign=True)
+    _SHARDED[twin] = origin
+    return twin
+
+
+def frozen_head(model: Any) -> torch.nn.Module | None:
+    """The whole language-model head of a sharded ``model`` as it is now, for this process; None where there is none."""
+    model.reshard()
+    head = copy.deepcopy(_SHARDED[model].plain.get_output_embeddings())
+    if head is None:
+        return None
+    weights = {name: whole(p.detach()) for name, p in model.get_output_embeddings().named_parameters()}
+    head.load_state_dict(weights, strict=False, assign=True)
+    made: torch.nn.Module = head.eval().requires_grad_(False)
+    return made
+
+
+def whole(value: torch.Tensor) -> torch.Tensor:
+    """``value`` with all of its shards: every process calls it, for the same tensors in the same order."""
+    sharded: Any = value
+    full: torch.Tensor = sharded.full_tensor() if hasattr(sharded, "full_tensor") else value
+    return full
+
+
+def _cut(model: Any, world: World) -> None:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
-    _check(model)
-    plain = _hollow(model)
     half = any(p.element_size() < 4 for p in model.parameters())
     policy = MixedPrecisionPolicy(reduce_dtype=torch.float32 if half else None, cast_forward_inputs=False)
     mesh = init_device_mesh(world.device.split(":")[0], (world.size,))
@@ -45,42 +122,6 @@ def shard(model: Any, world: World) -> Any:
         group.set_force_sum_reduction_for_comms(True)
     model.set_reshard_after_backward(False, recurse=False)
     warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view", UserWarning)  # nobody writes to it
-    _PLAIN[model] = plain
-    return model
-
-
-def is_sharded(model: Any) -> bool:
-    """Whether ``shard`` has been here."""
-    return model in _PLAIN
-
-
-def gathered(model: Any) -> Any:
-    """A plain model with all weights of ``model``, on the CPU; ``model`` itself where it is not sharded.
-
-    Every process calls it; those that are not the first get None.
-    """
-    if not is_sharded(model):
-        return model
-    model.reshard()
-    first = torch.distributed.get_rank() == 0
-    weights = {}
-    for name, value in model.state_dict().items():
-        full = whole(value).cpu()
-        if first:
-            weights[name] = full
-    if not first:
-        return None
-    plain: Any = copy.deepcopy(_PLAIN[model])
-    plain.load_state_dict(weights, strict=False, assign=True)
-    (plain.get_base_model() if hasattr(plain, "get_base_model") else plain).tie_weights()
-    return plain
-
-
-def whole(value: torch.Tensor) -> torch.Tensor:
-    """``value`` with all of its shards: every process calls it, for the same tensors in the same order."""
-    sharded: Any = value
-    full: torch.Tensor = sharded.full_tensor() if hasattr(sharded, "full_tensor") else value
-    return full
 
 
 def _check(model: Any) -> None:

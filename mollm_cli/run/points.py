@@ -92,14 +92,14 @@ class Points:
 
     def keep(self, step: int) -> None:
         """Write the weights as they are now, the best so far."""
-        self.marks[step] = mark(checkpoint.keep(self.folder, step, self.stepper.model))
+        self.marks[step] = mark(checkpoint.keep(self.folder, step, self.stepper.trained))
         checkpoint.keep_only(self.folder, {step} | self.needed)
 
     def settle(self, steps: int) -> None:
         """Give the model the weights that the rule keeps of a run of ``steps`` steps."""
         kept = self.history.kept(steps)
         if kept.step != steps:
-            checkpoint.put_back(self.folder, kept.step, self.stepper.model)
+            checkpoint.put_back(self.folder, kept.step, self.stepper.trained)
 
     def _best(self) -> set[int]:
         return set() if self.history.best is None else {self.history.best.step}

@@ -21,6 +21,7 @@ from mollm_cli.data.token_cache import cache_folder
 from mollm_cli.engine.device import matmul_precision
 from mollm_cli.models.reference import Kind, Reference, reference_kind, starting_states, tensor_bytes
 from mollm_cli.models.reference_cache import Forward, StateCache, fingerprint
+from mollm_cli.models.sharding import holders
 from mollm_cli.reporting.words import size
 from mollm_cli.run.prepare import SPARE_BYTES, Prepared, written_bytes
 
@@ -116,6 +117,7 @@ class References:
         kept = self._withheld() is None
         folder = cache_folder().parent / "reference" / fingerprint(model, forward) if kept else None
         cache = StateCache(rows, folder, forward.layer)
+        holders(model).barrier()  # nobody fills what another has not looked at yet
         for file in cache.damaged:
             self.tell(f"reference: {file} was damaged; its rows are filled again")
         if missing := cache.missing():
@@ -143,7 +145,7 @@ class References:
         )
         began = time.perf_counter()
         try:
-            cache.fill(states_of, batch_of, engine.rows)
+            cache.fill(states_of, batch_of, engine.rows, holders(model))
         except OSError as problem:
             raise _NotCachedError(f"{cache.folder} takes no file ({problem.strerror or problem})") from problem
         self.tell(f"reference: filled in {time.perf_counter() - began:.1f} s")
@@ -151,6 +153,7 @@ class References:
     def _settle(self, cache: StateCache, needed: int, model: Any) -> None:
         """Where ``needed`` bytes go: to the cache's folder, or else into memory, if a copy would take more."""
         problem = self._withheld() if cache.folder is None else self._refusal(cache.folder, needed, model)
+        problem = holders(model).from_first(problem)  # a disk fills up while others look at it
         if problem is None:
             return
         if needed > tensor_bytes(model):

@@ -71,11 +71,9 @@ def stepper(case: Case, world: World, parallel: str) -> Stepper:
     """What process ``world.rank`` steps with."""
     model, table = case.model(), case.loss()
     kind = "none" if not table.needs_reference else "copy" if case.adapter == "none" else "adapter_off"
-    reference = Reference(model, kind)
     if parallel == "fsdp":
         shard(model, world)
-        if kind == "copy":
-            shard(reference._model, world)
+    reference = Reference(model, kind)
     trained = Trained.of(model, world)
     return Stepper(
         model, reference, table, case.solver(), Direction(**AWAKE | case.direction),
@@ -94,13 +92,19 @@ def streams(case: Case, batch_size: int = 5) -> dict[str, Stream]:
 
 def steps(case: Case, world: World, parallel: str = "none") -> dict[str, Any]:
     """What ``case`` comes to: a line a step, and the parameters at the end, where this process gets them."""
-    taken, sources = stepper(case, world, parallel), streams(case)
-    lines = []
-    for step in range(case.steps):
-        batches = {role: x.batches(step, case.pieces, world.rank, world.size) for role, x in sources.items()}
-        lines.append(line(taken(batches, case.lr, record=case.record)))
+    taken = stepper(case, world, parallel)
+    lines = through(taken, case, world, 0, case.steps)
     model = gathered(taken.model)
     return {"lines": lines, "end": None if model is None else numbers(model)}
+
+
+def through(taken: Stepper, case: Case, world: World, first: int, last: int) -> list[dict[str, Any]]:
+    """The steps from ``first`` to before ``last``."""
+    sources, lines = streams(case), []
+    for step in range(first, last):
+        batches = {role: x.batches(step, case.pieces, world.rank, world.size) for role, x in sources.items()}
+        lines.append(line(taken(batches, case.lr, record=case.record)))
+    return lines
 
 
 def line(result: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from mollm_cli.engine.optimizers import AdamW
 from mollm_cli.engine.selection import History, Selection
 from mollm_cli.engine.settings import Engine
 from mollm_cli.engine.stopping import rules
+from mollm_cli.gradients.trained import Trained
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.run.points import Points
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
@@ -169,9 +170,9 @@ def test_kept_weights_that_are_gone_are_told_before_the_first_step(tmp_path: Pat
 
 
 def test_kept_weights_of_another_model_are_refused(tmp_path: Path) -> None:
-    checkpoint.keep(tmp_path, 3, llama())
+    checkpoint.keep(tmp_path, 3, Trained.of(llama()))
     with pytest.raises(RequestError, match=r"kept-00000003.safetensors: parameter .* is missing or of another shape"):
-        checkpoint.put_back(tmp_path, 3, llama(hidden=16))
+        checkpoint.put_back(tmp_path, 3, Trained.of(llama(hidden=16)))
 
 
 def test_only_trainable_parameters_are_kept(tmp_path: Path) -> None:
@@ -181,5 +182,5 @@ def test_only_trainable_parameters_are_kept(tmp_path: Path) -> None:
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     model.lm_head.weight.requires_grad_(True)
-    with safe_open(checkpoint.keep(tmp_path, 1, model), "pt") as file:
+    with safe_open(checkpoint.keep(tmp_path, 1, Trained.of(model)), "pt") as file:
         assert list(file.keys()) == ["model.lm_head.weight"]
