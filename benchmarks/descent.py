@@ -2,13 +2,15 @@
 
 Runs: the embedded authors (and TinyStories-Lily from ../shared with --lily), each `mollm-unlearn` in a process of its
 own, with both metrics, the guard off and on: share of steps in which no live objective rose, before and after the
-correction, and retain at matched forgetting. Cost: steps of the speed benchmark's model, all variants interleaved in
+correction, and retain at matched forgetting. Runs whose row is in --out under the same commit are kept, and where a
+guarded run corrected nothing, the same run without the guard is the same to the bit and is not run. Cost: steps of the speed benchmark's model, all variants interleaved in
 one process; "correcting" steps uphill, so that every step of it needs a correction.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -20,11 +22,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import write
+from benchmarks.report import merge
 
 SHARED = Path(__file__).parents[2] / "shared"
 COMMAND = "from mollm_cli.cli import unlearn; unlearn()"
-VARIANTS = tuple((metric, guard) for metric in ("euclidean", "adam") for guard in (False, True))
+METRICS = ("euclidean", "adam")
 SHORT = ("evaluation.limit=1", "evaluation.generate_tokens=1", "evaluation.oracle=null", "engine.retain_floor=null")
 
 
@@ -153,26 +155,28 @@ def show(result: dict[str, Any]) -> None:
         print(f"{name}: {ratio:.3f}")
 
 
-def main() -> None:
-    """Measure, print, write outputs/bench/descent.json."""
-    from benchmarks.machine import machine
-    from mollm_cli.run.manifest import git_commit
+def measured_pair(task: Task, metric: str, seed: int, folder: Path) -> list[dict[str, Any]]:
+    """The rows with the guard on and off."""
+    on = measured(task, metric, True, seed, folder)
+    if on["corrected"] == 0:
+        return [on, {**on, "guard": False, "same_run": True}]
+    return [on, measured(task, metric, False, seed, folder)]
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lily", action="store_true", help="also TinyStories-Lily, which needs ../shared")
-    parser.add_argument("--rounds", type=int, default=6, help="interleaved steps of each variant")
-    parser.add_argument("--out", type=Path, default=Path("outputs/bench/descent.json"))
-    arguments = parser.parse_args()
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    tasks = (AUTHORS, LILY) if arguments.lily else (AUTHORS,)
+
+def all_rows(tasks: Sequence[Task], seeds: Sequence[int] | None, kept: list[dict[str, Any]], out: Path) -> None:
+    """Add what is missing to ``kept``, written down after every pair."""
     with tempfile.TemporaryDirectory() as folder:
-        rows = [
-            measured(task, metric, guard, seed, Path(folder))
-            for task in tasks
-            for seed in task.seeds
-            for metric, guard in VARIANTS
-        ]
-    seconds = cost(arguments.rounds)
+        for task in tasks:
+            for seed in seeds or task.seeds:
+                for metric in METRICS:
+                    if not any((r["task"], r["metric"], r["seed"]) == (task.name, metric, seed) for r in kept):
+                        kept += measured_pair(task, metric, seed, Path(folder))
+                        merge(out, "rows", kept, {})
+                        print(f"{task.name} {metric} seed {seed}: done", file=sys.stderr)
+
+
+def cost_ratios(seconds: dict[str, list[float]]) -> dict[str, float]:
+    """A variant's step over that of its base, of minima and of medians."""
     base = {"unlogged": "unlogged", "logged": "logged"}
     ratios = {
         f"{kind}:{name}/{base[name.split(',')[0]]}": of(times) / of(seconds[base[name.split(",")[0]]])
@@ -180,10 +184,31 @@ def main() -> None:
         for name, times in seconds.items()
         if name not in base
     }
-    ratios["minimum:logged/unlogged"] = min(seconds["logged"]) / min(seconds["unlogged"])
-    result = {"machine": machine("cpu"), "commit": git_commit(), "rows": rows, "seconds": seconds, "ratios": ratios}
-    write(result, arguments.out)
-    show(result)
+    return ratios | {"minimum:logged/unlogged": min(seconds["logged"]) / min(seconds["unlogged"])}
+
+
+def main() -> None:
+    """Measure, print, write outputs/bench/descent.json."""
+    from benchmarks.machine import machine
+    from mollm_cli.run.manifest import git_commit
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lily", action="store_true", help="also TinyStories-Lily, which needs ../shared")
+    parser.add_argument("--seeds", type=lambda text: tuple(map(int, text.split(","))), help="default: three a task")
+    parser.add_argument("--rounds", type=int, default=6, help="interleaved steps of each variant; 0: no cost")
+    parser.add_argument("--out", type=Path, default=Path("outputs/bench/descent.json"))
+    arguments = parser.parse_args()
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    found = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    commit = git_commit()
+    rows = found["rows"] if found.get("commit") == commit else []
+    merge(arguments.out, "commit", commit, {})
+    all_rows((AUTHORS, LILY) if arguments.lily else (AUTHORS,), arguments.seeds, rows, arguments.out)
+    merge(arguments.out, "machine", machine("cpu"), {})
+    if arguments.rounds:
+        seconds = cost(arguments.rounds)
+        merge(arguments.out, "seconds", seconds, cost_ratios(seconds))
+    show(json.loads(arguments.out.read_text()))
 
 
 if __name__ == "__main__":
