@@ -1,10 +1,11 @@
 """The descent record with and without its guard: `python -m benchmarks.descent` (`make bench-descent`).
 
 Runs: the embedded authors (and TinyStories-Lily from ../shared with --lily), each `mollm-unlearn` in a process of its
-own, with both metrics, the guard off and on: share of steps in which no live objective rose, before and after the
+own, with both metrics, the guard on and off: share of steps in which no live objective rose, before and after the
 correction, and retain at matched forgetting. Runs whose row is in --out under the same commit are kept, and where a
-guarded run corrected nothing, the same run without the guard is the same to the bit and is not run. Cost: steps of the speed benchmark's model, all variants interleaved in
-one process; "correcting" steps uphill, so that every step of it needs a correction.
+guarded run corrected nothing, the run without the guard is the same to the bit and is not run again. Cost: steps of the
+speed benchmark's model, all variants interleaved in one process; "correcting" steps uphill, so that every step of it
+needs a correction.
 """
 
 from __future__ import annotations
