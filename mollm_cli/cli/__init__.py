@@ -4,22 +4,22 @@ import sys
 from typing import NoReturn
 
 from mollm_cli.cli.commands import EVALUATE, FINETUNE, UNLEARN
-from mollm_cli.cli.main import main
+from mollm_cli.cli.main import leave, main
 
 
 def unlearn() -> NoReturn:
     """``mollm-unlearn``: ends with the exit code."""
-    sys.exit(main(UNLEARN))
+    leave(main(UNLEARN))
 
 
 def finetune() -> NoReturn:
     """``mollm-finetune``: ends with the exit code."""
-    sys.exit(main(FINETUNE))
+    leave(main(FINETUNE))
 
 
 def evaluate() -> NoReturn:
     """``mollm-evaluate``: ends with the exit code."""
-    sys.exit(main(EVALUATE))
+    leave(main(EVALUATE))
 
 
 def compare() -> NoReturn:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import re
@@ -22,6 +21,9 @@ from omegaconf import DictConfig
 from mollm_cli.build import request
 from mollm_cli.cli.compose import plain
 from mollm_cli.cli.listing import config_dir
+from mollm_cli.cli.processes import to_start
+from mollm_cli.cli.rank import Job, run_here
+from mollm_cli.cli.spawner import spawned
 from mollm_cli.core.errors import MollmError, RequestError
 from mollm_cli.core.privacy import FOLDER
 from mollm_cli.core.secrets import shown_override
@@ -57,15 +59,9 @@ def claim(directory: Path, again: bool = False) -> Path:
 def run_one(command: str, config: Mapping[str, Any], run_dir: Path, resume: str | None = None) -> int:
     """One run and its exit code; whatever goes wrong is said on stderr and never raised."""
     try:
-        asked = dataclasses.replace(request(config, command), resume=resume)
-        from mollm_cli import run
-
-        commands: dict[str, Callable[..., int]] = {
-            "unlearn": run.unlearn,
-            "finetune": run.finetune,
-            "evaluate": run.evaluate,
-        }
-        return commands[command](asked, run_dir, dict(config))
+        count = to_start(request(config, command))
+        job = Job(command, config, str(run_dir), resume, list(sys.argv))
+        return spawned(count, job) if count > 1 else run_here(job)
     except KeyboardInterrupt:
         return 130
     except MollmError as refused:

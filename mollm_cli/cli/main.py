@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from mollm_cli import __version__
 from mollm_cli.cli.arguments import PASSED_ON, read
 from mollm_cli.cli.commands import Command
 from mollm_cli.cli.help import help_text
 from mollm_cli.cli.listing import config_dir, listing
+from mollm_cli.cli.processes import follows
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.terminal import plain_streams
 
@@ -20,12 +23,36 @@ def main(command: Command, typed: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if typed is None else list(typed)
     with plain_streams():
         try:
-            return _answer(command, arguments)
+            return _follow(arguments) if follows() else _answer(command, arguments)
         except RequestError as refused:
             print(f"{command.program}: {refused}", file=sys.stderr)
             return refused.exit_code
         except KeyboardInterrupt:
             return 130
+
+
+def leave(code: int) -> NoReturn:
+    """End this process with ``code``; at once where threads of it still wait for processes that are gone."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _follow(typed: Sequence[str]) -> int:
+    """Of several processes that were started with this command line, one answers: the others run with it, or end."""
+    try:
+        arguments = read(typed)
+    except RequestError as refused:
+        return refused.exit_code
+    answers = (arguments.help, arguments.version, arguments.listed, arguments.purge, arguments.cfg)
+    if any(answers) or arguments.check or arguments.plan:
+        return 0
+    from mollm_cli.cli.rank import follow
+
+    return follow()
 
 
 def _answer(command: Command, typed: Sequence[str]) -> int:

@@ -31,6 +31,8 @@ from mollm_cli.cli.compose import (
 )
 from mollm_cli.cli.launch import claim, exit_code, launch, run_one
 from mollm_cli.cli.listing import config_dir
+from mollm_cli.cli.processes import launched, to_start
+from mollm_cli.cli.rank import nothing_to_do
 from mollm_cli.cli.recommend import EXPERIMENT, STOPS, recommend
 from mollm_cli.cli.resume import KEYS, Resume, require_lasting, resumed_config, resuming
 from mollm_cli.cli.sweep import GROUP, Sweep, budget, expanded, sweeping
@@ -109,6 +111,7 @@ def _plan(command: Command, arguments: Arguments, overrides: list[Override], swe
     several = (_config(compose_job(command.config, job)) for job in jobs(overrides))
     requests = [request(config, command.name) for config in (several if arguments.multirun else [_config(base)])]
     _refuse_lost_files(requests)
+    _check_processes(requests, arguments.multirun)
     plan = _Plan([str(override.input_line) for override in overrides], directory, requests)
     return plan if sweep is None else _announced(plan, sweep, typed, overrides)
 
@@ -139,6 +142,18 @@ def _refuse_lost_files(requests: Sequence[Request]) -> None:
         )
 
 
+def _check_processes(requests: Sequence[Request], multirun: bool) -> None:
+    """Each job has as many processes as it asks for, and a sweep starts its own."""
+    place = launched()
+    if multirun and place is not None and place[1] > 1:
+        raise RequestError(
+            f"-m and sweep=NAME must be started once, found {place[1]} processes of one launcher; leave the launcher "
+            "out and set engine.processes=N: every job starts its own"
+        )
+    for asked in requests:
+        to_start(asked)
+
+
 def _config(composed: DictConfig) -> dict[str, Any]:
     return plain(without_hydra(composed), composed.hydra.runtime.choices)
 
@@ -158,7 +173,7 @@ def _go_on(command: Command, arguments: Arguments, overrides: Sequence[Override]
     directory = resume.directory
     if resume.found == "finished":
         print(directory)
-        return exit_code(directory)
+        return nothing_to_do(exit_code(directory))
     config = resumed_config(directory, overrides, command.config)
     asked = request(config, command.name)
     require_lasting(directory, config)

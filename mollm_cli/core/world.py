@@ -105,7 +105,7 @@ ALONE = World()
 
 
 def join(timeout_seconds: float, kind: Literal["cpu", "cuda"] = "cpu") -> World:
-    """Meet the processes that the environment names, over gloo on CPUs or NCCL on GPUs, one GPU each; ``ALONE`` if 1.
+    """Meet the processes that the environment names, over gloo, on GPUs over NCCL, one GPU each; ``ALONE`` if 1.
 
     timeout_seconds: after which a collective that some process does not come to fails. Raises RequestError where the
     environment is half there.
@@ -126,7 +126,8 @@ def join(timeout_seconds: float, kind: Literal["cpu", "cuda"] = "cpu") -> World:
     if kind == "cuda":
         torch.cuda.set_device(local_rank)
     device = f"cuda:{local_rank}" if kind == "cuda" else "cpu"
-    dist.init_process_group("nccl" if kind == "cuda" else "gloo", timeout=timedelta(seconds=timeout_seconds))
+    backend = "cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=timedelta(seconds=timeout_seconds))
     return World(rank, size, local_rank, device)
 
 

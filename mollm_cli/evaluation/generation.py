@@ -8,6 +8,7 @@ from itertools import groupby, takewhile
 from typing import TYPE_CHECKING, Any
 
 from mollm_cli.evaluation.teacher_forcing import length_sorted, scoring
+from mollm_cli.evaluation.turns import ONE, Turns
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -25,12 +26,14 @@ def generate(
     end_ids: Sequence[int],
     seed: int | None = None,
     with_prompt: bool = False,
+    turns: Turns = ONE,
 ) -> list[str]:
     """The most likely next token, again and again; with a ``seed`` one drawn from the model (temperature 1).
 
     prompts: token ids, not empty. A text ends at one of ``end_ids``, after ``max_new_tokens``, or where the model's
     context is full. Returns one text a prompt, in the order given, without special tokens and white space around it;
-    with_prompt: each begins with its prompt. Samples depend on seed, prompts, batch size and device.
+    with_prompt: each begins with its prompt. Samples depend on seed, prompts, batch size and device:
+    every process draws all of them, where several share out the others.
     Batches are left-padded with masks from lengths: padding changes nothing. Nothing of the
     checkpoint's generation_config (temperature, repetition penalty, length) is used. Raises ValueError.
     """
@@ -39,21 +42,29 @@ def generate(
         raise ValueError(f"a prompt must have at least one token, found none in prompt {empty[0] + 1}; add a template")
     context = getattr(model.config, "max_position_embeddings", None)
     rooms = [max_new_tokens if context is None else min(max_new_tokens, context - len(p)) for p in prompts]
-    texts = [""] * len(prompts)
-    # A batch shares one length limit; a prompt near the end of the context has its own, whatever stands beside it.
-    order = sorted(range(len(prompts)), key=lambda i: rooms[i])
+    texts = dict.fromkeys(range(len(prompts)), "")
+    turns = turns if seed is None else ONE
     with scoring(model), _plain_generation(model) as generator, _drawing(seed):
-        for room, group in groupby(order, key=lambda i: rooms[i]):
-            same_room = list(group)
-            if room < 1:
-                continue
-            for picked in length_sorted([len(prompts[i]) for i in same_room], batch_size):
-                rows = [same_room[k] for k in picked]
-                continued = _continue(generator, [prompts[i] for i in rows], room, end_ids, seed is not None)
-                for i, new in zip(rows, continued, strict=True):
-                    ids = [*prompts[i], *new] if with_prompt else new
-                    texts[i] = tokenizer.decode(ids, skip_special_tokens=True).strip()
-    return texts
+        for room, rows in turns.mine(_batches([len(p) for p in prompts], rooms, batch_size)):
+            continued = _continue(generator, [prompts[i] for i in rows], room, end_ids, seed is not None)
+            for i, new in zip(rows, continued, strict=True):
+                ids = [*prompts[i], *new] if with_prompt else new
+                texts[i] = tokenizer.decode(ids, skip_special_tokens=True).strip()
+    said = turns.everyones({row: text for row, text in texts.items() if text})
+    return [said.get(row, "") for row in texts]
+
+
+def _batches(lengths: Sequence[int], rooms: Sequence[int], batch_size: int) -> Iterator[tuple[int, list[int]]]:
+    """How many tokens may follow, and the prompts in a batch.
+
+    A batch shares one length limit; a prompt near the end of the context has its own, whatever stands beside it.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: rooms[i])
+    for room, group in groupby(order, key=lambda i: rooms[i]):
+        same_room = list(group)
+        if room >= 1:
+            for picked in length_sorted([lengths[i] for i in same_room], batch_size):
+                yield room, [same_room[k] for k in picked]
 
 
 def _continue(

@@ -10,6 +10,7 @@ from mollm_cli.core.types import IGNORE, Encoded, Scored
 from mollm_cli.evaluation.clock import Clock
 from mollm_cli.evaluation.measuring import Scores, measured
 from mollm_cli.evaluation.plan import needs_by_set
+from mollm_cli.evaluation.turns import ONE, Turns
 
 if TYPE_CHECKING:
     import torch
@@ -56,6 +57,7 @@ def with_fluency(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     clock: Clock,
+    turns: Turns = ONE,
 ) -> Scores:
     """``scores`` with the mean token log p under ``model`` of each answer that is not blank, where a metric reads it.
 
@@ -72,7 +74,7 @@ def with_fluency(
     if not rows:
         return scores
     with clock.measured("fluency"):
-        found = teacher_forced(model, list(rows.values()), encoder.pad_id, suite.batch_size, model.device)
+        found = teacher_forced(model, list(rows.values()), encoder.pad_id, suite.batch_size, model.device, turns=turns)
     told = zip(rows, found, strict=True)
     return _put(scores, {place: replace(said[place], fluency_log_prob=each.mean) for place, each in told})
 

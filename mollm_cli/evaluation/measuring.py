@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from mollm_cli.core.types import Example, Result, Scored
 from mollm_cli.evaluation.clock import Clock
 from mollm_cli.evaluation.plan import Plan, across, needs_by_set, plan, rewrite_of
+from mollm_cli.evaluation.turns import ONE, Turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -70,6 +71,7 @@ def score_sets(
     oracle: bool,
     clock: Clock,
     keeper: Keeper | None = None,
+    turns: Turns = ONE,
 ) -> Scores:
     """Score every set that some metric fits, once; ``oracle``: whether there is one. Raises what scoring raises."""
     from mollm_cli.data.encoding import Encoder
@@ -82,7 +84,7 @@ def score_sets(
         if kept is None:
             rewrite = rewrite_of(name, suite.rewrites)
             samples = rewrite.samples if rewrite else 0
-            kept = score(model, encoder, name, sets[name], suite, needs, clock, samples)
+            kept = score(model, encoder, name, sets[name], suite, needs, clock, samples, turns)
             if keeper is not None:
                 keeper.write(name, kept)
         scores[name] = kept

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mollm_cli.core.privacy import KeepText, shows_text
 from mollm_cli.core.types import Example, Scored
+from mollm_cli.core.world import ALONE, World
 from mollm_cli.evaluation.records import sha256
 
 if TYPE_CHECKING:
@@ -26,16 +27,25 @@ VERSION = 1
 class ScoreStore:
     """One file a set under ``folder``. settings: all that scores depend on beside the rows (weights, decoding).
 
-    What a model says of rows whose text ``keep_text`` does not show is not kept: such a set is scored anew.
+    What a model says of rows whose text ``keep_text`` does not show is not kept: such a set is scored anew. Of several
+    processes the first reads and writes; the others are told.
     """
 
     folder: Path
     settings: Mapping[str, Any]
     sets: Mapping[str, Loaded]
     keep_text: KeepText
+    world: World = ALONE
 
     def read(self, name: str, examples: Sequence[Example]) -> list[Scored] | None:
         """The scores of the set ``name``; None where there are none of these rows under these settings."""
+        found = self._read(name, examples) if self.world.first else None
+        if self.world.size == 1:
+            return found
+        rows = self.world.from_first(None if found is None else list(map(_row, found)))
+        return None if rows is None else [_scored(example, row) for example, row in zip(examples, rows, strict=True)]
+
+    def _read(self, name: str, examples: Sequence[Example]) -> list[Scored] | None:
         file = self._file(name)
         try:
             head, *lines = file.read_text(encoding="utf-8").splitlines()
@@ -48,7 +58,7 @@ class ScoreStore:
     def write(self, name: str, scored: Sequence[Scored]) -> None:
         """Keep the scores of a set under a temporary name, then rename."""
         said = any(s.generation is not None or s.samples for s in scored)
-        if said and not shows_text(self.sets[name].content, self.keep_text):
+        if not self.world.first or (said and not shows_text(self.sets[name].content, self.keep_text)):
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f".{name}.{os.getpid()}"

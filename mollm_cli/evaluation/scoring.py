@@ -12,6 +12,7 @@ from mollm_cli.evaluation.generation import generate
 from mollm_cli.evaluation.gradient_norms import gradient_norms
 from mollm_cli.evaluation.sampling import sample
 from mollm_cli.evaluation.teacher_forcing import TokenScores, joined, teacher_forced
+from mollm_cli.evaluation.turns import ONE, Turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -33,6 +34,7 @@ def score(
     needs: Set[str],
     clock: Clock,
     samples: int = 0,
+    turns: Turns = ONE,
 ) -> list[Scored]:
     """One record for each of the set's first ``suite.limit`` examples, in order.
 
@@ -47,12 +49,12 @@ def score(
     flat = [window for rows in encoded for windows in rows for window in windows]
     with clock.measured("teacher_forcing"):
         moments = "moments" in needs
-        scores = iter(teacher_forced(model, flat, encoder.pad_id, suite.batch_size, model.device, moments))
+        scores = iter(teacher_forced(model, flat, encoder.pad_id, suite.batch_size, model.device, moments, turns))
     norms: Sequence[float | None] = [None] * len(examples)
     if "gradient_norm" in needs:
         with clock.measured("gradient_norm"):
             norms = gradient_norms(model, [rows[0][0] for rows in encoded], encoder.pad_id, model.device)
-    said, drawn = _generations(model, encoder, loaded, examples, suite, needs, clock, samples)
+    said, drawn = _generations(model, encoder, loaded, examples, suite, needs, clock, samples, turns)
     return [
         _record(example, [joined([next(scores) for _ in windows]) for windows in rows], text, norm, samples_of)
         for example, rows, text, norm, samples_of in zip(examples, encoded, said, norms, drawn, strict=True)
@@ -84,6 +86,7 @@ def _generations(
     needs: Set[str],
     clock: Clock,
     samples: int,
+    turns: Turns,
 ) -> tuple[Sequence[str | None], Sequence[tuple[str, ...]]]:
     """Greedy continuations (None where none is needed), and drawn ones (empty where none is)."""
     said: Sequence[str | None] = [None] * len(examples)
@@ -96,7 +99,7 @@ def _generations(
     end_ids, most, size = encoder.end_ids(template), suite.generate_tokens, suite.batch_size
     if needs & GENERATED:
         with clock.measured("generation"):
-            said = generate(model, prompts, encoder.tokenizer, most, size, end_ids)
+            said = generate(model, prompts, encoder.tokenizer, most, size, end_ids, turns=turns)
     if draws:
         with clock.measured("samples"):
             drawn = sample(model, prompts, encoder.tokenizer, most, size, end_ids, samples)

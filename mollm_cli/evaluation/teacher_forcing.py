@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mollm_cli.core.errors import NonFiniteError, RequestError
 from mollm_cli.core.types import Encoded
+from mollm_cli.evaluation.turns import ONE, Turns
 
 if TYPE_CHECKING:
     import torch
@@ -73,9 +74,11 @@ def teacher_forced(
     batch_size: int,
     device: torch.device,
     moments: bool = False,
+    turns: Turns = ONE,
 ) -> list[TokenScores]:
     """The scores of every example's target tokens, in the order given; softmax in float32.
 
+    Of several processes each gets all scores, whoever has made them.
     moments: whether means and deviations are wanted too (a second pass over the softmax, none through the model).
     Batch size and padding change nothing beyond rounding. Raises RequestError for an example without a target and
     NonFiniteError where a log-probability is not finite.
@@ -86,19 +89,26 @@ def teacher_forced(
                 f"row '{example.id}' must have at least one answer token to score, found none of its "
                 f"{len(example.input_ids)} tokens; raise max_tokens or drop the row"
             )
-    scores: dict[int, TokenScores] = {}
+    scores: dict[int, list[Sequence[float]]] = {}
     with scoring(model):
-        for indices in length_sorted([len(e.input_ids) for e in encoded], batch_size):
+        for indices in turns.mine(length_sorted([len(e.input_ids) for e in encoded], batch_size)):
             rows = [encoded[i] for i in indices]
-            scores.update(zip(indices, _score_batch(model, rows, pad_id, device, moments), strict=True))
-    return [scores[i] for i in range(len(encoded))]
+            found = map(_columns_of, _score_batch(model, rows, pad_id, device, moments))
+            scores.update(zip(indices, found, strict=True))
+    scores = turns.everyones(scores)
+    return [_from_columns(*scores[i]) for i in range(len(encoded))]
 
 
 def mean_probability(
-    model: PreTrainedModel, encoded: Sequence[Encoded], pad_id: int, batch_size: int, device: torch.device
+    model: PreTrainedModel,
+    encoded: Sequence[Encoded],
+    pad_id: int,
+    batch_size: int,
+    device: torch.device,
+    turns: Turns = ONE,
 ) -> float:
     """The mean over examples of exp(mean_t log p_t), in [0, 1]: the cheap measure of progress while training."""
-    scores = teacher_forced(model, encoded, pad_id, batch_size, device)
+    scores = teacher_forced(model, encoded, pad_id, batch_size, device, turns=turns)
     return math.fsum(math.exp(score.mean) for score in scores) / len(scores)
 
 
@@ -112,6 +122,15 @@ def _score_batch(
     outputs = forward(model, collate(rows, pad_id).to(device))
     columns = outputs.per_token(_scores_and_moments if moments else _scores)
     return list(_per_row(rows, columns.T.tolist()))
+
+
+def _columns_of(scores: TokenScores) -> list[Sequence[float]]:
+    """``scores`` as JSON can have them, for other processes."""
+    return [scores.log_probs, scores.correct, scores.means, scores.deviations]
+
+
+def _from_columns(log_probs: Sequence[float], correct: Sequence[float], *moments: Sequence[float]) -> TokenScores:
+    return TokenScores(tuple(log_probs), tuple(x == 1 for x in correct), *map(tuple, moments))
 
 
 def _scores(logits: torch.Tensor, labels: torch.Tensor, reference: torch.Tensor | None) -> torch.Tensor:

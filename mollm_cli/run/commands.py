@@ -4,75 +4,82 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mollm_cli.build import Request
 from mollm_cli.core.seeding import seed_everything
+from mollm_cli.core.world import World
 from mollm_cli.run.manifest import Manifest
+from mollm_cli.run.peers import Peers
 from mollm_cli.run.session import session
 from mollm_cli.run.signals import Signals
 
 
-def unlearn(request: Request, run_dir: Path, config: Mapping[str, Any]) -> int:
+def unlearn(request: Request, run_dir: Path, config: Mapping[str, Any], peers: Peers | None = None) -> int:
     """Move a model away from the forget rows; returns the exit code (DESIGN: 0, 1, 2, 3, 130, 143)."""
-    return session(request, run_dir, config, "unlearn", _unlearn)
+    return session(request, run_dir, config, "unlearn", _unlearn, peers)
 
 
-def finetune(request: Request, run_dir: Path, config: Mapping[str, Any]) -> int:
+def finetune(request: Request, run_dir: Path, config: Mapping[str, Any], peers: Peers | None = None) -> int:
     """Fine-tune a model on the rows of ``train``; returns the exit code."""
-    return session(request, run_dir, config, "finetune", _finetune)
+    return session(request, run_dir, config, "finetune", _finetune, peers)
 
 
-def evaluate(request: Request, run_dir: Path, config: Mapping[str, Any]) -> int:
+def evaluate(request: Request, run_dir: Path, config: Mapping[str, Any], peers: Peers | None = None) -> int:
     """Judge a model as it is; returns the exit code."""
-    return session(request, run_dir, config, "evaluate", _evaluate)
+    return session(request, run_dir, config, "evaluate", _evaluate, peers)
 
 
-def _unlearn(request: Request, run_dir: Path, manifest: Manifest, signals: Signals) -> None:
+def _unlearn(request: Request, run_dir: Path, manifest: Manifest, signals: Signals, world: World) -> None:
     from mollm_cli.run.training import unlearning_plan
 
-    _train(request, run_dir, manifest, signals, unlearning_plan)
+    _train(request, run_dir, manifest, signals, world, unlearning_plan)
 
 
-def _finetune(request: Request, run_dir: Path, manifest: Manifest, signals: Signals) -> None:
+def _finetune(request: Request, run_dir: Path, manifest: Manifest, signals: Signals, world: World) -> None:
     from mollm_cli.run.training import finetuning_plan
 
-    _train(request, run_dir, manifest, signals, finetuning_plan)
+    _train(request, run_dir, manifest, signals, world, finetuning_plan)
 
 
-def _train(request: Request, run_dir: Path, manifest: Manifest, signals: Signals, planned: Callable[..., Any]) -> None:
+def _train(
+    request: Request, run_dir: Path, manifest: Manifest, signals: Signals, world: World, planned: Callable[..., Any]
+) -> None:
     """Prepare, judge the start, train, save, judge what is on disk, hold the gates."""
     from mollm_cli.engine.device import peak_memory_bytes, pick
     from mollm_cli.models.load import fingerprint, source
-    from mollm_cli.models.save import save_checkpoint
     from mollm_cli.run.evidence import Evidence, hold_gates, plain_model, publish
+    from mollm_cli.run.peers import after_first
     from mollm_cli.run.planning import before_loading
     from mollm_cli.run.prepare import prepare
     from mollm_cli.run.room import EVALUATION, TRAINING, explained
-    from mollm_cli.run.training import run_training
+    from mollm_cli.run.training import run_training, saved
 
     assert request.engine is not None
     seed_everything(request.seed)
-    device = pick(request.engine.device)
+    device, world = _placed(pick(request.engine.device), world)
     _check_machine(request, device)
-    prepared = prepare(request)
+    with after_first(world):
+        prepared = prepare(request)
     plan = planned(request, prepared)
     if (foreseen := before_loading(request, plan, prepared, device)) is not None:
         manifest.set(memory_plan=foreseen)
-    manifest.set(device=str(device))
-    loaded = _loaded(request, plan, prepared, run_dir, manifest)
+    manifest.set(device=str(device), processes=world.size)
+    with after_first(world):
+        loaded = _loaded(request, plan, prepared, run_dir, manifest)
     memory = partial(explained, request, plan, prepared, device)
     with memory(EVALUATION):
-        loaded.model.to(device)
-        evidence = Evidence(request, prepared, run_dir, device, manifest)
+        evidence = Evidence(request, prepared, run_dir, device, manifest, world)
+        evidence.place(loaded.model)
         evidence.score_oracle()
         evidence.score("before", loaded)
     seed_everything(request.seed)
     with memory(TRAINING):
-        outcome = run_training(request, plan, prepared, loaded, run_dir, manifest, signals, device)
-    save_checkpoint(loaded, run_dir / "checkpoint")
+        outcome = run_training(request, plan, prepared, loaded, run_dir, manifest, signals, device, evidence.turns)
+    saved(loaded, run_dir / "checkpoint", world)
     del loaded
     written = plain_model(str(run_dir / "checkpoint"), request.model)
     manifest.set(
@@ -84,9 +91,18 @@ def _train(request: Request, run_dir: Path, manifest: Manifest, signals: Signals
     with memory(EVALUATION):
         evidence.score_folder("after", written)
         record = evidence.record(request.model, written)
-    manifest.set(peak_memory_bytes=peak_memory_bytes(device))
-    publish(run_dir, record, run_dir / "checkpoint")
+    manifest.set(peak_memory_bytes=max(world.everyones(peak_memory_bytes(device))))
+    if world.first:
+        publish(run_dir, record, run_dir / "checkpoint")
     hold_gates(request, record, manifest)
+
+
+def _placed(device: Any, world: World) -> tuple[Any, World]:
+    """The device of this process, and its world, whose sums are made there."""
+    from mollm_cli.run.peers import device_of
+
+    own = device_of(world, device)
+    return own, replace(world, device=str(own))
 
 
 def _loaded(request: Request, plan: Any, prepared: Any, run_dir: Path, manifest: Manifest) -> Any:
@@ -117,31 +133,34 @@ def _check_machine(request: Request, device: Any) -> None:
         check_compiler()
 
 
-def _evaluate(request: Request, run_dir: Path, manifest: Manifest, signals: Signals) -> None:
+def _evaluate(request: Request, run_dir: Path, manifest: Manifest, signals: Signals, world: World) -> None:
     from mollm_cli.engine.device import peak_memory_bytes, pick
     from mollm_cli.models.load import commit, fingerprint, source
     from mollm_cli.run.evidence import Evidence, hold_gates, plain_model, publish
+    from mollm_cli.run.peers import after_first
     from mollm_cli.run.prepare import prepare
     from mollm_cli.run.room import EVALUATION, explained
 
     seed_everything(request.seed)
-    device = pick("auto")
-    prepared = prepare(request)
+    device, world = _placed(pick("auto"), world)
+    with after_first(world):
+        prepared = prepare(request)
     manifest.set(device=str(device), dtype=request.model.dtype, **_datasets(prepared))
     path, revision = source(request.model), request.model.revision
     files = fingerprint(path, revision)
     manifest.set(model={"path": request.model.path, "commit": commit(path, revision), "files": files})
     _trace(request, manifest, files)
     start = None if request.evaluation.start is None else plain_model(request.evaluation.start, request.model)
-    evidence = Evidence(request, prepared, run_dir, device, manifest)
+    evidence = Evidence(request, prepared, run_dir, device, manifest, world)
     with explained(request, None, prepared, device, EVALUATION):
         evidence.score_oracle()
         if start is not None and prepared.attacked:
             evidence.score_folder("start", start)
         evidence.score_folder("after", request.model)
         record = evidence.record(start, request.model)
-    manifest.set(peak_memory_bytes=peak_memory_bytes(device))
-    publish(run_dir, record, None)
+    manifest.set(peak_memory_bytes=max(world.everyones(peak_memory_bytes(device))))
+    if world.first:
+        publish(run_dir, record, None)
     hold_gates(request, record, manifest)
 
 

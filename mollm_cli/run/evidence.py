@@ -13,6 +13,7 @@ import torch
 from mollm_cli.build import Request
 from mollm_cli.core.atomic import whole, write_text
 from mollm_cli.core.errors import GateError
+from mollm_cli.core.world import ALONE, World
 from mollm_cli.data.load import Loaded
 from mollm_cli.evaluation.clock import Clock
 from mollm_cli.evaluation.harness import harness_results
@@ -22,8 +23,10 @@ from mollm_cli.evaluation.plan import needs_by_set
 from mollm_cli.evaluation.records import metrics_record, sample_rows
 from mollm_cli.evaluation.score_store import ScoreStore, forget_scores
 from mollm_cli.evaluation.suite import decoding
+from mollm_cli.evaluation.turns import Turns
 from mollm_cli.models.load import LoadedModel, fingerprint, load_model, source
 from mollm_cli.models.settings import Model
+from mollm_cli.models.sharding import shard
 from mollm_cli.reporting.console import stderr_console, summary
 from mollm_cli.reporting.descent import descent_summary
 from mollm_cli.reporting.gates import GateTable
@@ -31,6 +34,7 @@ from mollm_cli.reporting.model_card import write_model_card
 from mollm_cli.reporting.run_files import read_run
 from mollm_cli.run.attacks import Attacker
 from mollm_cli.run.manifest import Manifest
+from mollm_cli.run.peers import after_first
 from mollm_cli.run.prepare import Prepared, check_context
 
 SCORES = Path("resume") / "scores"
@@ -55,7 +59,8 @@ def plain_model(path: str, like: Model) -> Model:
 class Evidence:
     """Scores by moment (before, after, oracle) as they are taken; ``record`` turns them into metrics.json.
 
-    start: the model from before, where a finished one is evaluated; it is asked only what the attacks ask.
+    start: the model from before, where a finished one is evaluated; it is asked only what the attacks ask. Of several
+    processes each has all scores and computes all metrics; the first writes.
     """
 
     request: Request
@@ -63,6 +68,7 @@ class Evidence:
     run_dir: Path
     device: torch.device
     manifest: Manifest
+    world: World = ALONE
     scores: dict[str, Scores] = field(default_factory=dict)
     clock: Clock = field(default_factory=Clock)
 
@@ -72,21 +78,41 @@ class Evidence:
         path = self.request.evaluation.oracle
         return None if path is None else plain_model(path, self.request.model)
 
+    @property
+    def sharded(self) -> bool:
+        """Whether models lie in shards, one a process."""
+        engine = self.request.engine
+        return self.world.size > 1 and engine is not None and engine.parallel == "fsdp"
+
+    @property
+    def turns(self) -> Turns:
+        """Which process evaluates what."""
+        return Turns(self.world, together=self.sharded)
+
+    def place(self, model: Any) -> None:
+        """Bring ``model`` to where it computes: the device, or one shard of it."""
+        if self.sharded:
+            shard(model, self.world)
+        else:
+            model.to(self.device)
+
     def score(self, moment: str, loaded: LoadedModel) -> None:
         """Score every set with a model that is loaded, with its own tokenizer."""
         suite, sets = self.request.evaluation, self._sets(moment)
         settings = {"files": loaded.files, "seed": self.request.seed, "model": dataclasses.asdict(loaded.description)}
         settings |= {"metrics": sorted(measured(suite, sets, self.oracle is not None)), "decoding": decoding(suite)}
-        store = ScoreStore(self.run_dir / SCORES / moment, settings, sets, suite.keep_text)
+        store = ScoreStore(self.run_dir / SCORES / moment, settings, sets, suite.keep_text, self.world)
         has_oracle = self.oracle is not None
-        self.scores[moment] = score_sets(loaded.model, loaded.tokenizer, sets, suite, has_oracle, self.clock, store)
+        self.scores[moment] = score_sets(
+            loaded.model, loaded.tokenizer, sets, suite, has_oracle, self.clock, store, self.turns
+        )
 
     def _sets(self, moment: str) -> dict[str, Loaded]:
         return dict(self.prepared.attacked) if moment == "start" else self.prepared.sets
 
     def score_folder(self, moment: str, description: Model) -> None:
         """Load a model, score it, and let it go."""
-        self.score(moment, self.load(description))
+        self.score(moment, self.load(description, whole=False))
 
     def score_oracle(self) -> None:
         """Score the oracle, where there is one."""
@@ -94,11 +120,18 @@ class Evidence:
             self.manifest.set(oracle={"path": self.oracle.path, "files": fingerprint(source(self.oracle))})
             self.score_folder("oracle", self.oracle)
 
-    def load(self, description: Model) -> LoadedModel:
-        """A model on the run's device, once its context is known to hold the rows."""
-        loaded = load_model(description, self.request.seed)
+    def load(self, description: Model, whole: bool = True) -> LoadedModel:
+        """A model on the run's device, once its context is known to hold the rows.
+
+        whole: also where models lie in shards, for what changes weights or reads them by itself.
+        """
+        with after_first(self.world):
+            loaded = load_model(description, self.request.seed)
         check_context(self.prepared, loaded.model, description.path)
-        loaded.model.to(self.device)
+        if whole:
+            loaded.model.to(self.device)
+        else:
+            self.place(loaded.model)
         return loaded
 
     def record(self, start: Model | None, after: Model) -> dict[str, Any]:
@@ -131,11 +164,18 @@ class Evidence:
             for moment, scores in self.scores.items():
                 self.scores[moment] = judged(scores, sets, suite, self.device, self.clock)
         if "fluency" in wanted and start is not None:
-            loaded = self.load(start)
+            loaded = self.load(start, whole=False)
             for moment, scores in self.scores.items():
-                self.scores[moment] = with_fluency(scores, sets, suite, loaded.model, loaded.tokenizer, self.clock)
+                self.scores[moment] = with_fluency(
+                    scores, sets, suite, loaded.model, loaded.tokenizer, self.clock, self.turns
+                )
 
     def _write(self, found: dict[str, Evaluation], attacks: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """What rank 0 has found and written; every process gets it, and holds its gates against the same numbers."""
+        written: dict[str, Any] = self.world.from_first(self._written(found, attacks) if self.world.first else None)
+        return written
+
+    def _written(self, found: dict[str, Evaluation], attacks: dict[str, dict[str, Any]]) -> dict[str, Any]:
         before, after, oracle = (found.get(moment) for moment in ("before", "after", "oracle"))
         assert after is not None
         suite, sets = self.request.evaluation, self.prepared.sets

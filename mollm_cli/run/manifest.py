@@ -20,11 +20,15 @@ PACKAGES = ("torch", "transformers", "datasets", "peft", "hydra-core", "tokenize
 
 
 class Manifest:
-    """The facts of one run; ``set`` adds and writes, so that a killed run leaves what was known."""
+    """The facts of one run; ``set`` adds and writes, so that a killed run leaves what was known.
 
-    def __init__(self, run_dir: Path, facts: dict[str, Any]) -> None:
+    writes: not where another process of the run does.
+    """
+
+    def __init__(self, run_dir: Path, facts: dict[str, Any], writes: bool = True) -> None:
         self.path = run_dir / "manifest.json"
-        self._place = _place(run_dir)
+        self.writes = writes
+        self._place = _place(run_dir) if writes else (0, 0)
         self.began = time.monotonic()
         self.facts: dict[str, Any] = {
             "status": "running",
@@ -44,6 +48,8 @@ class Manifest:
 
     def write(self) -> None:
         """Write the file whole, without secrets. Raises OSError, also where another folder is in the run's place."""
+        if not self.writes:
+            return
         self.facts["wall_seconds"] = round(time.monotonic() - self.began, 3)
         if _place(self.path.parent) != self._place:
             raise FileNotFoundError(errno.ENOENT, "the run directory was replaced", str(self.path.parent))

@@ -78,7 +78,7 @@ class Points:
                 )
 
     def save(self, step: int) -> None:
-        """Write a point; kept weights that it does not need are removed once it is read back."""
+        """Write a point; kept weights that it does not need are removed once it is read back. All processes call it."""
         self.settle_log()
         best = self._best()
         extra = self.history.state() | {INPUTS: _as_json(self.inputs), TOTAL: self.total}
@@ -88,18 +88,27 @@ class Points:
             extra[ROWS] = self.pieces.rows
         checkpoint.save(self.folder, step, self.stepper, extra)
         self.needed = best
-        checkpoint.keep_only(self.folder, self.needed)
+        if self._writes:
+            checkpoint.keep_only(self.folder, self.needed)
 
     def keep(self, step: int) -> None:
         """Write the weights as they are now, the best so far."""
-        self.marks[step] = mark(checkpoint.keep(self.folder, step, self.stepper.trained))
-        checkpoint.keep_only(self.folder, {step} | self.needed)
+        file = checkpoint.keep(self.folder, step, self.stepper.trained)
+        if self._writes:
+            self.marks[step] = mark(file)
+            checkpoint.keep_only(self.folder, {step} | self.needed)
 
     def settle(self, steps: int) -> None:
         """Give the model the weights that the rule keeps of a run of ``steps`` steps."""
         kept = self.history.kept(steps)
+        self.stepper.trained.world.barrier()  # what was kept is on the disk
         if kept.step != steps:
             checkpoint.put_back(self.folder, kept.step, self.stepper.trained)
+
+    @property
+    def _writes(self) -> bool:
+        """Whether this process is the one that writes."""
+        return self.stepper.trained.world.first
 
     def _best(self) -> set[int]:
         return set() if self.history.best is None else {self.history.best.step}

@@ -18,25 +18,33 @@ from mollm_cli.core.atomic import sweep, write_text
 from mollm_cli.core.errors import GateError, InterruptionError, MollmError, RequestError
 from mollm_cli.core.kept import listed
 from mollm_cli.core.secrets import without_secrets
+from mollm_cli.core.world import World
 from mollm_cli.reporting import gates
 from mollm_cli.run.faults import explained
 from mollm_cli.run.held import held
 from mollm_cli.run.links import refuse_links
 from mollm_cli.run.manifest import Manifest
+from mollm_cli.run.peers import FINE, NEWS_SECONDS, Ending, Peers
 from mollm_cli.run.signals import Signals, listening
 
-Body = Callable[[Request, Path, Manifest, Signals], None]
+Body = Callable[[Request, Path, Manifest, Signals, World], None]
 STATUS = {GateError: "gate_failed", InterruptionError: "interrupted"}
 """How a run ends by the error that ends it; by others it fails."""
 
 
-def session(request: Request, run_dir: Path, config: Mapping[str, Any], command: str, body: Body) -> int:
+def session(
+    request: Request, run_dir: Path, config: Mapping[str, Any], command: str, body: Body, peers: Peers | None = None
+) -> int:
     """Write config.yaml and the manifest, run ``body``, and turn how it ended into status and exit code.
 
     Whatever goes wrong after that is told on stderr and kept in the manifest. A directory made here is for the owner
-    alone, and so is what the run writes; one that was opened to others keeps its modes. Raises RequestError where
-    ``run_dir``, or a file that the gates are to be told in, cannot be written to, or another process is at work in it.
+    alone, and so is what the run writes; one that was opened to others keeps its modes. Of several processes the first
+    does all that; the others run ``body`` with it. Raises RequestError where ``run_dir``, or a file that the gates are
+    to be told in, cannot be written to, or another process is at work in it.
     """
+    peers = peers or Peers()
+    if not peers.world.first:
+        return _taken_part(request, run_dir, command, body, peers)
     gates.files(request.junit, request.github_summary)
     with listening() as signals:
         with _writing(run_dir):
@@ -51,28 +59,63 @@ def session(request: Request, run_dir: Path, config: Mapping[str, Any], command:
                 if alone:
                     _clear(run_dir)
                 manifest = _opened(request, run_dir, config, command)
-            code = _run(request, run_dir, command, manifest, signals, body)
+            code = _run(request, run_dir, command, manifest, signals, body, peers)
         with contextlib.suppress(KeyboardInterrupt):
             _leave(request, run_dir, command, manifest)
     return code
 
 
-def _run(request: Request, run_dir: Path, command: str, manifest: Manifest, signals: Signals, body: Body) -> int:
-    status, code, told = "completed", 0, None
+def _taken_part(request: Request, run_dir: Path, command: str, body: Body, peers: Peers) -> int:
+    """As one of several processes, of which another writes and speaks."""
+    with listening() as signals:
+        manifest = Manifest(run_dir, {"caches": []}, writes=False)
+        return _run(request, run_dir, command, manifest, signals, body, peers)
+
+
+def _run(
+    request: Request, run_dir: Path, command: str, manifest: Manifest, signals: Signals, body: Body, peers: Peers
+) -> int:
+    def lost(ending: Ending) -> None:
+        _close(manifest, command, "failed", 1, ending.explained(run_dir))
+
+    peers.stuck, peers.alarmed = lost, lambda: setattr(signals, "waits", True)
     try:
+        peers.world.barrier()
         signals.heed()
         with listed(lambda file: _list(manifest, file)):
-            body(request, run_dir, manifest, signals)
-    except KeyboardInterrupt:
-        status, code, told = "interrupted", signals.received or 130, "interrupted"
+            body(request, run_dir, manifest, signals, peers.world)
+        status, code, told = "completed", 0, None
     except MollmError as ended:
         status, code, told = STATUS.get(type(ended), "failed"), ended.exit_code, str(ended)
-    except Exception as failed:
-        fault = explained(failed, run_dir)
-        if fault is None:
-            traceback.print_exc()
-        status, code, told = "failed", 1, str(fault or f"{type(failed).__name__}: {failed}")
+    except (Exception, KeyboardInterrupt) as failed:
+        status, code, told = _unforeseen(failed, run_dir, signals, peers)
+    peers.settled()
     signals.waits = True
+    code = _close(manifest, command, status, code, told)
+    if code not in FINE:
+        peers.tell(status, code, told)
+    return code
+
+
+def _unforeseen(failed: BaseException, run_dir: Path, signals: Signals, peers: Peers) -> tuple[str, int, str]:
+    """Status, exit code and message of what no part of the run raises by itself.
+
+    Where another process has ended before its time, sums with it fail, and signals follow: its ending is the reason.
+    """
+    interrupted = isinstance(failed, KeyboardInterrupt)
+    other = peers.trouble(NEWS_SECONDS)
+    if other is not None and not (interrupted and other.status == "interrupted"):
+        return other.status, other.code, other.explained(run_dir)
+    if interrupted:
+        return "interrupted", signals.received or 130, "interrupted"
+    fault = explained(failed, run_dir)
+    if fault is None:
+        traceback.print_exception(failed, file=sys.stderr if peers.world.first else sys.__stderr__)
+    return "failed", 1, str(fault or f"{type(failed).__name__}: {failed}")
+
+
+def _close(manifest: Manifest, command: str, status: str, code: int, told: str | None) -> int:
+    """Say on stderr and in the manifest how the run ended; the exit code, 1 where that could not be written."""
     if status == "interrupted":
         manifest.facts["stopped_because"] = "signal"
     if status == "failed":

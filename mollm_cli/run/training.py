@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mollm_cli.build import Request
-from mollm_cli.core.atomic import write_text
 from mollm_cli.core.errors import InterruptionError, RequestError
 from mollm_cli.core.solution import Solver
 from mollm_cli.core.types import Encoded, Loss
+from mollm_cli.core.world import ALONE, World
 from mollm_cli.data.batches import Stream
 from mollm_cli.data.mixture import Share
 from mollm_cli.data.order import common_lengths
@@ -27,22 +25,25 @@ from mollm_cli.engine.selection import History, Selection
 from mollm_cli.engine.step import Stepper
 from mollm_cli.engine.stopping import rules
 from mollm_cli.evaluation.teacher_forcing import mean_probability
+from mollm_cli.evaluation.turns import ONE, Turns
 from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.trained import Trained
 from mollm_cli.losses.finetune import finetune as finetune_loss
 from mollm_cli.models.compilation import compile_layers
 from mollm_cli.models.load import LoadedModel, load_model
 from mollm_cli.models.reference import Reference
+from mollm_cli.models.sharding import gathered
 from mollm_cli.reporting.console import Progress
 from mollm_cli.run.evidence import plain_model
 from mollm_cli.run.inputs import inputs
+from mollm_cli.run.logs import Logs, NoLogs, agreed, followed
 from mollm_cli.run.manifest import Manifest
+from mollm_cli.run.peers import after_first
 from mollm_cli.run.points import Points
 from mollm_cli.run.prepare import Prepared
 from mollm_cli.run.reference import References
 from mollm_cli.run.signals import Signals
 from mollm_cli.solvers.weighted_sum import WeightedSum
-from mollm_cli.trackers.steady import Steady
-from mollm_cli.trackers.train_log import TrainLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,10 @@ def _check_selection(request: Request, prepared: Prepared) -> None:
 class Evaluator:
     """Progress evaluations: the mean answer probability on a fixed sample of forget and retain rows."""
 
-    def __init__(self, model: Any, prepared: Prepared, limit: int, batch_size: int, device: torch.device) -> None:
+    def __init__(
+        self, model: Any, prepared: Prepared, limit: int, batch_size: int, device: torch.device, turns: Turns = ONE
+    ) -> None:
+        self.turns = turns
         self.model, self.prepared = model, prepared
         self.samples = {role: prepared.sample(role, limit) for role in ("forget", "retain") if role in prepared.encoded}
         self.batch_size, self.device = batch_size, device
@@ -133,7 +137,7 @@ class Evaluator:
 
     def probability(self, rows: list[Encoded]) -> float:
         """Mean over ``rows`` of exp(mean token log p)."""
-        return mean_probability(self.model, rows, self.prepared.pad_id, self.batch_size, self.device)
+        return mean_probability(self.model, rows, self.prepared.pad_id, self.batch_size, self.device, self.turns)
 
 
 def forget_target(
@@ -179,18 +183,20 @@ def run_training(
     manifest: Manifest,
     signals: Signals,
     device: torch.device,
+    turns: Turns = ONE,
 ) -> Outcome:
     """Train ``loaded.model`` in place, to the weights that engine.keep chooses; writes train.jsonl and resume/."""
-    engine, optimizer = request.engine, request.optimizer
+    engine, optimizer, world = request.engine, request.optimizer, turns.world
     assert engine is not None and optimizer is not None
-    evaluator = Evaluator(loaded.model, prepared, engine.evaluate_limit, request.evaluation.batch_size, device)
+    evaluator = Evaluator(loaded.model, prepared, engine.evaluate_limit, request.evaluation.batch_size, device, turns)
     progress = Progress(engine.max_steps)
     target = forget_target(plan, prepared, evaluator, progress, manifest)
     streams = {role: build_stream(plan, role, request, prepared) for role in plan.rows}
     limits = rules(engine, streams[plan.leader].count, target)
     references = References(request, plan, prepared, streams, limits.total_steps, run_dir, progress.message)
-    reference = references.of(loaded.model, device)
-    stepper = build_stepper(request, plan, loaded, target, reference)
+    with contextlib.nullcontext() if turns.together else after_first(world):
+        reference = references.of(loaded.model, device)
+    stepper = build_stepper(request, plan, loaded, target, reference, world)
     manifest.set(reference=reference.facts)
     history = History(selection(request, prepared, target, progress, device))
     pieces = Pieces.of(engine, progress.message)
@@ -199,37 +205,19 @@ def run_training(
     start = points.load()
     for line in _said_of_start(start, points, optimizer.schedule):
         progress.message(line)
-    log = TrainLog(run_dir / "train.jsonl", start or None)
-    points.settle_log = log.settle
-    tracker = Steady(request.tracker, progress.message)
-    tracker.start(run_dir, start)
-
-    write = _writer(log, progress, tracker)
-    note = partial(note_broken, run_dir)
-    around = Surroundings(evaluator, write, points.save, lambda: signals.received, points.keep, note)
-    with _followed(progress, tracker, signals):
+    logs = Logs(run_dir, request.tracker, start, progress) if world.first else NoLogs()
+    points.settle_log, signalled = logs.settle, agreed(signals, world)
+    around = Surroundings(evaluator, logs.write, points.save, signalled, points.keep, logs.broken)
+    with followed(progress, logs, signals):
         outcome = train(stepper, streams, engine, optimizer, limits, history, around, device, start, pieces)
         points.save(outcome.steps)
-    if signals.received is not None:  # it came when the last step had been looked at
-        raise InterruptionError(f"interrupted after step {outcome.steps}; resume=RUN_DIR goes on", signals.received)
+    if (code := signalled()) is not None:  # it came when the last step had been looked at
+        raise InterruptionError(f"interrupted after step {outcome.steps}; resume=RUN_DIR goes on", code)
     points.settle(outcome.steps)
     told = history.told(outcome.steps)
     progress.message(f"kept: step {told['step']}, {told['because']}")
     manifest.set(selection=told)
     return outcome
-
-
-@contextmanager
-def _followed(progress: Progress, tracker: Steady, signals: Signals) -> Iterator[None]:
-    """While the block steps, the terminal and the tracker are told, and a signal waits for the end of a step."""
-    progress.start()
-    signals.waits = True
-    try:
-        yield
-    finally:
-        signals.waits = False
-        progress.stop()
-        tracker.close()
 
 
 def _said_of_start(start: int, points: Points, schedule: str) -> Iterator[str]:
@@ -244,25 +232,18 @@ def _said_of_start(start: int, points: Points, schedule: str) -> Iterator[str]:
         )
 
 
-def note_broken(run_dir: Path, step: int, found: str, rows: Mapping[str, list[str]]) -> None:
-    """nonfinite.json: the step that was not taken, what was found, and the ids of its rows, by role; never a text."""
-    content = {"step": step, "found": found, "rows": dict(rows)}
-    write_text(run_dir / "nonfinite.json", json.dumps(content, indent=1) + "\n")
+def saved(loaded: LoadedModel, folder: Path, world: World) -> None:
+    """Write the checkpoint, once; afterwards every process may read it."""
+    from mollm_cli.models.save import save_checkpoint
 
-
-def _writer(log: TrainLog, progress: Progress, tracker: Any) -> Callable[[Mapping[str, Any]], None]:
-    """What tells train.jsonl, the terminal and the tracker of a step."""
-
-    def write(record: Mapping[str, Any]) -> None:
-        log.write(record)
-        progress.step(int(record["step"]), record)
-        tracker.log(int(record["step"]), {k: v for k, v in record.items() if isinstance(v, (int, float))})
-
-    return write
+    model = gathered(loaded.model)
+    if world.first:
+        save_checkpoint(replace(loaded, model=model), folder)
+    world.barrier()
 
 
 def build_stepper(
-    request: Request, plan: Plan, loaded: LoadedModel, target: float | None, reference: Reference
+    request: Request, plan: Plan, loaded: LoadedModel, target: float | None, reference: Reference, world: World = ALONE
 ) -> Stepper:
     """Everything a step needs; ``reference`` is of the model before a resume point is put back."""
     engine, optimizer, model = request.engine, request.optimizer, loaded.model
@@ -279,6 +260,7 @@ def build_stepper(
         target,
         engine.clip_norm,
         engine.precision == "bf16",
+        trained=Trained.of(model, world),
     )
 
 

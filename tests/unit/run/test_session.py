@@ -72,7 +72,7 @@ def test_a_report_that_cannot_be_written_does_not_fail_the_run(
 
 
 def _told(tmp_path: Path, error: BaseException | None, **asked: Any) -> int:
-    def body(request: Any, run_dir: Path, manifest: Any, signals: Any) -> None:
+    def body(request: Any, run_dir: Path, manifest: Any, *more: Any) -> None:
         if error is None:
             manifest.set(gates=[{"gate": "a<1", "value": 0.5, "bound": 1.0, "held": True, "why": ""}])
         else:

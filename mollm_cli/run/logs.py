@@ -1,0 +1,90 @@
+"""What is told of the steps: train.jsonl, the terminal and the tracker; by one of several processes alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mollm_cli.core.atomic import write_text
+from mollm_cli.core.world import World
+from mollm_cli.reporting.console import Progress
+from mollm_cli.run.signals import CODES, Signals
+from mollm_cli.trackers.steady import Steady
+from mollm_cli.trackers.train_log import TrainLog
+
+
+class Logs:
+    """Of a run that starts, or goes on after ``start`` steps."""
+
+    def __init__(self, run_dir: Path, tracker: Any, start: int, progress: Progress) -> None:
+        self.run_dir, self.progress = run_dir, progress
+        self.train_log = TrainLog(run_dir / "train.jsonl", start or None)
+        self.tracker = Steady(tracker, progress.message)
+        self.tracker.start(run_dir, start)
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """One step."""
+        step = int(record["step"])
+        self.train_log.write(record)
+        self.progress.step(step, record)
+        self.tracker.log(step, {k: v for k, v in record.items() if isinstance(v, (int, float))})
+
+    def settle(self) -> None:
+        """Bring train.jsonl to the disk."""
+        self.train_log.settle()
+
+    def broken(self, step: int, found: str, rows: Mapping[str, list[str]]) -> None:
+        """nonfinite.json: the step that was not taken, what was found, its rows' ids by role; never a text."""
+        content = {"step": step, "found": found, "rows": dict(rows)}
+        write_text(self.run_dir / "nonfinite.json", json.dumps(content, indent=1) + "\n")
+
+    def close(self) -> None:
+        """No further step."""
+        self.tracker.close()
+
+
+class NoLogs:
+    """As Logs, for a process that writes nothing."""
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def settle(self) -> None:
+        """Nothing."""
+
+    def broken(self, step: int, found: str, rows: Mapping[str, list[str]]) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def followed(progress: Progress, logs: Logs | NoLogs, signals: Signals) -> Iterator[None]:
+    """While the block steps, the terminal and the tracker are told, and a signal waits for the end of a step."""
+    progress.start()
+    signals.waits = True
+    try:
+        yield
+    finally:
+        signals.waits = False
+        progress.stop()
+        logs.close()
+
+
+def agreed(signals: Signals, world: World) -> Callable[[], int | None]:
+    """The exit code of a signal that has come to this process or to any other: all heed it after the same step."""
+    codes = tuple(CODES.values())
+
+    def code() -> int | None:
+        if world.size == 1:
+            return signals.received
+        came = world.sums(np.array([float(signals.received == code) for code in codes]))
+        return max((code for code, count in zip(codes, came, strict=True) if count), default=None)
+
+    return code
