@@ -48,13 +48,18 @@ def joined(parts: Sequence[TokenScores]) -> TokenScores:
 
 @contextmanager
 def scoring(model: PreTrainedModel) -> Iterator[None]:
-    """Evaluation mode without gradients; the model's training mode comes back afterwards."""
+    """Evaluation mode without gradients; the model's training mode comes back afterwards.
+
+    A sharded model keeps the memory that its weights are collected in, and trains with it: that is no inference mode's.
+    """
     import torch
+
+    from mollm_cli.models.sharding import is_sharded
 
     training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
+        with torch.no_grad() if is_sharded(model) else torch.inference_mode():
             yield
     finally:
         model.train(training)

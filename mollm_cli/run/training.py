@@ -250,17 +250,18 @@ def build_stepper(
     assert engine is not None and optimizer is not None
     if engine.compile:
         compile_layers(model)
+    trained = Trained.of(model, world)
     return Stepper(
         model,
         reference,
         plan.loss,
         plan.solver,
         plan.direction,
-        optimizer.build(p for p in model.parameters() if p.requires_grad),
+        optimizer.build(trained.parameters),
         target,
         engine.clip_norm,
         engine.precision == "bf16",
-        trained=Trained.of(model, world),
+        trained=trained,
     )
 
 

@@ -36,6 +36,7 @@ SCRIPTS = Path(sys.executable).parent
 MODULE = ("-m", "mollm_cli")
 STARTS = {
     "engine.processes": (sys.executable, *MODULE, "engine.processes=2"),
+    "engine.parallel": (sys.executable, *MODULE, "engine.processes=2", "engine.parallel=fsdp"),
     "torchrun": (str(SCRIPTS / "torchrun"), "--nproc-per-node=2", "--master-port=29517", *MODULE),
     "accelerate": (
         *(str(SCRIPTS / "accelerate"), "launch", "--multi_gpu", "--num_processes=2", "--num_machines=1"),
