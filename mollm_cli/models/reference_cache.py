@@ -96,8 +96,8 @@ class StateCache:
         problems = [problem for problem in world.everyones(None if refused is None else str(refused)) if problem]
         if refused is not None:
             raise refused
-        if problems:
-            raise OSError(problems[0])
+        for problem in problems:
+            raise OSError(str(problem))
         if self.folder is not None and world.size > 1:
             for shard in shards.read(self.folder, self._rows)[0]:
                 self._take(shard)

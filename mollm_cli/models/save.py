@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 from pathlib import Path
 from typing import Any
 
+from mollm_cli.core.atomic import whole
 from mollm_cli.models.load import LoadedModel, plain_weights
 
 
@@ -13,27 +14,23 @@ def save_checkpoint(loaded: LoadedModel, folder: Path) -> None:
     """Write safetensors, configuration and tokenizer into ``folder``; an adapter is merged on the way out.
 
     The merged copy is made on the side: the model in memory keeps its adapter. The adapter itself goes to ``adapter/``
-    beside ``folder``. Dropout rates are written as they were read. Atomic: a temporary folder, then a rename.
+    beside ``folder``. Dropout rates are written as they were read. Whole or not there at all, see core/atomic.py.
     """
-    import shutil
-
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
     model = _plain(loaded, folder.with_name("adapter"))
-    zeroed = {key: getattr(model.config, key) for key in loaded.dropouts}
-    for key, rate in loaded.dropouts.items():
-        setattr(model.config, key, rate)
-    try:
-        model.save_pretrained(temporary)
-        loaded.tokenizer.save_pretrained(temporary)
-    finally:
-        for key, rate in zeroed.items():
+    with whole(folder) as temporary:
+        zeroed = {key: getattr(model.config, key) for key in loaded.dropouts}
+        for key, rate in loaded.dropouts.items():
             setattr(model.config, key, rate)
-    for path in temporary.rglob("*"):  # save_pretrained writes weights 0600 whatever the umask
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    if folder.exists():
-        shutil.rmtree(folder)
-    temporary.rename(folder)
+        try:
+            model.save_pretrained(temporary)
+            loaded.tokenizer.save_pretrained(temporary)
+        finally:
+            for key, rate in zeroed.items():
+                setattr(model.config, key, rate)
+        for path in temporary.rglob("*"):  # save_pretrained writes weights 0600 whatever the umask
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        if folder.exists():
+            shutil.rmtree(folder)
 
 
 def _plain(loaded: LoadedModel, folder: Path) -> Any:
