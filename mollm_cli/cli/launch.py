@@ -98,9 +98,17 @@ def launch(command: str, config_name: str, overrides: Sequence[str], directory: 
         outcome.append(2)
     finally:
         sys.argv = typed
-        with contextlib.suppress(OSError):
-            directory.rmdir()  # only where nothing was written: a request refused before its first file
+        _leave_no_empty(directory)
     return worst(outcome or _codes(directory))
+
+
+def _leave_no_empty(directory: Path) -> None:
+    """Remove a directory where nothing was written, a request refused before its first file, unless it is in use."""
+    from mollm_cli.run.held import held
+
+    with held(directory) as alone, contextlib.suppress(OSError):
+        if alone is not False:
+            directory.rmdir()
 
 
 def _hide_secrets(file: Path) -> None:

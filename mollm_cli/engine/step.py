@@ -257,7 +257,10 @@ class Stepper:
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         norm = self.trained.norm(gradients)
         if not np.isfinite(float(norm)):
-            raise NonFiniteError("the gradient is not finite; the optimizer has not moved. Lower optimizer.lr.")
+            summed = " + ".join(self._names)
+            raise NonFiniteError(
+                f"the gradient of {summed} is not finite; the optimizer has not moved. Lower optimizer.lr."
+            )
         if self.clip_norm is not None and gradients:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.clip_norm, norm)
         return float(norm)

@@ -133,7 +133,8 @@ def _close(manifest: Manifest, command: str, status: str, code: int, told: str |
 def _leave(request: Request, run_dir: Path, command: str, manifest: Manifest) -> None:
     """What is told when a run has ended, however it did; none of it changes how."""
     _tell_gates(request, manifest, command)
-    _last_report(run_dir, command)
+    if run_dir.is_dir():
+        _last_report(run_dir, command)
     with contextlib.suppress(OSError):
         privacy.tighten(run_dir)
 

@@ -68,7 +68,7 @@ def _at(monkeypatch: pytest.MonkeyPatch, place: type, name: str, step: int, happ
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    with small_disk(tmp_path / "disk", 96) as mounted:
+    with small_disk(tmp_path / "disk", 192) as mounted:
         if mounted is None:
             pytest.skip("this system lets us mount no tmpfs; a limited file size stands for it in the tests below")
         yield mounted
@@ -137,7 +137,7 @@ def test_a_run_directory_that_is_removed_does_not_come_back(root: Path, monkeypa
     _at(monkeypatch, TrainLog, "write", 2, lambda log: shutil.rmtree(log.path.parent))
     run = unlearn(root, *STEPS)
     _failed(run, "the run directory must stay where it is while the run goes on, found", "gone or replaced. Start")
-    assert not run.run_dir.exists()
+    assert run.out == "" and "report" not in run.err and list(root.glob("*/*")) == []
 
 
 def test_a_run_directory_that_was_moved_away_goes_on_when_it_is_back(
@@ -147,8 +147,9 @@ def test_a_run_directory_that_was_moved_away_goes_on_when_it_is_back(
         _at(moving, Points, "save", 3, lambda points: points.folder.parent.rename(tmp_path / "away"))
         run = unlearn(root, *STEPS)
     _failed(run, "gone or replaced")
-    (tmp_path / "away").rename(run.run_dir)
-    _goes_on_as(whole, run.run_dir, root)
+    (tmp_path / "away").rename(root / "back")
+    _readable(root / "back", 2)
+    _goes_on_as(whole, root / "back", root)
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file on this system that answers with an I/O error")
@@ -179,7 +180,9 @@ def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = LlamaForCausalLM.forward
 
     def forward(self: Any, input_ids: Any = None, **more: Any) -> Any:
-        if torch.is_grad_enabled() and input_ids.shape[0] > 4:
+        if (
+            torch.is_grad_enabled() and input_ids.shape[0] > 4 and input_ids.device.type != "meta"
+        ):  # where it is planned
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return honest(self, input_ids=input_ids, **more)
 
@@ -207,8 +210,8 @@ def test_a_step_that_is_not_finite_names_the_objective_and_its_rows(root: Path) 
     _failed(run, "step 2: ", "is not finite; the optimizer has not moved")
     found = read(run.run_dir / "nonfinite.json")
     assert found["step"] == 2 and found["found"] in run.err
+    assert "cross_entropy is not finite" in found["found"], found
     assert set(found["rows"]) == {"forget", "retain"} and all(len(ids) == 8 for ids in found["rows"].values())
-    assert any(name in found["found"] for name in ("gradient_ascent", "cross_entropy")), found
 
 
 def test_a_tracker_that_is_down_does_not_stop_the_training(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -204,10 +204,10 @@ def test_a_gradient_that_is_not_finite_stops_before_the_optimizer_moves():
     cliff = Objective(
         "cliff", ("retain",), on("retain", lambda o: ((o.logits - o.logits.detach()).abs().sqrt().sum(), 1))
     )
-    for solver, match in ((WeightedSum(), "the gradient is not finite"), (DualSpaceMGDA(), "gradient of cliff")):
+    for solver in (WeightedSum(), DualSpaceMGDA()):
         model = llama()
         start = parameters(model)
-        with pytest.raises(NonFiniteError, match=match):
+        with pytest.raises(NonFiniteError, match="the gradient of cliff is not finite"):
             stepper(model, Loss("x", (cliff,)), solver)(WHOLE, 0.1)
         assert (parameters(model) == start).all()
 

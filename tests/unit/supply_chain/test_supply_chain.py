@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import tomllib
 import urllib.error
 from email.message import Message
 from importlib.metadata import PackageNotFoundError
@@ -65,6 +66,13 @@ def test_the_projects_lock_pins_what_constraints_say() -> None:
     }
     assert not wrong, f"make lock: {wrong}"
     assert "://" not in (ROOT / lock.LOCK).read_text()
+
+
+def test_the_lock_has_all_that_development_installs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    names = {re.sub(r"[-_.]+", "-", re.split(r"[\[<>=!~ ;]", text)[0]).lower() for text in asked}
+    assert names <= set(lock.read_lock((ROOT / lock.LOCK).read_text())), "make lock"
 
 
 def test_nothing_known(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
