@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -189,10 +190,15 @@ def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LlamaForCausalLM, "forward", forward)
 
 
-def test_no_room_names_the_terms_of_the_plan_and_the_change(root: Path, little_room: None) -> None:
+def test_no_room_names_the_terms_of_the_plan_and_the_change(
+    root: Path, little_room: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan is the run's own; the search for a change, which plans many times, has tests of its own."""
+    half = SimpleNamespace(overrides=("engine.micro_batch=4",))
+    monkeypatch.setattr("mollm_cli.run.room.remedy", lambda given, capacity: half if capacity > MIB else None)
     run = unlearn(root, *STEPS)
     _failed(run, "the training must fit into the memory of cpu, found no room; the largest terms of its plan: ", " MiB")
-    assert "Go on with a tenth less: resume=RUN_DIR engine.micro_batch=" in run.err
+    assert "at the peak of 'step'. Go on with a tenth less: resume=RUN_DIR engine.micro_batch=4\n" in run.err
 
 
 def test_with_auto_half_the_rows_are_taken_and_the_run_is_the_same(
