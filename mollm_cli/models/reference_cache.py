@@ -96,7 +96,8 @@ class StateCache:
         problems = [problem for problem in world.everyones(None if refused is None else str(refused)) if problem]
         if refused is not None:
             raise refused
-        for problem in problems:
+        if problems:
+            problem = problems[0]
             raise OSError(str(problem))
         if self.folder is not None and world.size > 1:
             for shard in shards.read(self.folder, self._rows)[0]:
