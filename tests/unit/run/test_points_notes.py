@@ -15,9 +15,12 @@ from mollm_cli.engine.pieces import Pieces
 from mollm_cli.engine.selection import History, Selection
 from mollm_cli.engine.step import Stepper
 from mollm_cli.losses.mollm import mollm
+from mollm_cli.reporting.console import Progress
+from mollm_cli.run.logs import Logs
 from mollm_cli.run.points import Points
-from mollm_cli.run.training import _said_of_start, note_broken
+from mollm_cli.run.training import _said_of_start
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
+from mollm_cli.trackers.none import Silent
 from tests.support.cli import read
 from tests.support.steps import stepper
 from tests.support.tiny import llama
@@ -90,7 +93,8 @@ def test_the_log_is_on_the_disk_before_a_point_stands_for_its_steps(tmp_path: Pa
 
 
 def test_a_step_whose_numbers_are_not_finite_is_noted_by_ids(tmp_path: Path) -> None:
-    note_broken(tmp_path, 4, "the loss forward_kl is nan", {"forget": ["f:1", "f:2"], "retain": ["r:9"]})
+    logs = Logs(tmp_path, Silent(), 0, Progress(9))
+    logs.broken(4, "the loss forward_kl is nan", {"forget": ["f:1", "f:2"], "retain": ["r:9"]})
     assert read(tmp_path / "nonfinite.json") == {
         "step": 4,
         "found": "the loss forward_kl is nan",
