@@ -65,9 +65,8 @@ def _train(
     with after_first(world):
         prepared = prepare(request)
     plan = planned(request, prepared)
-    if (foreseen := before_loading(request, plan, prepared, device)) is not None:
-        manifest.set(memory_plan=foreseen)
-    manifest.set(device=str(device), processes=world.size)
+    foreseen = before_loading(request, plan, prepared, device)
+    manifest.set(device=str(device), processes=world.size, **({"memory_plan": foreseen} if foreseen else {}))
     with after_first(world):
         loaded = _loaded(request, plan, prepared, run_dir, manifest)
     memory = partial(explained, request, plan, prepared, device)

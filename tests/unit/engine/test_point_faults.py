@@ -148,7 +148,7 @@ def test_a_run_directory_that_is_gone_does_not_come_back_as_a_part(
     write: Callable[..., Any], job: Stepper, tmp_path: Path
 ) -> None:
     gone = tmp_path / "gone" / "resume"
-    given = (gone, 2, job, {}) if write is checkpoint.save else (gone, 2, job.model)
+    given = (gone, 2, job, {}) if write is checkpoint.save else (gone, 2, job.trained)
     with pytest.raises(FileNotFoundError):
         write(*given)
     assert not gone.parent.exists()
