@@ -74,7 +74,7 @@ def test_a_directory_that_another_process_works_in_is_refused(tmp_path: Path) ->
 
 
 def test_what_is_kept_outside_is_listed_at_once_and_over_a_resume(tmp_path: Path) -> None:
-    def body(request: Any, run_dir: Path, manifest: Any, signals: Any) -> None:
+    def body(request: Any, run_dir: Path, manifest: Any, *_: Any) -> None:
         kept(tmp_path / "a")
         kept(tmp_path / "a")
         assert json.loads((run_dir / "manifest.json").read_text())["caches"] == [str(tmp_path / "a")]
