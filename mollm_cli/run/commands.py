@@ -49,9 +49,9 @@ def _train(
     request: Request, run_dir: Path, manifest: Manifest, signals: Signals, world: World, planned: Callable[..., Any]
 ) -> None:
     """Prepare, judge the start, train, save, judge what is on disk, hold the gates."""
-    from mollm_cli.engine.device import peak_memory_bytes, pick
+    from mollm_cli.engine.device import pick
     from mollm_cli.models.load import fingerprint, source
-    from mollm_cli.run.evidence import Evidence, hold_gates, plain_model, publish
+    from mollm_cli.run.evidence import Evidence, plain_model
     from mollm_cli.run.peers import after_first
     from mollm_cli.run.planning import before_loading
     from mollm_cli.run.prepare import prepare
@@ -90,9 +90,20 @@ def _train(
     with memory(EVALUATION):
         evidence.score_folder("after", written)
         record = evidence.record(request.model, written)
+    _end(request, run_dir, record, manifest, world, device)
+
+
+def _end(
+    request: Request, run_dir: Path, record: dict[str, Any], manifest: Manifest, world: World, device: Any
+) -> None:
+    """Tell what a run came to, and hold its gates. Raises GateError where one is not held."""
+    from mollm_cli.engine.device import peak_memory_bytes
+    from mollm_cli.run.evidence import hold_gates, publish
+
     manifest.set(peak_memory_bytes=max(world.everyones(peak_memory_bytes(device))))
     if world.first:
-        publish(run_dir, record, run_dir / "checkpoint")
+        checkpoint = run_dir / "checkpoint"
+        publish(run_dir, record, checkpoint if checkpoint.is_dir() else None)
     hold_gates(request, record, manifest)
 
 
@@ -133,9 +144,9 @@ def _check_machine(request: Request, device: Any) -> None:
 
 
 def _evaluate(request: Request, run_dir: Path, manifest: Manifest, signals: Signals, world: World) -> None:
-    from mollm_cli.engine.device import peak_memory_bytes, pick
+    from mollm_cli.engine.device import pick
     from mollm_cli.models.load import commit, fingerprint, source
-    from mollm_cli.run.evidence import Evidence, hold_gates, plain_model, publish
+    from mollm_cli.run.evidence import Evidence, plain_model
     from mollm_cli.run.peers import after_first
     from mollm_cli.run.prepare import prepare
     from mollm_cli.run.room import EVALUATION, explained
@@ -157,10 +168,7 @@ def _evaluate(request: Request, run_dir: Path, manifest: Manifest, signals: Sign
             evidence.score_folder("start", start)
         evidence.score_folder("after", request.model)
         record = evidence.record(start, request.model)
-    manifest.set(peak_memory_bytes=max(world.everyones(peak_memory_bytes(device))))
-    if world.first:
-        publish(run_dir, record, None)
-    hold_gates(request, record, manifest)
+    _end(request, run_dir, record, manifest, world, device)
 
 
 def _trace(request: Request, manifest: Manifest, files: Sequence[dict[str, Any]]) -> None:
