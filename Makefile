@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-locked lock audit licences run test lint format tiny bench bench-gpu bench-data bench-descent bench-evaluation bench-quality profile golden errors fuzz soak soak-long clean
+.PHONY: help install install-locked lock audit licences run test lint format tiny bench bench-gpu bench-data bench-descent bench-scaling bench-evaluation bench-quality profile golden errors fuzz soak soak-long clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -68,6 +68,9 @@ bench-gpu: install ## the same on a CUDA device, in bfloat16, and models of 1 to
 
 bench-descent: install ## the descent record: guard off and on, both metrics, on the embedded model; cost of a step
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.descent
+
+bench-scaling: install ## two processes at one step, beside two that do not communicate; outputs/bench/scaling.json
+	OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node 2 -m benchmarks.scaling
 
 bench-data: install ## padding share and tokens per second with and without length buckets
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.data

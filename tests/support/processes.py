@@ -19,7 +19,7 @@ import torch
 
 from mollm_cli.core.world import World, join, leave
 
-LONGEST = 120.0
+LONGEST = 300.0
 """Seconds after which processes that have not ended are killed."""
 
 
