@@ -17,6 +17,7 @@ from mollm_cli.core.types import ROLES, Loss
 from mollm_cli.data.pairing import Pairing, called, present
 from mollm_cli.engine.eight_bit import AdamW8bit
 from mollm_cli.engine.optimizers import SGD, AdamW, check_update
+from mollm_cli.engine.parallel import check_parallel
 from mollm_cli.engine.settings import Engine
 from mollm_cli.evaluation.gates import Gate, parse
 from mollm_cli.evaluation.suite import Suite
@@ -96,6 +97,7 @@ def request(config: Mapping[str, Any], command: str) -> Request:
         _check_roles(plain["train"], built["data"])
     if command != "evaluate":
         _check_update(built["optimizer"], built["model"])
+        check_parallel(built["engine"], built["model"], built["optimizer"])
     if command == "unlearn":
         if built["engine"].compile:
             check_compiled(built["loss"])

@@ -14,6 +14,7 @@ from mollm_cli.core.errors import InterruptionError, NonFiniteError
 from mollm_cli.core.types import Role
 from mollm_cli.engine.batch_losses import Batches
 from mollm_cli.engine.device import matmul_precision
+from mollm_cli.engine.parallel import check_pieces
 from mollm_cli.engine.pieces import Pieces
 from mollm_cli.engine.prefetch import BatchSource, prefetched
 from mollm_cli.engine.record import step_record
@@ -72,10 +73,14 @@ def train(
     start: int = 0,
     pieces: Pieces | None = None,
 ) -> Outcome:
-    """Step until a rule says stop. Raises NonFiniteError before a bad update, InterruptionError after a step."""
+    """Step until a rule says stop.
+
+    Raises RequestError before the first step, NonFiniteError before a bad update, InterruptionError after a step.
+    """
     names = [o.name for o in stepper.loss.objectives]
     tokens, seconds, step, stop = 0, 0.0, start, _over(start, rules, history)
     pieces = pieces or Pieces.of(settings)
+    check_pieces(settings, stepper.trained.world.size)
     in_order = prefetched(streams, settings.rows, device, start, rules.total_steps, stepper.trained.world)
     with matmul_precision(settings), in_order as ready:
         if start == 0 and settings.evaluate_every is not None:

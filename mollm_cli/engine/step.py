@@ -73,6 +73,7 @@ class Stepper:
         self.solver.bind(self.loss.objectives)
         self.trained = self.trained or Trained.of(self.model)
         self.parameters = self.trained.parameters
+        self.trained.require_moved_by(self.optimizer)
         self.carried = [[None] * len(self.parameters) for _ in self.solver.carries]
         self._before, self._direction = Room(self.parameters), Room(self.parameters)
         if "gram" not in self.solver.needs:

@@ -48,6 +48,16 @@ class Trained:
         starts = [_start(p, world) for p in whole]
         return cls(names, parts, whole, starts, world, True, model)
 
+    def require_moved_by(self, optimizer: torch.optim.Optimizer) -> None:
+        """Raise ValueError where ``optimizer`` holds others: to the whole of a shard no direction is written."""
+        ours = {id(p) for p in self.parameters}
+        others = sum(id(p) not in ours for group in optimizer.param_groups for p in group["params"])
+        if others:
+            raise ValueError(
+                f"the optimizer must move the parameters that a step works with, found {others} others; build it on "
+                "Trained.of(model, world).parameters"
+            )
+
     @property
     def sizes(self) -> list[int]:
         """Elements of each parameter, with all of its shards."""
