@@ -28,6 +28,7 @@ class Arguments:
     resolve: bool = False
     config_dir: str | None = None
     purge: str | None = None
+    resume_sweep: str | None = None
     multirun: bool = False
 
     def folders(self, own: Path) -> list[Path]:
@@ -61,6 +62,8 @@ def read(arguments: Sequence[str]) -> Arguments:
         raise RequestError("--resolve goes with --cfg job; add it, or leave --resolve out")
     if known.purge is not None and known.overrides:
         raise RequestError(f"--purge RUN takes no override, found {known.overrides[0]}; leave it out")
+    if known.resume_sweep is not None and known.multirun:
+        raise RequestError("--resume-sweep DIR has its jobs from DIR, found -m; leave it out")
     return Arguments(**(values | {"overrides": tuple(known.overrides)}))
 
 
@@ -76,5 +79,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--resolve", action="store_true")
     parser.add_argument("--config-dir", metavar="DIR")
     parser.add_argument("--purge", metavar="RUN")
+    parser.add_argument("--resume-sweep", metavar="DIR")
     parser.add_argument("-m", "--multirun", action="store_true")
     return parser

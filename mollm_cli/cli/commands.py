@@ -38,7 +38,7 @@ UNLEARN = Command(
         ("model=opt-1.3b data=pku-harmful", "a real model forgets harmful answers"),
         ("loss=ga_kl engine.max_steps=60 optimizer.lr=3e-5", "another loss, other settings"),
         ("data=custom data.forget.path=forget.jsonl data.retain.path=retain.jsonl", "two files of yours"),
-        ("-m loss=ga,ga_kl,mollm seed=0,1,2", "nine runs and one sweep.csv"),
+        ("-m loss=ga,ga_kl,mollm seed=0,1,2", "nine runs and one summary"),
     ),
 )
 FINETUNE = Command(
@@ -67,3 +67,4 @@ EVALUATE = Command(
         ("'gates=[\"forget_probability<=0.6\"]'", "exit code 3 where the gate fails"),
     ),
 )
+COMMANDS = {command.name: command for command in (UNLEARN, FINETUNE, EVALUATE)}

@@ -122,6 +122,26 @@ def jobs(overrides: Sequence[Override]) -> list[list[str]]:
     return few + [job for job in map(list, itertools.product(*axes)) if job not in few]
 
 
+def combinations(overrides: Sequence[Override]) -> list[list[str]]:
+    """The overrides of every job, in the order of Hydra's own sweeper: the values of the last key change first.
+
+    Hydra's own keys, which say how jobs are run, are in none, but for the search path. Raises RequestError.
+    """
+    own = [override for override in overrides if not _of_hydra(override)]
+    for override in overrides:
+        if override.is_sweep_override() and (_of_hydra(override) or not override.is_discrete_sweep()):
+            raise RequestError(
+                f"a sweep must have values that it can list, of a key of ours, found {override.input_line}; write the "
+                "values out, or let sweep=pareto-search draw them"
+            )
+    return list(map(list, itertools.product(*_axes(own))))
+
+
+def _of_hydra(override: Override) -> bool:
+    key = override.get_key_element().lstrip("+~")
+    return key.split(".")[0].split("/")[0] == "hydra" and key != "hydra.searchpath"
+
+
 def job_count(overrides: Sequence[Override]) -> int:
     """How many jobs ``overrides`` make; a sweep that its sweeper alone can expand is not counted."""
     return math.prod(map(len, _axes(overrides)))

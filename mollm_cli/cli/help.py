@@ -18,6 +18,7 @@ FLAGS = {
     "--config-dir DIR": "a folder with YAML files of your own, laid out like conf/",
     "--purge RUN": "remove what a run that has ended keeps of its rows: its caches and its texts",
     "-m, --multirun": "one run for each combination of comma-separated values",
+    "--resume-sweep DIR": "run what is missing of a sweep: jobs that failed, were killed, or never began",
     "--hydra-help": "Hydra's own flags; tab completion: --shell-completion install=bash",
 }
 EXIT_CODES = {

@@ -1,4 +1,4 @@
-"""Running what has been checked: one run, or a sweep, in a directory that nobody else has."""
+"""Running what has been checked, in a directory that nobody else has."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from mollm_cli.core.privacy import FOLDER
 from mollm_cli.core.secrets import shown_override
 
 INTERRUPTED = (130, 143)
-"""Exit codes of a job after which no other one starts: SIGINT, SIGTERM."""
+"""Exit codes of SIGINT and SIGTERM."""
 _WORST_FIRST = (*INTERRUPTED, 1, 2, 3)
 
 
@@ -72,34 +72,27 @@ def run_one(command: str, config: Mapping[str, Any], run_dir: Path, resume: str 
         return 1
 
 
-def launch(command: str, config_name: str, overrides: Sequence[str], directory: Path, sweep: bool) -> int:
-    """Run ``overrides`` under hydra.main with ``directory`` as run or sweep directory; returns the exit code."""
+def launch(command: str, config_name: str, overrides: Sequence[str], directory: Path) -> int:
+    """Run ``overrides`` under hydra.main with ``directory`` as run directory; returns the exit code."""
     outcome: list[int] = []
-    key = "hydra.sweep.dir" if sweep else "hydra.run.dir"
-    where = f"{key}={QuotedString(str(directory), Quote.double).with_quotes()}"
+    where = f"hydra.run.dir={QuotedString(str(directory), Quote.double).with_quotes()}"
     typed = list(sys.argv)
 
     def task(cfg: DictConfig) -> None:
         sys.argv = typed
-        settings = HydraConfig.get()
-        if sweep:
-            _hide_secrets(directory / "multirun.yaml")
-            print(f"job {settings.job.num}: {' '.join(map(shown_override, settings.overrides.task))}", file=sys.stderr)
-        outcome.append(_job(command, cfg, settings))
-        if outcome[-1] in INTERRUPTED:
-            raise KeyboardInterrupt
+        outcome.append(_job(command, cfg, HydraConfig.get()))
 
     try:
-        hydra_main(task, config_name, [*(["--multirun"] if sweep else []), *overrides, where])
+        hydra_main(task, config_name, [*overrides, where])
     except KeyboardInterrupt:
-        outcome.append(next((code for code in outcome if code in INTERRUPTED), 130))
+        outcome.append(130)
     except HydraException as refused:
         print(f"mollm-{command}: {refused}", file=sys.stderr)
         outcome.append(2)
     finally:
         sys.argv = typed
         _leave_no_empty(directory)
-    return worst(outcome or _codes(directory))
+    return worst(outcome or [1])
 
 
 def _leave_no_empty(directory: Path) -> None:
@@ -111,7 +104,7 @@ def _leave_no_empty(directory: Path) -> None:
             directory.rmdir()
 
 
-def _hide_secrets(file: Path) -> None:
+def hide_secrets(file: Path) -> None:
     """Hydra writes what was typed into a file of the sweep, before its first job."""
     if file.is_file():
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -137,11 +130,6 @@ def hydra_main(task: Callable[[DictConfig], None], config_name: str, arguments: 
     hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(task)()
 
 
-def _codes(sweep_dir: Path) -> list[int]:
-    """The exit codes in the manifests of a sweep's jobs, which ran in other processes; 1 where none was written."""
-    return [exit_code(job) for job in sorted(sweep_dir.iterdir()) if job.is_dir()] if sweep_dir.is_dir() else [1]
-
-
 def exit_code(run_dir: Path) -> int:
     """What the manifest of ``run_dir`` says; 1 where there is none, or where the run has not ended."""
     try:
@@ -149,3 +137,14 @@ def exit_code(run_dir: Path) -> int:
     except (OSError, ValueError):
         return 1
     return code if isinstance(code, int) else 1
+
+
+@contextlib.contextmanager
+def stdout_kept_for(directory: Path) -> Iterator[None]:
+    """stdout carries ``directory``, once, at the end; whatever else is printed inside goes to stderr."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if directory.is_dir():
+            print(directory, flush=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from mollm_cli.build import Request, request
 from mollm_cli.cli.arguments import Arguments
 from mollm_cli.cli.commands import Command
 from mollm_cli.cli.compose import (
+    combinations,
     compose_job,
     composing,
     job_count,
@@ -29,13 +29,17 @@ from mollm_cli.cli.compose import (
     refuse_sweep,
     without_hydra,
 )
-from mollm_cli.cli.launch import claim, exit_code, launch, run_one
+from mollm_cli.cli.jobs import Jobs
+from mollm_cli.cli.launch import claim, exit_code, launch, run_one, stdout_kept_for
 from mollm_cli.cli.listing import config_dir
 from mollm_cli.cli.processes import launched, to_start
 from mollm_cli.cli.rank import nothing_to_do
-from mollm_cli.cli.recommend import EXPERIMENT, STOPS, recommend
+from mollm_cli.cli.recommend import EXPERIMENT, STOPS
 from mollm_cli.cli.resume import KEYS, Resume, require_lasting, resumed_config, resuming
-from mollm_cli.cli.sweep import GROUP, Sweep, budget, expanded, sweeping
+from mollm_cli.cli.search import require_optuna
+from mollm_cli.cli.sweep import GROUP, Sweep, budget, expanded, space, sweeping
+from mollm_cli.cli.sweep_run import BASIC
+from mollm_cli.cli.sweeps import chosen_launcher, go_on_with, start
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.secrets import shown_override
 from mollm_cli.reporting import gates
@@ -43,12 +47,23 @@ from mollm_cli.reporting import gates
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What will run, checked. directory: the run's, or the sweep's. found: says what a named sweep has found there."""
+    """What will run, checked. directory: the run's, or the sweep's. fixed: the overrides that have one value.
+
+    lines: the overrides of each job of a sweep. launcher: what runs these. named: of ``sweep=NAME`` what is needed at
+    its end.
+    """
 
     overrides: list[str]
     directory: Path
     requests: list[Request]
-    found: Callable[[Path], list[str]] = lambda directory: []
+    fixed: list[str]
+    lines: list[list[str]]
+    launcher: str
+    named: dict[str, Any]
+
+    def sweep(self, command: str, directory: Path) -> Jobs:
+        """The jobs, whose sweep is in ``directory``."""
+        return Jobs(directory, command, tuple(self.fixed), tuple(map(tuple, self.lines)), self.named)
 
 
 def compose_and_run(command: Command, arguments: Arguments) -> int:
@@ -56,6 +71,8 @@ def compose_and_run(command: Command, arguments: Arguments) -> int:
 
     Raises RequestError before anything is made on disk.
     """
+    if arguments.resume_sweep is not None:
+        return go_on_with(Path(arguments.resume_sweep), command, arguments)
     with composing():
         overrides = parse([*arguments.overrides, *_searchpath(arguments)])
         sweep = None
@@ -79,12 +96,10 @@ def compose_and_run(command: Command, arguments: Arguments) -> int:
     if arguments.check:
         return _check(plan.requests)
     directory = claim(plan.directory if resume is None else resume.directory, again=resume is not None)
-    with _stdout_kept_for(directory):
-        code = launch(command.name, command.config, plan.overrides, directory, arguments.multirun)
-        if arguments.multirun:
-            _write_table(directory)
-            print("".join(f"{line}\n" for line in plan.found(directory)), end="", file=sys.stderr)
-    return code
+    with stdout_kept_for(directory):
+        if not arguments.multirun:
+            return launch(command.name, command.config, plan.overrides, directory)
+        return start(plan.sweep(command.name, directory), plan.launcher)
 
 
 def _searchpath(arguments: Arguments) -> list[str]:
@@ -101,6 +116,8 @@ def _plan(command: Command, arguments: Arguments, overrides: list[Override], swe
     if sweep is not None:
         overrides = parse(expanded(sweep, typed, base))
         base = compose_job(command.config, _fixed(overrides))
+    if arguments.multirun:
+        overrides = [*_params(base, overrides), *overrides]
     try:
         directory = Path(base.hydra.sweep.dir if arguments.multirun else base.hydra.run.dir)
     except OmegaConfBaseException as refused:
@@ -108,12 +125,22 @@ def _plan(command: Command, arguments: Arguments, overrides: list[Override], swe
             f"the run directory cannot be named: {str(refused).splitlines()[0]}; correct what stands in ${{}} of "
             "output_root and run_name"
         ) from refused
+    texts = [str(override.input_line) for override in overrides]
+    lines = combinations(overrides) if arguments.multirun else []
+    launcher = chosen_launcher(base, texts) if arguments.multirun else BASIC
     several = (_config(compose_job(command.config, job)) for job in jobs(overrides))
     requests = [request(config, command.name) for config in (several if arguments.multirun else [_config(base)])]
     _refuse_lost_files(requests)
     _check_processes(requests, arguments.multirun)
-    plan = _Plan([str(override.input_line) for override in overrides], directory, requests)
+    plan = _Plan(texts, directory, requests, _fixed(overrides), lines, launcher, {})
     return plan if sweep is None else _announced(plan, sweep, typed, overrides)
+
+
+def _params(base: DictConfig, overrides: Sequence[Override]) -> list[Override]:
+    """What a YAML asks Hydra's sweeper to sweep over (hydra.sweeper.params), where it is not typed."""
+    typed = {override.get_key_element() for override in overrides}
+    params = base.hydra.sweeper.get("params") or {}
+    return parse([f"{key}={values}" for key, values in params.items() if key not in typed])
 
 
 def _fixed(overrides: Sequence[Override]) -> list[str]:
@@ -127,7 +154,11 @@ def _announced(plan: _Plan, sweep: Sweep, typed: Sequence[Override], overrides: 
     set_there = (*sweep.params, *STOPS, EXPERIMENT)
     line = [t for t in _fixed(typed) if t.partition("=")[0] not in set_there and not t.startswith("hydra.")]
     typed_again = shlex.join(map(shown_override, line))
-    return dataclasses.replace(plan, found=lambda directory: recommend(directory, sweep, swept, typed_again))
+    named = dataclasses.asdict(sweep) | {"swept": swept, "line": typed_again}
+    if not sweep.search:
+        return dataclasses.replace(plan, named=named)
+    require_optuna(sweep.name)
+    return dataclasses.replace(plan, lines=[], named=named | {"space": space(sweep, typed, overrides)})
 
 
 def _refuse_lost_files(requests: Sequence[Request]) -> None:
@@ -185,7 +216,7 @@ def _go_on(command: Command, arguments: Arguments, overrides: Sequence[Override]
         return _foretell(command, [asked])
     if arguments.check:
         return _check([asked])
-    with _stdout_kept_for(directory):
+    with stdout_kept_for(directory):
         return run_one(command.name, config, directory, resume=str(directory))
 
 
@@ -212,25 +243,3 @@ def _foretell(command: Command, requests: Sequence[Request]) -> int:
     if not sys.stdout.isatty():
         print(json.dumps(data))
     return 0
-
-
-def _write_table(sweep_dir: Path) -> None:
-    if not sweep_dir.is_dir():
-        return
-    from mollm_cli.reporting.compare import write_sweep_csv
-
-    try:
-        write_sweep_csv(sweep_dir)
-    except RequestError as refused:  # a job's file cannot be read: the exit code stays that of the jobs
-        print(f"sweep.csv is not written: {refused}", file=sys.stderr)
-
-
-@contextlib.contextmanager
-def _stdout_kept_for(directory: Path) -> Iterator[None]:
-    """stdout carries ``directory``, once, at the end; whatever else is printed inside goes to stderr."""
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        if directory.is_dir():
-            print(directory, flush=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hydra._internal.core_plugins import file_config_source
 from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
 
@@ -33,6 +34,9 @@ def check_files() -> None:
     """From now on Hydra reads files through the source above. Call it before Hydra is initialised."""
     Plugins.instance()  # registers Hydra's own sources
     SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource
+    launchers = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
+    for file in (config_dir() / "hydra" / "launcher").glob("*.yaml"):
+        launchers.pop(file.name, None)  # ours stand in place of what the plugins register, beside which Hydra warns
 
 
 def _text(file: Path) -> str:

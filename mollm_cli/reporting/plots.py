@@ -66,6 +66,10 @@ class Chart:
         return not any(y is not None for series in self.series for _, y in series.points)
 
 
+SAME = 1e-9
+"""Relative distance below which two values are one: ticks between them would be the same number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """The rectangle of the data, and the linear map from it to the view box."""
@@ -191,7 +195,7 @@ def _path(frame: Frame, series: Series) -> tuple[str, tuple[tuple[float, float],
 def _range(values: Iterable[float]) -> tuple[float, float]:
     found = list(values)
     low, high = (min(found), max(found)) if found else (0.0, 1.0)
-    if low == high:
+    if high - low <= SAME * max(abs(low), abs(high)):  # of runs that came out alike, means differ by rounding
         pad = abs(low) * 0.1 or 0.5
         return low - pad, high + pad
     return low, high

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import mollm_cli
+import mollm_cli.run.held
 from mollm_cli.build import Request
 from mollm_cli.cli.commands import Command
 from mollm_cli.cli.main import main

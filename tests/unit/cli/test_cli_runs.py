@@ -72,11 +72,15 @@ def test_a_sweep_runs_every_job_and_ends_with_the_worst(answer: Answer, tmp_path
     sweep_dir = Path(printed.removesuffix("\n"))
     assert sweep_dir.parents[1] == tmp_path / "outputs" / "sweeps"
     jobs = [json.loads(file.read_text()) for file in sorted(sweep_dir.glob("*/manifest.json"))]
-    assert [(job["names"]["loss"], job["seed"]) for job in jobs] == [("ga", 8), ("ga", 7), ("mollm", 8), ("mollm", 7)]
+    assert [job["seed"] for job in jobs] == [8, 7, 10] * 2
+    assert [job["names"]["loss"] for job in jobs if "names" in job] == ["ga", "ga", "mollm", "mollm"]
     assert len(list(sweep_dir.glob("*/config.yaml"))) == 6  # those that crashed began, too
     assert "job 4: loss=mollm seed=7\n" in errors
+    assert f"4 of 6 jobs are missing; mollm-unlearn --resume-sweep {sweep_dir} runs those\n" in errors
     with (sweep_dir / "sweep.csv").open(newline="") as file:
-        assert [row["exit_code"] for row in csv.DictReader(file)] == ["3", "1", "", "3", "1", ""]
+        assert [row["exit_code"] for row in csv.DictReader(file)] == ["3", "1", "1", "3", "1", "1"]
+    assert "run 5 (B, seed 10): failed, in no mean (it ended with exit code 1)" in (sweep_dir / "sweep.md").read_text()
+    assert (sweep_dir / "sweep.html").read_text().startswith("<!doctype html>")
 
 
 def test_a_sweep_of_gates_that_fail(answer: Answer) -> None:
@@ -93,7 +97,10 @@ def test_an_interrupted_job_ends_the_sweep(seed: int, expected: int, answer: Ans
 def test_a_sweep_of_refused_jobs(answer: Answer) -> None:
     code, printed, _ = answer(UNLEARN, "-m", "seed=9")
     assert code == 2 and len(printed.splitlines()) == 1
-    assert len((Path(printed.strip()) / "sweep.csv").read_text().splitlines()) == 1
+    with (Path(printed.strip()) / "sweep.csv").open(newline="") as file:
+        assert [(row["status"], row["exit_code"], row["seed"]) for row in csv.DictReader(file)] == [
+            ("failed", "2", "9")
+        ]
 
 
 def test_a_table_that_cannot_be_written_changes_no_exit_code(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:

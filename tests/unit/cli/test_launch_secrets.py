@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from mollm_cli.cli.launch import _hide_secrets
+from mollm_cli.cli.launch import hide_secrets
 
 
 def test_hydras_own_file_of_a_sweep_holds_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "plumtree-94")
     file = tmp_path / "multirun.yaml"
-    _hide_secrets(file)  # a launcher that writes none
+    hide_secrets(file)  # a launcher that writes none
     file.write_text("overrides:\n  task:\n  - +tracker.api_key=abc\n  - seed=0,1\n  - run_name=plumtree-94\na: b\n")
-    _hide_secrets(file)
+    hide_secrets(file)
     shown = "overrides:\n  task:\n  - +tracker.api_key=***\n  - seed=0,1\n  - run_name=***\na: b\n"
     assert file.read_text() == shown

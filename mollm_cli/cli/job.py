@@ -1,0 +1,127 @@
+"""One job of a sweep: in this process, or in one of its own, so that whatever ends it ends nothing else.
+
+``python -m mollm_cli.cli.job SWEEP_DIR NUMBER`` is the process that the worker of a launcher starts and waits for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from mollm_cli.cli.commands import COMMANDS, Command
+from mollm_cli.cli.compose import compose_job, composing, parse, plain, without_hydra
+from mollm_cli.cli.jobs import Jobs
+from mollm_cli.cli.launch import INTERRUPTED, claim, exit_code, run_one
+from mollm_cli.cli.resume import KEYS, require_lasting, resumed_config, resuming
+from mollm_cli.core.errors import RequestError
+from mollm_cli.core.privacy import make_private
+from mollm_cli.core.terminal import plain_streams
+
+STOP = "stop"
+"""A file in the sweep directory: no other job starts, and those that run save what they have and end."""
+POLL_SECONDS = 0.3
+KILL_WAIT_SECONDS = 120
+"""How long Slurm may take between SIGTERM and SIGKILL (KillWait, GraceTime)."""
+_PARENT_DEATH_SIGNAL = 1
+"""PR_SET_PDEATHSIG of Linux."""
+
+
+def run_job(jobs: Jobs, number: int) -> int:
+    """Job ``number`` in this process, as its command line would; returns the exit code, which its manifest has too."""
+    command, line, typed = COMMANDS[jobs.command], jobs.typed(number), sys.argv
+    sys.argv = [command.program, *line]
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is the sweep's
+            code = _carried_out(command, line)
+    except RequestError as refused:
+        print(f"{command.program}: {refused}", file=sys.stderr)
+        code = refused.exit_code
+    finally:
+        sys.argv = typed
+    jobs.settle(number, code)
+    return code
+
+
+def _carried_out(command: Command, line: Sequence[str]) -> int:
+    with composing():
+        overrides = parse(line)
+        resume = resuming(overrides)
+        assert resume is not None
+        if resume.found == "finished":
+            return exit_code(resume.directory)
+        going_on = str(resume.directory) if resume.found == "unfinished" else None
+        if going_on is None:
+            own = [str(override.input_line) for override in overrides if override.key_or_group not in KEYS]
+            composed = compose_job(command.config, own)
+            config = plain(without_hydra(composed), composed.hydra.runtime.choices)
+        else:
+            config = resumed_config(resume.directory, overrides, command.config)
+            require_lasting(resume.directory, config)
+    claim(resume.directory, again=True)
+    return run_one(command.name, config, resume.directory, going_on)
+
+
+def supervise(directory: Path, number: int) -> None:
+    """Job ``number`` in a process of its own, from the worker of a launcher, whose process is this one's alone.
+
+    What the job says goes into SWEEP_DIR/logs/NUMBER.txt. The job is terminated (it finishes its step and saves) where
+    the sweep is stopped, where the worker is told to end, and where the process that started the worker is gone.
+    """
+    jobs = Jobs.read(directory)
+    if (directory / STOP).exists() or jobs.state(number) != "missing":
+        return
+    print(f"job {number}: {jobs.shown(number)}", file=sys.stderr, flush=True)
+    log = directory / "logs" / f"{number}.txt"
+    make_private(log.parent)
+    line = [sys.executable, "-m", "mollm_cli.cli.job", str(directory), str(number)]
+    with log.open("ab") as said:
+        job = subprocess.Popen(
+            line, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True
+        )  # a session of its own: Ctrl-C in a terminal is the sweep's to answer
+        code = _wait(job, directory / STOP)
+    jobs.settle(number, code)
+    ended = "done" if code == 0 else f"exit code {code}" if code > 0 else f"killed by {signal.Signals(-code).name}"
+    print(f"job {number}: {ended}{'' if code == 0 else f'; see {log}'}", file=sys.stderr, flush=True)
+    if code in INTERRUPTED and "SLURM_JOB_ID" in os.environ and not (directory / STOP).exists():
+        time.sleep(KILL_WAIT_SECONDS)  # Slurm ends or requeues this worker too: it must not say that the job is done
+
+
+def _wait(job: subprocess.Popen[bytes], stop: Path) -> int:
+    """The exit code of ``job``."""
+    parent, told = os.getppid(), False
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.signal(signal.SIGTERM, lambda number, frame: job.terminate())
+    try:
+        while True:
+            try:
+                return job.wait(POLL_SECONDS)
+            except subprocess.TimeoutExpired:
+                if not told and (stop.exists() or os.getppid() != parent):
+                    job.terminate()
+                    told = True
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if job.poll() is None:  # submitit's handler leaves through here when the worker is preempted
+            job.terminate()
+            job.wait()
+
+
+def _end_with_parent() -> None:
+    """SIGTERM for this process when the worker is killed. On Linux; elsewhere the job then runs to its end."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    _end_with_parent()
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm tells every process of the step; the worker answers
+    with plain_streams():
+        code = run_job(Jobs.read(Path(sys.argv[1])), int(sys.argv[2]))
+    sys.exit(code)
