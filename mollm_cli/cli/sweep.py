@@ -61,7 +61,7 @@ def _read(name: str, file: Path) -> Sweep:
         raise RequestError(
             f"{file} must have params (KEY: [values] or {{times: [factors]}}) and fixed (KEY: value), for a search "
             "search (trials, at_once, seed) and ranges ({low:, high:, log:, step:}), and nothing else; "
-            "conf/sweep/learning-rate.yaml and conf/sweep/pareto-search.yaml do"
+            "conf/sweep/pareto-search.yaml is one that does"
         )
     return sweep
 
