@@ -68,8 +68,8 @@ def _carried_out(command: Command, line: Sequence[str]) -> int:
     return run_one(command.name, config, resume.directory, going_on)
 
 
-def supervise(directory: Path, number: int) -> None:
-    """Job ``number`` in a process of its own, from the worker of a launcher, whose process is this one's alone.
+def supervise(directory: Path, number: int, worker: bool = True) -> None:
+    """Job ``number`` in a process of its own, from the worker of a launcher; worker: not from the sweep's own process.
 
     What the job says goes into SWEEP_DIR/logs/NUMBER.txt. The job is terminated (it finishes its step and saves) where
     the sweep is stopped, where the worker is told to end, and where the process that started the worker is gone.
@@ -85,7 +85,7 @@ def supervise(directory: Path, number: int) -> None:
         job = subprocess.Popen(
             line, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True
         )  # a session of its own: Ctrl-C in a terminal is the sweep's to answer
-        code = _wait(job, directory / STOP)
+        code = _wait(job, directory / STOP, worker)
     jobs.settle(number, code)
     ended = "done" if code == 0 else f"exit code {code}" if code > 0 else f"killed by {signal.Signals(-code).name}"
     print(f"job {number}: {ended}{'' if code == 0 else f'; see {log}'}", file=sys.stderr, flush=True)
@@ -93,11 +93,13 @@ def supervise(directory: Path, number: int) -> None:
         time.sleep(KILL_WAIT_SECONDS)  # Slurm ends or requeues this worker too: it must not say that the job is done
 
 
-def _wait(job: subprocess.Popen[bytes], stop: Path) -> int:
-    """The exit code of ``job``."""
+def _wait(job: subprocess.Popen[bytes], stop: Path, worker: bool) -> int:
+    """The exit code of ``job``. The sweep's own process answers signals itself: it writes ``stop``."""
     parent, told = os.getppid(), False
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    before = signal.signal(signal.SIGTERM, lambda number, frame: job.terminate())
+    before = signal.getsignal(signal.SIGTERM)
+    if worker:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda number, frame: job.terminate())
     try:
         while True:
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import signal
 import sys
 import traceback
@@ -73,11 +74,11 @@ def run_jobs(jobs: Jobs, numbers: Sequence[int], config: str, launcher: str) -> 
 
 def _launched(jobs: Jobs, numbers: list[int], config: str, launcher: str) -> int | None:
     """The jobs ``numbers`` by a launcher: a sweep over ``sweep_job``, whose task starts the job of that number."""
-    directory = jobs.directory
+    directory, front = jobs.directory, os.getpid()
 
     def task(cfg: DictConfig) -> None:
         hide_secrets(directory / "multirun.yaml")
-        supervise(directory, int(cfg.sweep_job))
+        supervise(directory, int(cfg.sweep_job), worker=os.getpid() != front)  # joblib with n_jobs=1 has no worker
 
     for _ in range(ROUNDS):
         with _stopping(directory, launcher) as stop:
