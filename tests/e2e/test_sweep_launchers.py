@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from mollm_cli.cli.commands import UNLEARN
-from tests.support.cli import answer, read, unlearn
-from tests.support.slurm import fake_slurm
-from tests.support.sweeps import FAILED, KILLED, SLOW, WAITS, WORKER_KILLED, fake_runs, ran, table
+from tests.support.cli import answer, read
+from tests.support.sweeps import FAILED, KILLED, SLOW, WORKER_KILLED, fake_runs, ran, table
 
 JOBLIB = "hydra/launcher=joblib"
 TWELVE = f"seed=0,1,2,{KILLED},4,{FAILED},6,7,8,9,10,11"
@@ -61,60 +55,3 @@ def test_a_worker_that_is_killed_takes_no_job_with_it(root: Path) -> None:
     assert sweep.code == 0, sweep.err
     assert "a worker of hydra/launcher=joblib was killed; once more: jobs [" in sweep.err
     assert [row["status"] for row in table(sweep.run_dir)] == ["completed"] * 5
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("fake")
-@pytest.mark.parametrize("signals", [(signal.SIGTERM,), (signal.SIGKILL,)], ids=["terminated", "killed"])
-def test_a_sweep_that_is_ended_is_gone_on_with(signals: tuple[signal.Signals], root: Path) -> None:
-    line = [sys.executable, "-m", "mollm_cli", f"output_root={root}", "-m", f"seed={WAITS},{SLOW},2,3", JOBLIB]
-    sweep = subprocess.Popen([*line, "hydra.launcher.n_jobs=1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    _until(lambda: any(root.glob("sweeps/*/*/0/resume")))
-    for number in signals:
-        sweep.send_signal(number)
-    out, err = sweep.communicate(timeout=300)
-    (directory,) = root.glob("sweeps/*/*")
-    _until(lambda: (directory / "0" / "manifest.json").exists())
-    assert read(directory / "0" / "manifest.json")["exit_code"] == 143
-    if signals == (signal.SIGTERM,):
-        assert (sweep.returncode, out.decode().strip()) == (143, str(directory))
-        assert "4 of 4 jobs are missing" in err.decode()
-    again = answer(UNLEARN, "--resume-sweep", str(directory), "hydra.launcher.n_jobs=2")
-    assert again.code == 0, again.err
-    assert ran(directory) == [(0, "False"), (0, "True"), (1, "False"), (2, "False"), (3, "False")]
-
-
-SLURM = ("hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu", "hydra.launcher.mem_gb=4")
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("fake")
-def test_a_slurm_array_whose_job_is_preempted(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_slurm(tmp_path / "slurm", monkeypatch)
-    line = [sys.executable, "-m", "mollm_cli", f"output_root={root}", "-m", f"seed=0,{WAITS}", *SLURM]
-    sweep = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    _until(lambda: any(root.glob("sweeps/*/*/1/resume")))
-    script = (tmp_path / "slurm" / "script.sh").read_text()
-    for asked in ("--array=0-1%8", "--requeue", "--signal=USR2@300", "--time=240", "--partition=gpu", "--mem=4GB"):
-        assert f"#SBATCH {asked}\n" in script
-    os.kill(int((tmp_path / "slurm" / "worker-1.pid").read_text()), signal.SIGUSR2)
-    out, err = sweep.communicate(timeout=300)
-    directory = Path(out.decode().strip())
-    assert (sweep.returncode, (tmp_path / "slurm" / "requeued.txt").read_text()) == (0, "1\n"), err.decode()
-    assert [row["status"] for row in table(directory)] == ["completed"] * 2
-    assert ran(directory) == [(0, "False"), (1, "False"), (1, "True")]
-
-
-@pytest.mark.slow
-def test_real_runs_two_at_a_time(root: Path) -> None:
-    sweep = unlearn(root, "-m", "optimizer.lr=1e-4,1e30,2e-4", JOBLIB, "engine.max_steps=1", "loss=ga")
-    assert sweep.code == 1, sweep.err
-    assert [row["status"] for row in table(sweep.run_dir)] == ["completed", "failed", "completed"]
-    assert "see" in sweep.err and "must be finite" in (sweep.run_dir / "logs" / "1.txt").read_text()
-
-
-def _until(holds, seconds: float = 300) -> None:  # type: ignore[no-untyped-def]
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it never came to that"
-        time.sleep(0.1)
