@@ -64,10 +64,17 @@ def all_of(cases, parallel, world):
 
 
 def told(answer, case):
-    """In float64 everything, in float32 losses and weights: what is measured of a small change is rounding there."""
+    """In float64 everything, in float32 losses and weights: what is measured of a small change is rounding there.
+
+    Weights in float32 are shares of the largest: the least of a min-norm point is a difference of larger numbers.
+    """
     if case.dtype == torch.float64:
         return answer["lines"]
-    return [{key: line[key] for key in ("losses", "weights", "norm", "tokens")} for line in answer["lines"]]
+    lines = []
+    for line in answer["lines"]:
+        shares = [weight / max(line["weights"]) for weight in line["weights"]]
+        lines.append({key: line[key] for key in ("losses", "norm", "tokens")} | {"weights": shares})
+    return lines
 
 
 def compared(cases, parallel, size):
