@@ -105,9 +105,15 @@ def require_room(given: Facts, found: planner.Plan, data: dict[str, Any]) -> Non
 def before_loading(request: Request, plan: Plan, prepared: Prepared, device: torch.device) -> dict[str, Any] | None:
     """What a run on CUDA does unasked: plan, say the peak, refuse what does not fit; returns what the manifest keeps.
 
-    Where no plan can be made that is said, and the run goes on (None).
+    Where no plan can be made that is said, and the run goes on (None): for shards, of which the plan knows nothing.
     """
     if device.type != "cuda":
+        return None
+    if request.engine.parallel == "fsdp":
+        print(
+            "there is no memory plan: it is that of one process, and engine.parallel=fsdp cuts the model",
+            file=sys.stderr,
+        )
         return None
     given = facts(request, plan, prepared, device.type)
     try:

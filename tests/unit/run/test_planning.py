@@ -64,8 +64,15 @@ def test_on_cuda_it_is_planned_unasked_and_no_plan_stops_no_run(monkeypatch, cap
     monkeypatch.setattr(planning, "free_bytes", lambda device: 10)
     monkeypatch.setattr(planning, "device_name", lambda device: "card")
     monkeypatch.setattr(planning.planner, "plan", lambda facts: found(9))
-    card = torch.device("cuda")
-    assert planning.before_loading(None, None, None, card) == {"peak_bytes": 9, "phase": "step", "free_bytes": 10}
+    card, whole = torch.device("cuda"), SimpleNamespace(engine=SimpleNamespace(parallel="auto"))
+    assert planning.before_loading(whole, None, None, card) == {"peak_bytes": 9, "phase": "step", "free_bytes": 10}
     monkeypatch.setattr(planning.planner, "plan", refuse)
-    assert planning.before_loading(None, None, None, card) is None
+    assert planning.before_loading(whole, None, None, card) is None
     assert "there is no memory plan: its code reads values" in capsys.readouterr().err
+
+
+def test_shards_are_not_refused_by_the_plan_of_one_process(monkeypatch, capsys):
+    monkeypatch.setattr(planning, "facts", lambda *given: pytest.fail("nothing is planned"))
+    cut = SimpleNamespace(engine=SimpleNamespace(parallel="fsdp"))
+    assert planning.before_loading(cut, None, None, torch.device("cuda")) is None
+    assert "engine.parallel=fsdp cuts the model" in capsys.readouterr().err
