@@ -109,7 +109,7 @@ def before_loading(request: Request, plan: Plan, prepared: Prepared, device: tor
     """
     if device.type != "cuda":
         return None
-    if request.engine.parallel == "fsdp":
+    if request.engine is not None and request.engine.parallel == "fsdp":
         print(
             "there is no memory plan: it is that of one process, and engine.parallel=fsdp cuts the model",
             file=sys.stderr,
