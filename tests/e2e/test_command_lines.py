@@ -70,7 +70,7 @@ def test_a_training_ends_or_is_refused(alone: Path, typed: Typed) -> None:
     words = ("output_root=out", *TRAINED, "engine.max_steps=1", "engine.batch_size=2", *few, *typed.words)
     try:
         done, line = _check(Typed(typed.command, words))
-        made = [file.parent for file in alone.rglob("manifest.json")]
+        made = [file.parent for file in alone.rglob("manifest.json") if file.parts[-3] != "resume"]  # that of a point
         assert [str(folder) for folder in made] == done.out.splitlines(), line
         assert all(read(folder / "manifest.json")["exit_code"] == done.code for folder in made), line
         assert made or not list(alone.iterdir()), f"{line} left something behind"

@@ -80,10 +80,12 @@ def test_processes_share_a_step(world):
         assert sorted(int(id) for [batch] in shares for id in batch.ids) == sorted(stream.rows(step))
 
 
-def test_a_share_of_nothing_is_refused():
+def test_a_process_without_a_row_passes_an_idle_one_and_one_that_is_not_there_is_refused():
     stream = Stream(encoded([3, 3]), 2, seed=0, pad_id=0)
-    with pytest.raises(ValueError, match=r"0 <= rank < world <= batch_size must hold, found 0, 3, 2"):
-        stream.batches(0, None, 0, 3)
+    shares = [stream.batches(0, None, rank, 3) for rank in range(3)]
+    assert [[batch.idle for batch in share] for share in shares] == [[False], [False], [True]]
+    with pytest.raises(ValueError, match="0 <= rank < world must hold, found 3, 3"):
+        stream.batches(0, None, 3, 3)
 
 
 def test_roles_that_are_read_together_stay_aligned():
