@@ -66,9 +66,20 @@ class Facts:
     device: str = "cpu"
 
     @property
+    def processes(self) -> int:
+        """Processes of the run."""
+        return self.engine.processes or 1
+
+    @property
+    def shards(self) -> int:
+        """Parts that weights, gradients and the optimizer's state are cut into; 1: every process has all of them."""
+        return self.processes if self.engine.parallel == "fsdp" else 1
+
+    @property
     def micro_batches(self) -> int:
-        """Forward passes a role in one optimizer step."""
-        return -(-self.engine.batch_size // max(shape.rows for shape in self.shapes.values()))
+        """Forward passes a role in one optimizer step, in the process that has the most rows."""
+        own = -(-self.engine.batch_size // self.processes)
+        return -(-own // max(shape.rows for shape in self.shapes.values()))
 
     @property
     def targets(self) -> dict[tuple[int, int], int]:

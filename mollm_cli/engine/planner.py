@@ -12,6 +12,9 @@ from mollm_cli.core.types import Role
 from mollm_cli.engine import memory
 from mollm_cli.engine.facts import Facts, Shape
 from mollm_cli.engine.rehearsed_step import rehearsed_scoring, rehearsed_step
+from mollm_cli.engine.shares import gathered_bytes, part, reduced_bytes
+from mollm_cli.engine.terms import Phase, Term
+from mollm_cli.engine.traffic import traffic
 from mollm_cli.models.blueprint import blueprint, quantised
 from mollm_cli.models.head import vocabulary_size
 from mollm_cli.models.trainable import restrict
@@ -21,36 +24,18 @@ KEPT = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
-    """One line of a phase: bytes and what they are, in words and numbers."""
-
-    name: str
-    size: int
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """What is held at the peak of one part of a run."""
-
-    name: str
-    terms: tuple[Term, ...]
-
-    @property
-    def size(self) -> int:
-        """Bytes on the device."""
-        return sum(term.size for term in self.terms)
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
-    """Phases in the order of a run; host: what lies in main memory beside a card; disk: what is written."""
+    """Phases in the order of a run; host: what lies in main memory beside a card; disk: what is written.
+
+    traffic: what each process sends to the others in a step.
+    """
 
     phases: tuple[Phase, ...]
     host: tuple[Term, ...]
     disk: tuple[Term, ...]
     parameters: int
     trained: int
+    traffic: tuple[Term, ...] = ()
 
     @property
     def peak(self) -> Phase:
@@ -76,14 +61,15 @@ def plan(facts: Facts) -> Plan:
             f"{type(error).__name__}: {first}. Run without --plan"
         ) from error
     parameters = sum(p.numel() for p in parts.model.parameters())
-    return Plan(phases, parts.host(), parts.disk(), parameters, sum(p.numel() for p in parts.trained))
+    count = sum(p.numel() for p in parts.trained)
+    return Plan(phases, parts.host(), parts.disk(), parameters, count, traffic(facts, parts.model))
 
 
 def least_bytes(facts: Facts) -> int:
     """What a step holds at the very least: weights, optimizer state and one gradient. Cheap, nothing is rehearsed."""
     parts = _Parts(facts)
-    state = 0 if parts.paged else parts.state
-    return parts.weights.size + state + memory.tensor_bytes(parts.trained)
+    state = 0 if parts.paged else part(parts.state, facts.shards)
+    return parts.weights.size + state + part(memory.tensor_bytes(parts.trained), facts.shards)
 
 
 class _Parts:
@@ -96,7 +82,11 @@ class _Parts:
         restrict(model, facts.loss)
         self.trained = trained = [p for p in model.parameters() if p.requires_grad]
         packed = quantised(model) if facts.model.adapter == "qlora" else []
-        self.weights = Term("weights", memory.weights_bytes(model, packed), facts.model.dtype)
+        size, cut = memory.weights_bytes(model, packed), facts.shards
+        said = facts.model.dtype if cut == 1 else f"{facts.model.dtype}, 1 of {cut} shards"
+        self.weights = Term("weights", part(size, cut), said)
+        whole = Term("gathered weights", gathered_bytes(model, cut), "whole: two layers, and what is around the layers")
+        self.gathered = [] if cut == 1 else [whole]
         self.state = memory.optimizer_bytes(facts.optimizer, trained)
         self.paged = memory.paged(facts.optimizer) and facts.device == "cuda"
 
@@ -106,17 +96,23 @@ class _Parts:
         reference, ledger = rehearsed_step(facts, self.model)
         count = sum(p.numel() for p in self.trained)
         found = {use: ledger.at_peak.get(use, 0) for use in ("gradients", "logits", "activations")}
-        copies = found["gradients"] / max(1, memory.tensor_bytes(self.trained))
+        copies = found["gradients"] / max(1, part(memory.tensor_bytes(self.trained), facts.shards))
+        reference = part(reference, facts.shards) if facts.reference == "copy" else reference
         held = [
             self.weights,
-            Term("optimizer state", 0 if self.paged else self.state, type(facts.optimizer).__name__),
+            Term(
+                "optimizer state", 0 if self.paged else part(self.state, facts.shards), type(facts.optimizer).__name__
+            ),
             Term("reference", reference, facts.reference),
+            *self.gathered,
         ]
         own = [
             Term("gradients", found["gradients"], f"rows, direction, guard: {copies:.1f} x {count:,} trained"),
             Term("logits", found["logits"], f"of {vocabulary_size(self.model):,} tokens"),
             Term("activations", found["activations"], _said(facts.shapes)),
         ]
+        if facts.processes > 1:
+            own.append(Term("reduction", reduced_bytes(facts, self.model), f"of a gradient, over {facts.processes}"))
         return self._phase("step", [*held, *own]), self._phase("progress evaluation", [*held, self._scoring()])
 
     def evaluation(self) -> Phase:
@@ -126,7 +122,8 @@ class _Parts:
         tokens = asking.tokens + asking.generated
         cache = memory.key_value_bytes(facts.config, asking.rows, tokens, _element(facts.model.dtype))
         written = Term("keys and values", cache, f"{asking.rows} rows of {tokens} tokens")
-        return self._phase("evaluation", [weights, self._scoring(), written])
+        around = [Term(each.name, each.size * asking.models, each.why) for each in self.gathered]
+        return self._phase("evaluation", [weights, *around, self._scoring(), written])
 
     def _scoring(self) -> Term:
         if self._scored is None:
@@ -135,8 +132,8 @@ class _Parts:
         return Term("forward pass", self._scored, f"{asking.rows} x {asking.tokens} tokens")
 
     def saving(self) -> list[Phase]:
-        """An adapter is merged into a copy of the model."""
-        if self.facts.model.adapter == "none":
+        """An adapter is merged into a copy of the model; of shards, in main memory."""
+        if self.facts.model.adapter == "none" or self.facts.shards > 1:
             return []
         return [self._phase("merging the adapter", [self.weights, Term("merged copy", self._checkpoint())])]
 
@@ -147,7 +144,11 @@ class _Parts:
             found.append(Term("optimizer state", self.state, "paged: on the card only where there is room"))
         if facts.direction.rows == "host" and facts.device == "cuda":
             size = len(facts.loss.objectives) * memory.tensor_bytes(self.trained)
-            found.append(Term("gradient rows", size, "pinned: direction.rows=host"))
+            found.append(Term("gradient rows", part(size, facts.shards), "pinned: direction.rows=host"))
+        if facts.shards > 1:
+            found.append(
+                Term("weights", self._checkpoint(), "whole: while loading in every process, while saving in one")
+            )
         return tuple(found)
 
     def disk(self) -> tuple[Term, ...]:

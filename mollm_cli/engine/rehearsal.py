@@ -46,7 +46,7 @@ class Asked:
     targets: the number of targets of labels by their shape (B, T). padded: whether rows of a batch differ in length.
     trained: shapes of the trained parameters. vocabulary: V. grouped: whether fused attention takes fewer heads for
     keys than for queries, as on CUDA; elsewhere it is then computed with a [T, T] matrix a head. bf16: forward passes
-    run under autocast.
+    run under autocast. shards: parts of a gradient, of which one is here.
     """
 
     targets: Mapping[tuple[int, int], int]
@@ -55,6 +55,7 @@ class Asked:
     padded: bool = False
     grouped: bool = True
     bf16: bool = False
+    shards: int = 1
 
     def found(self, condition: torch.Tensor) -> int:
         """How many elements of a condition hold: the targets where it is about labels, else all."""
@@ -168,6 +169,7 @@ class _Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if any(_on_meta(x) and _storage(x) == key for x in tree_iter((args, kwargs))):
             return
         use, size = self._use(tuple(tensor.shape)), storage.nbytes()
+        size = -(-size // self.asked.shards) if use == "gradients" else size
         self.seen.add(key)
         self.ledger.add(use, size)
         weakref.finalize(storage, self._free, key, use, size)

@@ -13,6 +13,8 @@ from mollm_cli.engine.float32_update import updating
 from mollm_cli.engine.optimizers import AdamW
 from mollm_cli.engine.rehearsal import Asked, Ledger, rehearse
 from mollm_cli.engine.step import Stepper
+from mollm_cli.gradients.sketch import AT_ONCE, CountSketch
+from mollm_cli.gradients.trained import Trained
 from mollm_cli.models.forward import forward
 from mollm_cli.models.head import vocabulary_size
 from mollm_cli.models.reference import Reference
@@ -36,7 +38,7 @@ def rehearsed_step(facts: Facts, model: Any) -> tuple[int, Ledger]:
     optimizer = updating(_still(facts.optimizer, trained), facts.optimizer.update)
     stepper = Stepper(
         model, reference, facts.loss, facts.solver, facts.direction, optimizer,
-        clip_norm=engine.clip_norm, bf16=engine.precision == "bf16",
+        clip_norm=engine.clip_norm, bf16=engine.precision == "bf16", trained=_trained(model, facts.shards),
     )  # fmt: skip
     pieces = min(MICRO_BATCHES, facts.micro_batches)
     batches = {role: [_batch(shape)] * pieces for role, shape in facts.shapes.items()}
@@ -46,8 +48,8 @@ def rehearsed_step(facts: Facts, model: Any) -> tuple[int, Ledger]:
     for room in (stepper._before, stepper._direction):  # meta tensors are on no CPU, where these are kept
         room.wanted = on_cpu
 
-    if on_cpu and stepper.sketch is not None:
-        stepper.sketch.add = stepper.sketch.add_by_rows  # type: ignore[method-assign]  # as there
+    if stepper.sketch is not None:
+        _shorten(stepper.sketch, on_cpu)
 
     def steps() -> None:
         for _ in range(2 if facts.solver.carries or on_cpu else 1):
@@ -71,7 +73,42 @@ def rehearsed_scoring(facts: Facts, model: Any) -> Ledger:
 def _asked(facts: Facts, model: Any, targets: Mapping[tuple[int, int], int], padded: bool) -> Asked:
     trained = frozenset(tuple(p.shape) for p in model.parameters() if p.requires_grad)
     bf16 = facts.engine.precision == "bf16"
-    return Asked(targets, trained, vocabulary_size(model), padded, facts.device == "cuda", bf16)
+    return Asked(targets, trained, vocabulary_size(model), padded, facts.device == "cuda", bf16, facts.shards)
+
+
+class _Shards(Trained):
+    """Parameters whose gradients come all at once, after a backward pass, as those of shards do."""
+
+    __slots__ = ()
+
+    def collect(self) -> None:
+        """They lie where they belong."""
+
+
+def _trained(model: Any, shards: int) -> Trained:
+    own = Trained.of(model)
+    if shards == 1:
+        return own
+    return _Shards(own.names, own.parameters, own.whole, own.starts, sharded=True, model=_Resharded)
+
+
+class _Resharded:
+    @staticmethod
+    def reshard() -> None:
+        """There is nothing to let go of."""
+
+
+def _shorten(sketch: CountSketch, on_cpu: bool) -> None:
+    """Let ``sketch`` add the first pieces of a gradient only: all others take no more memory, and there are thousands.
+
+    Two, because one is freed when the next is there.
+    """
+    add, size = (sketch.add_by_rows, sketch.buckets) if on_cpu else (sketch.add_at_once, max(AT_ONCE, sketch.buckets))
+
+    def first(totals: torch.Tensor, k: int, x: torch.Tensor) -> None:
+        add(totals, k, x.reshape(-1)[: 2 * size])
+
+    sketch.add = first  # type: ignore[method-assign]
 
 
 class _Stored:

@@ -117,7 +117,7 @@ def _sketch(facts: Facts) -> Iterator[Change]:
 def _eight_bits(facts: Facts) -> Iterator[Change]:
     """Moments of 8 bits, on the card and then beside it."""
     old = facts.optimizer
-    if facts.device != "cuda" or not isinstance(old, AdamW):
+    if facts.device != "cuda" or not isinstance(old, AdamW) or facts.shards > 1:
         return
     for paged, name in ((False, "adamw_8bit"), (True, "paged_adamw_8bit")):
         new = AdamW8bit(old.lr, old.betas, old.eps, old.weight_decay, old.schedule, old.warmup_steps, old.update, paged)
@@ -144,7 +144,7 @@ def _low_rank(facts: Facts) -> Iterator[Change]:
     if facts.model.adapter == "none":
         lora = replace(facts.model, adapter="lora", reference="auto")
         yield Change(("model.adapter=lora",), replace(facts, model=lora, reference=kept))
-    if facts.device == "cuda" and facts.model.weights == "pretrained":
+    if facts.device == "cuda" and facts.model.weights == "pretrained" and facts.shards == 1:
         qlora = replace(facts.model, adapter="qlora", reference="auto")
         yield Change(("model.adapter=qlora",), replace(facts, model=qlora, reference=kept))
 

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+OTHERS = {"host": "main memory", "disk": "disk", "traffic": "sent in a step"}
+"""What a plan has beside the phases."""
+
+
 def show(plan: Mapping[str, Any], console: Console) -> None:
     """Print phases term by term, main memory, disk, and the verdict; ``plan`` as run/planning.py makes it."""
     from rich.table import Table
@@ -20,8 +24,8 @@ def show(plan: Mapping[str, Any], console: Console) -> None:
         table.add_column(heading, justify=side)  # type: ignore[arg-type]  # a word of rich's own list
     for phase in plan["phases"]:
         _add(table, phase["name"], phase["terms"], phase["bytes"])
-    for name in ("host", "disk"):
-        _add(table, {"host": "main memory", "disk": "disk"}[name], plan[name], sum(t["bytes"] for t in plan[name]))
+    for name, shown in OTHERS.items():
+        _add(table, shown, plan[name], sum(t["bytes"] for t in plan[name]))
     if console.is_terminal:
         console.print(table)
     else:
@@ -40,14 +44,15 @@ def _add(table: Any, name: str, terms: list[Mapping[str, Any]], total: int) -> N
 def _lines(plan: Mapping[str, Any]) -> list[str]:
     """A line a term: what a log keeps."""
     parts = [(phase["name"], term) for phase in plan["phases"] for term in phase["terms"]]
-    parts += [(name, term) for name in ("host", "disk") for term in plan[name]]
+    parts += [(shown, term) for name, shown in OTHERS.items() for term in plan[name]]
     return [f"{name}: {t['name']} {size(t['bytes'])}" + (f" ({t['why']})" if t["why"] else "") for name, t in parts]
 
 
 def verdict(plan: Mapping[str, Any]) -> str:
     """Whether the phase that holds the most fits into what is free."""
     phase = max(plan["phases"], key=lambda each: each["bytes"])
-    needed = f"{size(phase['bytes'])} at the peak ({phase['name']})"
+    each = f" on each of {plan['processes']} processes" if plan["processes"] > 1 else ""
+    needed = f"{size(phase['bytes'])} at the peak ({phase['name']}){each}"
     device = plan["device"]
     if device["free_bytes"] is None:
         return f"memory plan: {needed}; what {device['name']} has free is not known"

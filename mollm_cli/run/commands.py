@@ -65,11 +65,12 @@ def _train(
     with after_first(world):
         prepared = prepare(request)
     plan = planned(request, prepared)
-    foreseen = before_loading(request, plan, prepared, device)
+    there = replace(request, engine=replace(request.engine, processes=world.size))
+    foreseen = before_loading(there, plan, prepared, device)
     manifest.set(device=str(device), processes=world.size, **({"memory_plan": foreseen} if foreseen else {}))
     with after_first(world):
         loaded = _loaded(request, plan, prepared, run_dir, manifest)
-    memory = partial(explained, request, plan, prepared, device)
+    memory = partial(explained, there, plan, prepared, device)
     with memory(EVALUATION):
         evidence = Evidence(request, prepared, run_dir, device, manifest, world)
         evidence.place(loaded.model)

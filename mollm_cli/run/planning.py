@@ -16,8 +16,8 @@ from mollm_cli.engine import planner
 from mollm_cli.engine.capacity import device_name, free_bytes
 from mollm_cli.engine.device import pick
 from mollm_cli.engine.facts import Asking, Facts, Shape
-from mollm_cli.engine.planner import Phase, Term
 from mollm_cli.engine.remedies import remedy
+from mollm_cli.engine.terms import Phase, Term
 from mollm_cli.models.blueprint import architecture
 from mollm_cli.reporting import plan as told
 from mollm_cli.reporting.console import stderr_console
@@ -32,7 +32,8 @@ def facts(request: Request, plan: Plan, prepared: Prepared, device: str) -> Fact
     """What ``request`` comes to as far as memory goes. Raises RequestError where its config.json cannot be read."""
     engine, optimizer, loss = request.engine, request.optimizer, plan.loss
     assert engine is not None and optimizer is not None
-    rows = 1 if engine.micro_batch == "auto" else min(engine.rows, engine.batch_size)
+    own = -(-engine.batch_size // (engine.processes or 1))
+    rows = 1 if engine.micro_batch == "auto" else min(engine.rows, own)
     shapes = {role: shape(plan.rows[role], rows, loss.compares(role)) for role in loss.roles}
     suite = request.evaluation
     longest = [max(map(_length, each)) for each in prepared.encoded.values() if each]
@@ -64,9 +65,9 @@ def _length(row: Encoded) -> int:
     return len(row.input_ids)
 
 
-def as_data(found: planner.Plan, device: torch.device) -> dict[str, Any]:
-    """A plan as JSON has it."""
-    free = free_bytes(device)
+def as_data(found: planner.Plan, device: torch.device, processes: int = 1) -> dict[str, Any]:
+    """A plan as JSON has it. Of several processes on CPUs nobody knows which machine they are to share."""
+    free = free_bytes(device) if device.type != "cpu" or processes == 1 else None
 
     def terms(given: Sequence[Term]) -> list[dict[str, Any]]:
         return [{"name": term.name, "bytes": term.size, "why": term.why} for term in given]
@@ -76,12 +77,14 @@ def as_data(found: planner.Plan, device: torch.device) -> dict[str, Any]:
 
     return {
         "device": {"name": device_name(device), "kind": device.type, "free_bytes": free},
+        "processes": processes,
         "parameters": found.parameters,
         "trained_parameters": found.trained,
         "phases": [phase(each) for each in found.phases],
         "peak_bytes": found.peak.size,
         "host": terms(found.host),
         "disk": terms(found.disk),
+        "traffic": terms(found.traffic),
         "fits": None if free is None else found.peak.size <= free,
     }
 
@@ -105,15 +108,9 @@ def require_room(given: Facts, found: planner.Plan, data: dict[str, Any]) -> Non
 def before_loading(request: Request, plan: Plan, prepared: Prepared, device: torch.device) -> dict[str, Any] | None:
     """What a run on CUDA does unasked: plan, say the peak, refuse what does not fit; returns what the manifest keeps.
 
-    Where no plan can be made that is said, and the run goes on (None): for shards, of which the plan knows nothing.
+    Where no plan can be made that is said, and the run goes on (None).
     """
     if device.type != "cuda":
-        return None
-    if request.engine is not None and request.engine.parallel == "fsdp":
-        print(
-            "there is no memory plan: it is that of one process, and engine.parallel=fsdp cuts the model",
-            file=sys.stderr,
-        )
         return None
     given = facts(request, plan, prepared, device.type)
     try:
@@ -121,7 +118,7 @@ def before_loading(request: Request, plan: Plan, prepared: Prepared, device: tor
     except RequestError as unknown:
         print(f"there is no memory plan: {unknown}", file=sys.stderr)
         return None
-    data = as_data(found, device)
+    data = as_data(found, device, given.processes)
     print(told.verdict(data), file=sys.stderr)
     require_room(given, found, data)
     return {"peak_bytes": found.peak.size, "phase": found.peak.name, "free_bytes": data["device"]["free_bytes"]}
@@ -139,11 +136,13 @@ def show_plan(request: Request, planned: Callable[[Request, Prepared], Plan]) ->
     plan = planned(request, prepared)
     given = facts(request, plan, prepared, device.type)
     found = planner.plan(given)
-    data = as_data(found, device)
+    data = as_data(found, device, given.processes)
     console = stderr_console()
     told.show(data, console)
     require_room(given, found, data)
-    if request.model.adapter == "qlora":
+    if given.processes > 1:
+        console.print("training: no time is measured, steps of one process do not speak for several")
+    elif request.model.adapter == "qlora":
         console.print("training: no time is measured, random weights cannot be quantised")
     else:
         console.print("training: three steps with random weights (Ctrl-C leaves them out) ...")

@@ -87,6 +87,69 @@ def test_smaller_pieces_take_less_and_a_second_model_more():
     assert sizes(plan(facts(reference="copy")))["reference"] > 4 * plan(facts()).parameters - 1
 
 
+def test_shards_by_hand():
+    shapes = dict.fromkeys(("forget", "retain"), Shape(1, 4, 3, compared=100))  # gradients are the most of it
+    one = sizes(plan(facts(engine=Engine(batch_size=1), shapes=shapes)))
+    found = plan(facts(engine=Engine(batch_size=2, processes=2, parallel="fsdp"), shapes=shapes))
+    terms = sizes(found)
+    layer, outer = 4 * 32 * 32 + 3 * 32 * 64 + 2 * 32, 2 * 97 * 32 + 32
+    n = 2 * layer + outer
+    assert terms["weights"] == (4 * n + 2 * 4 * 4) // 2
+    assert terms["optimizer state"] == 8 * n // 2
+    assert terms["gathered weights"] == 4 * (2 * layer + outer)
+    assert terms["reduction"] == (4 + 4) * max(layer, outer)
+    assert terms["reference"] == 4 * 97 * 32  # each has the whole head
+    assert terms["gradients"] == pytest.approx(one["gradients"] / 2, rel=0.02)
+    assert [(term.name, term.size) for term in found.host] == [("weights", 4 * n)]
+    assert {term.name: term.size for term in found.disk}["resume/"] == 2 * 12 * n  # whole tensors
+    assert sizes(found, "evaluation")["gathered weights"] == terms["gathered weights"]
+
+
+def test_of_shards_a_sketched_gradient_is_whole_beside_the_one_that_is_held():
+    shapes = dict.fromkeys(("forget", "retain"), Shape(1, 4, 3, compared=100))
+    engine = Engine(batch_size=2, processes=2, parallel="fsdp")
+    found = plan(facts(direction=Direction(gram="sketch", sketch_buckets=64), engine=engine, shapes=shapes))
+    assert sizes(found)["gradients"] == pytest.approx(2 * 4 * found.trained / 2, rel=0.02)
+
+
+def test_the_largest_group_may_be_a_layer():
+    config = small()
+    config.intermediate_size = 1024
+    layer = 4 * 32 * 32 + 3 * 32 * 1024 + 2 * 32
+    found = plan(facts(config=config, engine=Engine(batch_size=4, processes=2, parallel="fsdp")))
+    assert sizes(found)["reduction"] == 8 * layer
+
+
+def test_replicas_by_hand():
+    one, two = facts(), facts(engine=Engine(batch_size=4, processes=2))
+    alone, found = sizes(plan(one)), sizes(plan(two))
+    assert found.pop("CUDA") > alone.pop("CUDA")  # a share of all the rest
+    n = plan(one).trained
+    assert found == alone | {"reduction": 4 * n}  # float32 rows are sent from a bucket that holds all of them here
+    assert (one.micro_batches, two.micro_batches) == (1, 1)
+    assert replace(two, engine=Engine(batch_size=17, processes=2)).micro_batches == 3  # 9 rows, 4 at a time
+
+
+@pytest.mark.parametrize(
+    ("direction", "beside"),
+    [
+        (Direction(), 3 * 2),  # bfloat16 rows wait for one another in float32
+        (Direction(rows="host"), 3 * 4),  # and those of the host come to the card
+        (Direction(gram="sketch"), 2),
+    ],
+)
+def test_half_precision_is_added_up_in_float32(direction, beside):
+    given = facts(model=Model("random", dtype="bfloat16"), direction=direction)
+    found = plan(replace(given, engine=Engine(batch_size=4, processes=2)))
+    assert sizes(found)["reduction"] == (beside + 4) * found.trained
+
+
+def test_an_adapter_of_shards_is_merged_in_main_memory():
+    sharded = Engine(batch_size=4, processes=2, parallel="fsdp")
+    found = plan(facts(model=Model("random", adapter="lora"), reference="adapter_off", engine=sharded))
+    assert "merging the adapter" not in [phase.name for phase in found.phases]
+
+
 def test_an_adapter_trains_little_and_is_merged_into_a_copy():
     found = plan(facts(model=Model("random", adapter="lora"), reference="adapter_off"))
     assert found.trained < found.parameters / 2

@@ -11,9 +11,10 @@ from mollm_cli.engine import remedies
 from mollm_cli.engine.eight_bit import AdamW8bit
 from mollm_cli.engine.facts import Asking, Facts, Shape
 from mollm_cli.engine.optimizers import AdamW
-from mollm_cli.engine.planner import Phase, Plan, Term
+from mollm_cli.engine.planner import Plan
 from mollm_cli.engine.remedies import remedy
 from mollm_cli.engine.settings import Engine
+from mollm_cli.engine.terms import Phase, Term
 from mollm_cli.gradients.settings import Direction
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.models.settings import Model

@@ -19,6 +19,8 @@ PLAN = {
     ],
     "host": [],
     "disk": [{"name": "resume/", "bytes": GIB, "why": ""}],
+    "traffic": [{"name": "gradients", "bytes": 3 * GIB, "why": "all-reduce"}],
+    "processes": 1,
     "fits": True,
 }
 
@@ -28,13 +30,25 @@ def test_every_term_is_shown(terminal):
     out = io.StringIO()
     show(PLAN, Console(file=out, width=100, force_terminal=terminal, color_system=None))
     text = out.getvalue()
-    for word in ("weights", "2.00 GiB", "bfloat16", "step", "evaluation", "disk", "resume/", "fits into 3.00 GiB"):
+    for word in (
+        "weights",
+        "2.00 GiB",
+        "bfloat16",
+        "step",
+        "evaluation",
+        "disk",
+        "resume/",
+        "sent in a step",
+        "all-reduce",
+    ):
         assert word in text
+    assert "fits into 3.00 GiB" in text
     assert ("step: weights 2.00 GiB (bfloat16)\nevaluation: weights 2.00 GiB\n" in text) is not terminal
 
 
 def test_verdicts():
     assert verdict(PLAN) == "memory plan: 2.00 GiB at the peak (step) fits into 3.00 GiB free on cpu"
+    assert "peak (step) on each of 2 processes fits" in verdict(PLAN | {"processes": 2})
     assert "does not fit into" in verdict(PLAN | {"fits": False})
     unknown = PLAN | {"device": PLAN["device"] | {"free_bytes": None}, "fits": None}
     assert verdict(unknown).endswith("what cpu has free is not known")

@@ -10,7 +10,8 @@ import torch
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Encoded
 from mollm_cli.engine.facts import Shape
-from mollm_cli.engine.planner import Phase, Plan, Term
+from mollm_cli.engine.planner import Plan
+from mollm_cli.engine.terms import Phase, Term
 from mollm_cli.run import planning
 
 GIB = 2**30
@@ -37,6 +38,15 @@ def test_as_data(monkeypatch):
     assert data["phases"][0]["terms"] == [{"name": "weights", "bytes": 11, "why": ""}]
 
 
+def test_several_processes_on_cpus_are_not_held_against_this_machine(monkeypatch):
+    monkeypatch.setattr(planning, "free_bytes", lambda device: 10)
+    data = planning.as_data(found(11), torch.device("cpu"), 16)
+    assert (data["processes"], data["fits"]) == (16, None)
+    assert "at the peak (step) on each of 16 processes" in planning.told.verdict(data)
+    monkeypatch.setattr(planning, "device_name", lambda device: "card")
+    assert planning.as_data(found(11), torch.device("cuda"), 16)["fits"] is False
+
+
 @pytest.mark.parametrize(
     ("less", "advice"),
     [
@@ -60,19 +70,12 @@ def test_on_cuda_it_is_planned_unasked_and_no_plan_stops_no_run(monkeypatch, cap
     def refuse(facts):
         raise RequestError("its code reads values")
 
-    monkeypatch.setattr(planning, "facts", lambda *given: None)
+    monkeypatch.setattr(planning, "facts", lambda *given: SimpleNamespace(processes=1))
     monkeypatch.setattr(planning, "free_bytes", lambda device: 10)
     monkeypatch.setattr(planning, "device_name", lambda device: "card")
     monkeypatch.setattr(planning.planner, "plan", lambda facts: found(9))
-    card, whole = torch.device("cuda"), SimpleNamespace(engine=SimpleNamespace(parallel="auto"))
-    assert planning.before_loading(whole, None, None, card) == {"peak_bytes": 9, "phase": "step", "free_bytes": 10}
+    card = torch.device("cuda")
+    assert planning.before_loading(None, None, None, card) == {"peak_bytes": 9, "phase": "step", "free_bytes": 10}
     monkeypatch.setattr(planning.planner, "plan", refuse)
-    assert planning.before_loading(whole, None, None, card) is None
+    assert planning.before_loading(None, None, None, card) is None
     assert "there is no memory plan: its code reads values" in capsys.readouterr().err
-
-
-def test_shards_are_not_refused_by_the_plan_of_one_process(monkeypatch, capsys):
-    monkeypatch.setattr(planning, "facts", lambda *given: pytest.fail("nothing is planned"))
-    cut = SimpleNamespace(engine=SimpleNamespace(parallel="fsdp"))
-    assert planning.before_loading(cut, None, None, torch.device("cuda")) is None
-    assert "engine.parallel=fsdp cuts the model" in capsys.readouterr().err

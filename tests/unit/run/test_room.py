@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from mollm_cli.core.errors import RequestError, RunError
-from mollm_cli.engine.planner import Phase, Plan, Term
+from mollm_cli.engine.planner import Plan
+from mollm_cli.engine.terms import Phase, Term
 from mollm_cli.run import room
 from mollm_cli.run.room import EVALUATION, TRAINING, explained, is_out_of_memory
 

@@ -1,0 +1,66 @@
+"""What several processes change in a memory plan: parts in place of whole tensors, and what is whole for a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from mollm_cli.engine.facts import Facts
+from mollm_cli.engine.memory import tensor_bytes
+from mollm_cli.gradients.replicas import BUCKET
+from mollm_cli.models.forward import layers
+
+
+def part(size: int, shards: int) -> int:
+    """ceil(size / shards)."""
+    return -(-size // shards)
+
+
+def gathered_bytes(model: Any, shards: int) -> int:
+    """Parameters that are whole at a time where the rest lies in shards; 0 where nothing does.
+
+    Two of the largest layer, the one that computes and the one that is collected meanwhile, and what is around the
+    layers (embedding, last norm, head), which stays from the first forward pass of a step to its end.
+    """
+    if shards == 1:
+        return 0
+    inner, outer = groups(model)
+    return 2 * max(map(tensor_bytes, inner)) + tensor_bytes(outer)
+
+
+def reduced_bytes(facts: Facts, model: Any) -> int:
+    """What adding a gradient up over processes takes beside it; 0 for one process. Half precision is added in float32.
+
+    Shards: the gradient of the largest group, whole, and its copy that is sent. Replicas: r rows, r = m of an exact
+    Gram matrix, else 1, in the type that is sent, less what is there of them anyway; and one bucket.
+    """
+    if facts.processes == 1:
+        return 0
+    if facts.shards > 1:
+        inner, outer = groups(model)
+        return max(sum(p.numel() * (p.element_size() + sent(p)) for p in _trained(g)) for g in (*inner, outer))
+    trained = _trained(model.parameters())
+    exact = "gram" in facts.solver.needs and facts.direction.gram == "exact"
+    rows, storage = (len(facts.loss.objectives) if exact else 1), (facts.direction.rows if exact else "same")
+    there = {"same": None, "bfloat16": 2, "host": 0}[storage]
+    beside = sum(p.numel() * (sent(p) - (p.element_size() if there is None else there)) for p in trained)
+    count = sum(p.numel() for p in trained)
+    return rows * beside + min(BUCKET, count) * max(map(sent, trained))
+
+
+def groups(model: Any) -> tuple[list[list[torch.nn.Parameter]], list[torch.nn.Parameter]]:
+    """The parameters of every layer, and those around the layers: what models/sharding.py collects together."""
+    inner = [list(layer.parameters()) for layer in layers(model)]
+    known = {id(p) for group in inner for p in group}
+    return inner, [p for p in model.parameters() if id(p) not in known]
+
+
+def _trained(parameters: Iterable[torch.nn.Parameter]) -> list[torch.nn.Parameter]:
+    return [p for p in parameters if p.requires_grad]
+
+
+def sent(parameter: torch.nn.Parameter) -> int:
+    """Bytes of an element of its gradient on the way: half precision is added up in float32."""
+    return max(4, parameter.element_size())

@@ -1,0 +1,79 @@
+"""What one process sends to the others in an optimizer step, counted from the configuration alone.
+
+Bytes of a ring: of B bytes that all of p processes are to have, each sends B (p - 1) / p to collect (all-gather) or to
+cut their sum (reduce-scatter), and twice that to add them up everywhere (all-reduce).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from mollm_cli.engine.batch_losses import role_groups
+from mollm_cli.engine.facts import Facts
+from mollm_cli.engine.memory import tensor_bytes
+from mollm_cli.engine.shares import groups, sent
+from mollm_cli.engine.terms import Term
+
+
+def traffic(facts: Facts, model: Any) -> tuple[Term, ...]:
+    """What a step sends, term by term; nothing for one process. Numbers of a few bytes, as losses are, are left out."""
+    return tuple(_terms(facts, model)) if facts.processes > 1 else ()
+
+
+def passes(facts: Facts) -> tuple[int, int]:
+    """(forward, backward passes) of a step that chooses its weights anew, all objectives live; per pass of a role.
+
+    exact: a backward pass an objective. sketch: one more for the weighted sum, but for the first role with one
+    objective; and where a role's batch comes in pieces, its forward passes once more. Fixed weights: one a role.
+    """
+    parts = role_groups(facts.loss.objectives)
+    forward, n = sum(len(roles) for _, roles in parts), facts.micro_batches
+    if "gram" not in facts.solver.needs:
+        return n * forward, n * len(parts)
+    backward = sum(len(indices) for indices, _ in parts)
+    if facts.direction.gram == "exact":
+        return n * forward, n * backward
+    alone = next((k for k, (indices, _) in enumerate(parts) if len(indices) == 1), None)
+    again = [k for k in range(len(parts)) if k != alone]
+    kept = {len(parts) - 1} if n == 1 else set()
+    repeated = sum(len(parts[k][1]) for k in again if k not in kept)
+    return n * (forward + repeated), n * (backward + len(again))
+
+
+def _terms(facts: Facts, model: Any) -> Iterator[Term]:
+    p, m = facts.processes, len(facts.loss.objectives)
+    trained = [x for x in model.parameters() if x.requires_grad]
+    gradient = sum(x.numel() * sent(x) for x in trained)
+    chooses = "gram" in facts.solver.needs
+    sketched = chooses and facts.direction.gram == "sketch"
+    if facts.shards > 1:
+        yield from _of_shards(facts, model, gradient)
+    else:
+        rows = m if chooses and not sketched else 1
+        yield Term("gradients", rows * _ring(2 * gradient, p), f"all-reduce of {rows} x {gradient:,} bytes")
+    if sketched:
+        size = m * facts.direction.sketch_buckets * max(4, _widest(trained))
+        yield Term("Gram matrix", _ring(2 * size, p), f"sketches, {m} x {facts.direction.sketch_buckets:,}")
+    elif chooses and facts.shards > 1:
+        yield Term("Gram matrix", _ring(2 * 8 * m * m, p), f"inner products, {m} x {m}")
+
+
+def _of_shards(facts: Facts, model: Any, gradient: int) -> Iterator[Term]:
+    """Layers are collected for every pass, what is around them once a step; every backward pass cuts a gradient."""
+    forward, backward = passes(facts)
+    inner, outer = groups(model)
+    collected = (forward + backward) * sum(map(tensor_bytes, inner)) + tensor_bytes(outer)
+    why = f"all-gather, {forward} forward and {backward} backward passes"
+    yield Term("weights", _ring(collected, facts.processes), why)
+    yield Term("gradients", _ring(backward * gradient, facts.processes), f"reduce-scatter, {backward} backward passes")
+
+
+def _ring(size: int, processes: int) -> int:
+    return size * (processes - 1) // processes
+
+
+def _widest(parameters: list[torch.nn.Parameter]) -> int:
+    return max(p.element_size() for p in parameters)
