@@ -9,14 +9,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.machine import machine
+from benchmarks.machine import machine, now
 from benchmarks.plain_evaluation import evaluate_by_row
 from benchmarks.report import merge
 from mollm_cli.build import Request, request
@@ -87,16 +86,16 @@ def _equal(a: float | None, b: float | None) -> bool:
     return a == b or (a is not None and b is not None and math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=1e-8))
 
 
-def interleaved(task: Task, rounds: int) -> dict[str, list[float]]:
+def interleaved(task: Task, rounds: int, device: str) -> dict[str, list[float]]:
     """Seconds per round of both, in turns, the order changing; every round's values are held against each other."""
     ways: dict[str, Callable[[], Values]] = {"evaluation": task.batched, "per_example": task.by_row}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(rounds):
         values: dict[str, Values] = {}
         for name in sorted(ways, reverse=bool(turn % 2)):
-            began = time.perf_counter()
+            began = now(device)
             values[name] = ways[name]()
-            seconds[name].append(time.perf_counter() - began)
+            seconds[name].append(now(device) - began)
         require_equal(values["evaluation"], values["per_example"])
     return seconds
 
@@ -114,7 +113,7 @@ def main(given: Sequence[str] | None = None) -> None:
         parser.error(f"--rounds must be at least 1, found {chosen.rounds}")
     torch.set_num_threads(chosen.threads)
     task = embedded([] if chosen.limit is None else [f"evaluation.limit={chosen.limit}"], chosen.device)
-    seconds = interleaved(task, chosen.rounds)
+    seconds = interleaved(task, chosen.rounds, chosen.device)
     best = {name: min(found) for name, found in seconds.items()}
     ratio = best["evaluation"] / best["per_example"]
     facts: dict[str, Any] = {"machine": machine(chosen.device), "commit": git_commit(), "limit": chosen.limit}

@@ -9,7 +9,6 @@ a second backward of the same objective are no useful work.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +16,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from benchmarks.contender import Contender, Row
-from benchmarks.machine import synchronize
+from benchmarks.machine import now, synchronize
 from benchmarks.workload import Workload
 from mollm_cli.core.masking import target_positions
 from mollm_cli.models.forward import target_logits
@@ -41,11 +40,11 @@ def one_turn(contender: Contender, workload: Workload, turn: int, period: int = 
     """Seconds a step of ``period`` steps, each on a fresh batch; the last one's gradients are freed afterwards."""
     batches = [workload.batches(turn * period + k) for k in range(period)]
     synchronize(workload.device)
-    began = time.perf_counter()
+    began = now(workload.device)
     for each in batches:
         contender.step(each)
     synchronize(workload.device)
-    elapsed = time.perf_counter() - began
+    elapsed = now(workload.device) - began
     contender.optimizer.zero_grad(set_to_none=True)
     return elapsed / period
 

@@ -39,6 +39,7 @@ MODELS = {
     "opt-6.7b": "facebook/opt-6.7b",
     "llama-2-7b-chat": "meta-llama/Llama-2-7b-chat-hf",
     "llama-3-8b": "meta-llama/Meta-Llama-3-8B",
+    "llama-3.1-70b": "meta-llama/Llama-3.1-70B",
     "llama-3.2-1b-instruct": "meta-llama/Llama-3.2-1B-Instruct",
     "llama-3.2-3b-instruct": "meta-llama/Llama-3.2-3B-Instruct",
     "qwen2.5-1.5b-instruct": "Qwen/Qwen2.5-1.5B-Instruct",

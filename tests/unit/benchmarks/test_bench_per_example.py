@@ -61,13 +61,13 @@ def test_a_metric_without_an_answer_is_refused(task):
 
 
 def test_every_round_times_both_and_holds_their_values_against_each_other(task, monkeypatch):
-    found = interleaved(task, 2)
+    found = interleaved(task, 2, "cpu")
     assert {name: len(seconds) for name, seconds in found.items()} == {"evaluation": 2, "per_example": 2}
     monkeypatch.setattr(per_example, "evaluate_by_row", lambda *given: {"forget_probability": 2.0})
     with pytest.raises(
         UnequalValuesError, match="must come to the same values, found .*forget_probability 0.* and 2.0"
     ):
-        interleaved(task, 1)
+        interleaved(task, 1, "cpu")
 
 
 @pytest.mark.parametrize(

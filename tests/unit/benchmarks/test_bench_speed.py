@@ -93,7 +93,7 @@ def test_a_row_of_a_period_takes_as_many_steps_on_fresh_batches_and_tells_the_me
     step = contender.step
     object.__setattr__(contender, "step", lambda batches: seen.append(batches["forget"].ids[0]) or step(batches))
     clock = iter((1.0, 9.0))
-    monkeypatch.setattr("benchmarks.timing.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("benchmarks.timing.now", lambda device: next(clock))
     assert one_turn(contender, TINY, 2, period=4) == 2.0
     assert seen == ["forget8-0", "forget9-0", "forget10-0", "forget11-0"]
     assert turns(BY_NAME["mollm_refresh4"], 10) == 4 * 13 and turns(BY_NAME["mollm"], 10) == 13

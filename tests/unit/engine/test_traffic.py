@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from transformers import LlamaConfig
 
-from mollm_cli.engine.planner import plan
 from mollm_cli.engine.settings import Engine
-from mollm_cli.engine.traffic import passes
+from mollm_cli.engine.shares import gathered_bytes, reduced_bytes
+from mollm_cli.engine.traffic import passes, traffic
 from mollm_cli.gradients.settings import Direction
 from mollm_cli.losses.ga_kl import ga_kl
+from mollm_cli.models.blueprint import blueprint
 from mollm_cli.models.settings import Model
 from mollm_cli.solvers.weighted_sum import WeightedSum
-from tests.unit.engine.test_planner import facts
+from tests.support.cli import ROOT
+from tests.unit.engine.test_planner import facts, small
 
 LAYER, OUTER = 4 * 32 * 32 + 3 * 32 * 64 + 2 * 32, 2 * 97 * 32 + 32
 SKETCH = Direction(gram="sketch", sketch_buckets=64)
@@ -23,7 +26,12 @@ ADAPTER = {"model": Model("random", adapter="lora"), "reference": "adapter_off"}
 
 def sent(processes: int = 4, parallel: str = "fsdp", **changes) -> dict[str, int]:
     engine = Engine(batch_size=4 * processes, micro_batch=4, processes=processes, parallel=parallel)
-    return {term.name: term.size for term in plan(facts(engine=engine, **changes)).traffic}
+    given = facts(engine=engine, **changes)
+    return {term.name: term.size for term in traffic(given, empty(given.model))}
+
+
+def empty(model: Model):
+    return blueprint(model, small(), False)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +71,39 @@ def test_gradients_of_half_precision_travel_in_float32_and_those_of_an_adapter_a
     half = replace(Model("random"), dtype="bfloat16")
     assert sent(model=half)["weights"] == sent()["weights"] // 2
     assert sent(model=half)["gradients"] == sent()["gradients"]
-    trained = plan(facts(**ADAPTER)).trained
+    trained = sum(p.numel() for p in empty(ADAPTER["model"]).parameters() if p.requires_grad)
     assert sent(**ADAPTER)["gradients"] == 3 * 4 * trained * 3 // 4
     assert sent(**ADAPTER)["weights"] > sent()["weights"]
+
+
+def test_seventy_billion_parameters_on_sixteen_gpus_as_documented():
+    config = LlamaConfig(
+        vocab_size=128_256,
+        hidden_size=8192,
+        intermediate_size=28_672,
+        num_hidden_layers=80,
+        num_attention_heads=64,
+        num_key_value_heads=8,
+    )
+    model = Model("random", dtype="bfloat16")
+    engine = Engine(batch_size=16, processes=16, parallel="fsdp")
+    given = facts(config=config, model=model, engine=engine, direction=Direction(gram="sketch"))
+    cut = blueprint(model, config, False)
+    found = {
+        "gathered": gathered_bytes(cut, 16),
+        "reduced": reduced_bytes(given, cut),
+        **{term.name: term.size for term in traffic(given, cut)},
+        "replicas": traffic(replace(given, engine=replace(engine, parallel="ddp")), cut)[0].size,
+        "exact": traffic(replace(given, direction=Direction(), engine=replace(engine, parallel="ddp")), cut)[0].size,
+        "products": traffic(replace(given, direction=Direction()), cut)[-1].size,
+    }
+    page = (ROOT / "docs" / "SCALING.md").read_text(encoding="utf-8")
+    told = (
+        ("gathered", 1e9, "7.6"), ("reduced", 1e9, "12.6"), ("weights", 1e9, "774 GB"), ("gradients", 1e9, "1058 GB"),
+        ("Gram matrix", 1e6, "1.5 MB"), ("replicas", 1e9, "529 GB"), ("exact", 1e9, "1587 GB"),
+        ("products", 1, "135 bytes"),
+    )  # fmt: skip
+    for name, unit, text in told:
+        number = text.split()[0]
+        digits = len(number.partition(".")[2])
+        assert f"{found[name] / unit:.{digits}f}" == number and f"| {text} |" in page, name
