@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from mollm_cli.build import request
 from mollm_cli.cli.main import leave
-from mollm_cli.cli.processes import follows
+from mollm_cli.cli.processes import follows, launched
 from mollm_cli.core.errors import MollmError
 from mollm_cli.core.terminal import plain_streams
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ORPHANED_SECONDS = 60.0
 """How long a process goes on, to finish its step and save, when the one that has started it is gone."""
+LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ def run_here(job: Job) -> int:
     """Run ``job`` in this process and those that are there with it; the exit code. Whatever goes wrong is said."""
     from mollm_cli.run.peers import company
 
+    _end_with_parent()
     with company() as peers:
         if peers.world.size > 1:
             peers.world.from_first(dataclasses.asdict(job))
@@ -62,6 +64,7 @@ def nothing_to_do(code: int) -> int:
 
 def follow() -> int:
     """Do what rank 0 says, in silence; the exit code, which is rank 0's where that has one."""
+    _end_with_parent()
     with _silent():
         from mollm_cli.run.peers import company
 
@@ -115,7 +118,6 @@ def _silent() -> Iterator[None]:
 def main() -> int:
     """One process that ``spawner`` has started, with a line on stdin: the job, for the first; the exit code."""
     line = sys.stdin.readline()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     if follows():
         return follow()
     job = Job(**json.loads(line))
@@ -125,11 +127,19 @@ def main() -> int:
 
 
 def _end_with_parent() -> None:
-    """stdin ends when the process that has started this one is gone: then as if it had been asked to end."""
-    os.read(0, 1)  # not through sys.stdin, whose lock a thread would hold at the end
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(ORPHANED_SECONDS)
-    os._exit(143)
+    """Of several processes none outlives what has started it, torchrun too: then as if it had been asked to end."""
+    if launched() is None:
+        return
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(ORPHANED_SECONDS)
+        os._exit(143)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -109,6 +109,17 @@ def test_a_process_that_is_killed_ends_the_run_which_can_be_gone_on_with(tmp_pat
     assert (again.manifest["processes"], again.manifest["steps"]) == (1, taken + 1)
 
 
+def test_no_process_outlives_a_launcher_that_is_killed(tmp_path: Path) -> None:
+    with _started([*STARTS["torchrun"], f"output_root={tmp_path}", *SHORT, "engine.max_steps=5000"]) as run:
+        (log,) = _until(lambda: list(tmp_path.glob("*/*/train.jsonl")))
+        _until(lambda: len(read_lines(log)) > 3)
+        ranks = [process for rank in (0, 1) for process in _ranks(run.pid, rank)]
+        run.kill()
+        _until(lambda: not any(Path(f"/proc/{process}").exists() for process in ranks))
+    manifest = read(log.with_name("manifest.json"))
+    assert (len(ranks), manifest["status"], manifest["exit_code"]) == (2, "interrupted", 143)
+
+
 @contextlib.contextmanager
 def _started(line: list[str]) -> Iterator[subprocess.Popen[str]]:
     """A run that may not outlive its test."""
