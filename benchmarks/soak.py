@@ -42,8 +42,8 @@ def small_model(folder: Path) -> Path:
     from mollm_cli.assets.locate import resolve
 
     shutil.copytree(resolve("embedded:tiny"), folder, ignore=shutil.ignore_patterns("*.safetensors"))
-    shape = {"hidden_size": 32, "head_dim": 16, "intermediate_size": 64, "num_attention_heads": 2}
-    shape |= {"num_key_value_heads": 2, "num_hidden_layers": 1}
+    shape = {"hidden_size": 16, "head_dim": 16, "intermediate_size": 32, "num_attention_heads": 1}
+    shape |= {"num_key_value_heads": 1, "num_hidden_layers": 1}
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     (folder / "config.json").write_text(json.dumps(config | shape), encoding="utf-8")
     return folder

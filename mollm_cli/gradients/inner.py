@@ -29,7 +29,9 @@ def blocks(tensors: Sequence[torch.Tensor], device: torch.device) -> Iterator[li
     size = BLOCK if device.type == "cpu" else DEVICE_BLOCK
     dtype = torch.float64 if any(t.dtype == torch.float64 for t in tensors) else torch.float32
     odd = [t.dtype != dtype or t.device != device for t in tensors]
-    for pieces in zip(*(torch.split(t.reshape(-1), size) for t in tensors), strict=True):
+    flat = [t.reshape(-1) for t in tensors]
+    whole = flat[0].numel() <= size
+    for pieces in [flat] if whole else zip(*(torch.split(t, size) for t in flat), strict=True):
         if any(odd):
             yield [x.to(device, dtype, non_blocking=True) if o else x for x, o in zip(pieces, odd, strict=True)]
         else:
