@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
@@ -78,7 +79,9 @@ def _launched(jobs: Jobs, numbers: list[int], config: str, launcher: str) -> int
 
     def task(cfg: DictConfig) -> None:
         hide_secrets(directory / "multirun.yaml")
-        supervise(directory, int(cfg.sweep_job), worker=os.getpid() != front)  # joblib with n_jobs=1 has no worker
+        worker = os.getpid() != front  # joblib with n_jobs=1 has none
+        notice = HydraConfig.get().launcher.get("signal_delay_s", 0)
+        supervise(directory, int(cfg.sweep_job), worker, notice)
 
     for _ in range(ROUNDS):
         with _stopping(directory, launcher) as stop:

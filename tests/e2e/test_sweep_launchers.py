@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
 from mollm_cli.cli.commands import UNLEARN
-from tests.support.cli import answer, read
-from tests.support.sweeps import FAILED, KILLED, SLOW, WORKER_KILLED, fake_runs, ran, table
+from tests.support.cli import answer, read, unlearn
+from tests.support.slurm import fake_slurm, signal_step
+from tests.support.sweeps import FAILED, KILLED, SLOW, WAITS, WORKER_KILLED, fake_runs, ran, started, table, until
 
 JOBLIB = "hydra/launcher=joblib"
 TWELVE = f"seed=0,1,2,{KILLED},4,{FAILED},6,7,8,9,10,11"
@@ -55,3 +57,60 @@ def test_a_worker_that_is_killed_takes_no_job_with_it(root: Path) -> None:
     assert sweep.code == 0, sweep.err
     assert "a worker of hydra/launcher=joblib was killed; once more: jobs [" in sweep.err
     assert [row["status"] for row in table(sweep.run_dir)] == ["completed"] * 5
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("fake")
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+def test_a_sweep_that_is_ended_is_gone_on_with(sent: signal.Signals, root: Path) -> None:
+    with started(root, f"seed={WAITS},1,2", JOBLIB, "hydra.launcher.n_jobs=1") as sweep:
+        until(lambda: any(root.glob("sweeps/*/*/0/resume")))
+        sweep.send_signal(sent)
+        out, err = sweep.communicate(timeout=300)
+    (directory,) = root.glob("sweeps/*/*")
+    until(lambda: (directory / "0" / "manifest.json").exists())
+    assert read(directory / "0" / "manifest.json")["exit_code"] == 143
+    if sent == signal.SIGTERM:
+        assert (sweep.returncode, out.strip()) == (143, str(directory))
+        assert "3 of 3 jobs are missing" in err
+    again = answer(UNLEARN, "--resume-sweep", str(directory), "hydra.launcher.n_jobs=2")
+    assert again.code == 0, again.err
+    assert ran(directory) == [(0, "False"), (0, "True"), (1, "False"), (2, "False")]
+
+
+SLURM = ("hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu", "hydra.launcher.array_parallelism=1")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("fake")
+def test_a_slurm_array_whose_job_is_preempted(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slurm = tmp_path / "slurm"
+    fake_slurm(slurm, monkeypatch)
+    with started(root, f"seed=0,{WAITS}", *SLURM) as sweep:
+        until(lambda: any(root.glob("sweeps/*/*/1/resume")))
+        script = (slurm / "script.sh").read_text()
+        asked = (
+            "array=0-1%1",
+            "requeue",
+            "signal=USR2@300",
+            "time=240",
+            "partition=gpu",
+            "mem=64GB",
+            "gpus-per-node=1",
+        )
+        assert [text for text in asked if f"#SBATCH --{text}\n" not in script] == []
+        signal_step(slurm, 1, signal.SIGUSR2)
+        out, err = sweep.communicate(timeout=300)
+    directory = Path(out.strip())
+    assert (sweep.returncode, (slurm / "requeued.txt").read_text()) == (0, "1\n"), err
+    assert (directory / "1" / "saved").stat().st_mtime_ns < (slurm / "requeued.txt").stat().st_mtime_ns
+    assert [row["status"] for row in table(directory)] == ["completed"] * 2
+    assert ran(directory) == [(0, "False"), (1, "False"), (1, "True")]
+
+
+@pytest.mark.slow
+def test_real_runs_two_at_a_time(root: Path) -> None:
+    sweep = unlearn(root, "-m", "optimizer.lr=1e-4,1e30,2e-4", JOBLIB, "engine.max_steps=1", "loss=ga")
+    assert sweep.code == 1, sweep.err
+    assert [row["status"] for row in table(sweep.run_dir)] == ["completed", "failed", "completed"]
+    assert "see" in sweep.err and "must be finite" in (sweep.run_dir / "logs" / "1.txt").read_text()
