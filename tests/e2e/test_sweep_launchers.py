@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mollm_cli.cli.commands import UNLEARN
-from tests.support.cli import answer, read, unlearn
+from mollm_cli.data.token_cache import FEWEST_ROWS
+from tests.support.cli import answer, read, unlearn, write_lines
 from tests.support.slurm import fake_slurm, signal_step
 from tests.support.sweeps import FAILED, KILLED, SLOW, WAITS, WORKER_KILLED, fake_runs, ran, started, table, until
 
@@ -25,7 +26,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("fake")
 @pytest.mark.parametrize(
     ("launcher", "seeds"),
-    [("joblib", [0, 1, 2, KILLED, 4, FAILED, *range(6, 12)]), ("submitit_local", [0, KILLED, FAILED])],
+    [("joblib", [0, 1, 2, KILLED, 4, FAILED, *range(6, 12)]), ("submitit_local", [0, 1, KILLED, FAILED, 4])],
 )
 def test_one_killed_one_failing_then_resumed(launcher: str, seeds: list[int], root: Path) -> None:
     typed = f"seed={','.join(map(str, seeds))}"
@@ -109,8 +110,27 @@ def test_a_slurm_array_whose_job_is_preempted(root: Path, tmp_path: Path, monkey
 
 
 @pytest.mark.slow
-def test_real_runs_two_at_a_time(root: Path) -> None:
-    sweep = unlearn(root, "-m", "optimizer.lr=1e-4,1e30,2e-4", JOBLIB, "engine.max_steps=1", "loss=ga")
+def test_real_runs_two_at_a_time_share_what_is_kept(
+    root: Path,
+    tmp_path: Path,
+    two_files: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    rows = [{"question": f"Quibble {n}?", "answer": f"Marzipan {n}."} for n in range(2 * FEWEST_ROWS)]
+    many = f"data.retain.path={write_lines(tmp_path / 'many.jsonl', rows)}"
+    line = (*two_files[:-1], many, "data.retain.content=ordinary", "engine.max_steps=2", "loss=ga_kl")
+    sweep = unlearn(root, "-m", "optimizer.lr=1e-4,1e30,2e-4", JOBLIB, *line)
     assert sweep.code == 1, sweep.err
     assert [row["status"] for row in table(sweep.run_dir)] == ["completed", "failed", "completed"]
-    assert "see" in sweep.err and "must be finite" in (sweep.run_dir / "logs" / "1.txt").read_text()
+    log = sweep.run_dir / "logs" / "1.txt"
+    assert f"job 1: exit code 1; see {log}\n" in capfd.readouterr().err and "is not finite" in log.read_text()
+    kept = [file for file in (tmp_path / "cache" / "mollm-unlearn").rglob("*") if file.is_file()]
+    states, tokens = sorted(kept)  # one of each, and nothing half written
+    assert (states.parents[1].name, tokens.parent.name) == ("reference", "tokens")
+    first, last = (read(sweep.run_dir / job / "manifest.json") for job in "02")
+    assert [told["reference"]["files"] for told in (first, last)] == [[str(states)]] * 2
+    assert (last["reference"]["kind"], last["reference"]["filled"]) == ("cache", 0)  # it started when another had ended
+    assert last["reference"]["rows"] == first["reference"]["rows"] == 16
+    assert 0 < last["reference"]["disk_bytes"] == first["reference"]["disk_bytes"] < states.stat().st_size
