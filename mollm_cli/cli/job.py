@@ -108,9 +108,13 @@ def supervise(directory: Path, number: int, worker: bool = True, notice: float =
     the sweep is stopped, where the worker is told to end, and where the process that started the worker is gone.
     notice: the seconds between Slurm's signal and the end of the time.
     """
-    jobs = Jobs.read(directory)
-    if (directory / STOP).exists() or jobs.state(number) != "missing":
+    jobs, parent, stop = Jobs.read(directory), os.getppid(), directory / STOP
+    if stop.exists() or jobs.state(number) != "missing":
         return
+
+    def gone() -> bool:
+        return worker and os.getppid() != parent
+
     print(f"job {number}: {jobs.shown(number)}", file=sys.stderr, flush=True)
     log = directory / "logs" / f"{number}.txt"
     make_private(log.parent)
@@ -119,11 +123,13 @@ def supervise(directory: Path, number: int, worker: bool = True, notice: float =
         job = subprocess.Popen(
             line, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=not _queued()
         )  # a session of its own: Ctrl-C in a terminal is the sweep's to answer
-        code = _wait(job, directory / STOP, asked)
+        code = _wait(job, asked, lambda: stop.exists() or gone())
     jobs.settle(number, code)
+    if gone():
+        os._exit(1)  # nobody takes an answer, for which joblib's worker would wait some minutes
     ended = "done" if code == 0 else f"exit code {code}" if code > 0 else f"killed by {signal.Signals(-code).name}"
     print(f"job {number}: {ended}{'' if code == 0 else f'; see {log}'}", file=sys.stderr, flush=True)
-    if code in INTERRUPTED and not (directory / STOP).exists():
+    if code in INTERRUPTED and not stop.exists():
         asked.answer()
         if "SLURM_JOB_ID" in os.environ:  # it ends or requeues this worker too, which must not say that the job is done
             time.sleep(KILL_WAIT_SECONDS)
@@ -152,16 +158,15 @@ def _asked(worker: bool, seconds: float) -> Iterator[_Asked]:
             signal.signal(number, handler)
 
 
-def _wait(job: subprocess.Popen[bytes], stop: Path, asked: _Asked) -> int:
+def _wait(job: subprocess.Popen[bytes], asked: _Asked, stopped: Callable[[], bool]) -> int:
     """The exit code of ``job``."""
-    parent, told = os.getppid(), False
+    told = False
     try:
         while True:
             try:
                 return job.wait(POLL_SECONDS)
             except subprocess.TimeoutExpired:
-                gone = stop.exists() or os.getppid() != parent
-                if not told and (gone or asked.ended or asked.since < math.inf):
+                if not told and (asked.ended or asked.since < math.inf or stopped()):
                     job.terminate()
                     told = True
                 if asked.overdue:
