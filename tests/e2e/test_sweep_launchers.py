@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 from mollm_cli.cli.commands import UNLEARN
 from mollm_cli.data.token_cache import FEWEST_ROWS
@@ -20,6 +22,13 @@ TWELVE = f"seed=0,1,2,{KILLED},4,{FAILED},6,7,8,9,10,11"
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_runs(tmp_path / "fake", monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def workers_of_its_own() -> Iterator[None]:
+    """joblib keeps its workers, and with them the environment that they were started in."""
+    yield
+    get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
 
 @pytest.mark.slow
