@@ -14,9 +14,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
+from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig
 
 from mollm_cli.cli.job import STOP, run_job, supervise
@@ -78,7 +80,9 @@ def _launched(jobs: Jobs, numbers: list[int], config: str, launcher: str) -> int
 
     def task(cfg: DictConfig) -> None:
         hide_secrets(directory / "multirun.yaml")
-        supervise(directory, int(cfg.sweep_job), worker=os.getpid() != front)  # joblib with n_jobs=1 has no worker
+        worker = os.getpid() != front  # joblib with n_jobs=1 has none
+        notice = HydraConfig.get().launcher.get("signal_delay_s", 0)
+        supervise(directory, int(cfg.sweep_job), worker, notice)
 
     for _ in range(ROUNDS):
         with _stopping(directory, launcher) as stop:
@@ -106,7 +110,8 @@ def _hand_over(task: Any, line: Sequence[str], config: str, launcher: str) -> bo
     """Whether the launcher lost a worker; what else it refuses is told, and its jobs are left undone."""
     typed = list(sys.argv)
     try:
-        with _patient(launcher):
+        composed = _replaced(Sweeper, "validate_batch_is_legal", lambda *_: None)  # by us, before the first one
+        with _patient(launcher), composed:
             hydra_main(task, config, line)
     except BrokenProcessPool:
         return True
@@ -170,11 +175,18 @@ def _patient(launcher: str) -> Iterator[None]:
             print(f"a worker of hydra/launcher={launcher} was lost: {str(lost).splitlines()[0]}", file=sys.stderr)
             return [JobReturn(status=JobStatus.COMPLETED)]
 
-    submitit.Job.results = results
+    with _replaced(submitit.Job, "results", results):
+        yield
+
+
+@contextmanager
+def _replaced(owner: type, name: str, by: Any) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, by)
     try:
         yield
     finally:
-        submitit.Job.results = asked
+        setattr(owner, name, before)
 
 
 def conclude(jobs: Jobs, ended: int | None) -> int:

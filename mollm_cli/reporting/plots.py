@@ -68,6 +68,8 @@ class Chart:
 
 SAME = 1e-9
 """Relative distance below which two values are one: ticks between them would be the same number."""
+TINY = 1e-300
+"""A distance that no other number can be divided by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,20 +197,26 @@ def _path(frame: Frame, series: Series) -> tuple[str, tuple[tuple[float, float],
 def _range(values: Iterable[float]) -> tuple[float, float]:
     found = list(values)
     low, high = (min(found), max(found)) if found else (0.0, 1.0)
-    if high - low <= SAME * max(abs(low), abs(high)):  # of runs that came out alike, means differ by rounding
-        pad = abs(low) * 0.1 or 0.5
+    if same(low, high):  # of runs that came out alike, means differ by rounding
+        pad = abs(low) * 0.1 if abs(low) > TINY else 0.5
         return low - pad, high + pad
     return low, high
+
+
+def same(low: float, high: float) -> bool:
+    """Whether nothing can be drawn between the two."""
+    return high - low <= max(SAME * max(abs(low), abs(high)), TINY)
 
 
 def ticks(span: tuple[float, float], about: int) -> tuple[float, ...]:
     """Round numbers, about that many, from at or below ``span`` to at or above it."""
     low, high = span
     raw = (high - low) / about
-    magnitude = 10.0 ** math.floor(math.log10(raw))
+    exponent = math.floor(math.log10(raw))
+    magnitude = 10.0**exponent
     step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= raw * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return tuple(round(index * step, 12) for index in range(first, last + 1))
+    return tuple(round(index * step, max(12, 3 - exponent)) for index in range(first, last + 1))
 
 
 def tick(value: float, ticks: Sequence[float]) -> str:

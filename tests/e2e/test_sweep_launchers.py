@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 from mollm_cli.cli.commands import UNLEARN
-from tests.support.cli import answer, read
-from tests.support.sweeps import FAILED, KILLED, SLOW, WORKER_KILLED, fake_runs, ran, table
+from mollm_cli.data.token_cache import FEWEST_ROWS
+from tests.support.cli import answer, read, unlearn, write_lines
+from tests.support.slurm import fake_slurm, signal_step
+from tests.support.sweeps import FAILED, KILLED, SLOW, WAITS, WORKER_KILLED, fake_runs, ran, started, table, until
 
 JOBLIB = "hydra/launcher=joblib"
 TWELVE = f"seed=0,1,2,{KILLED},4,{FAILED},6,7,8,9,10,11"
@@ -19,11 +24,18 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_runs(tmp_path / "fake", monkeypatch)
 
 
+@pytest.fixture(autouse=True)
+def workers_of_its_own() -> Iterator[None]:
+    """joblib keeps its workers, and with them the environment that they were started in."""
+    yield
+    get_reusable_executor().shutdown(wait=True, kill_workers=True)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("fake")
 @pytest.mark.parametrize(
     ("launcher", "seeds"),
-    [("joblib", [0, 1, 2, KILLED, 4, FAILED, *range(6, 12)]), ("submitit_local", [0, KILLED, FAILED])],
+    [("joblib", [0, 1, 2, KILLED, 4, FAILED, *range(6, 12)]), ("submitit_local", [0, 1, KILLED, FAILED, 4])],
 )
 def test_one_killed_one_failing_then_resumed(launcher: str, seeds: list[int], root: Path) -> None:
     typed = f"seed={','.join(map(str, seeds))}"
@@ -50,8 +62,84 @@ def test_one_killed_one_failing_then_resumed(launcher: str, seeds: list[int], ro
 @pytest.mark.slow
 @pytest.mark.usefixtures("fake")
 def test_a_worker_that_is_killed_takes_no_job_with_it(root: Path) -> None:
-    typed = ("-m", f"seed=0,{WORKER_KILLED},{SLOW},3,4", JOBLIB)
+    typed = ("-m", f"seed={WORKER_KILLED},{SLOW},2", JOBLIB)
     sweep = answer(UNLEARN, f"output_root={root}", *typed)
     assert sweep.code == 0, sweep.err
     assert "a worker of hydra/launcher=joblib was killed; once more: jobs [" in sweep.err
-    assert [row["status"] for row in table(sweep.run_dir)] == ["completed"] * 5
+    assert [row["status"] for row in table(sweep.run_dir)] == ["completed"] * 3
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("fake")
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+def test_a_sweep_that_is_ended_is_gone_on_with(sent: signal.Signals, root: Path) -> None:
+    with started(root, f"seed={WAITS},{WAITS},2", JOBLIB) as sweep:
+        until(lambda: len([*root.glob("sweeps/*/*/*/resume")]) == 2)
+        sweep.send_signal(sent)
+        out, err = sweep.communicate(timeout=120)  # its workers have ended too: they hold stderr open
+    (directory,) = root.glob("sweeps/*/*")
+    until(lambda: len([*directory.glob("*/manifest.json")]) == 2)
+    assert [read(directory / job / "manifest.json")["exit_code"] for job in "01"] == [143, 143]
+    if sent == signal.SIGTERM:
+        assert (sweep.returncode, out.strip()) == (143, str(directory))
+        assert "3 of 3 jobs are missing" in err
+    again = answer(UNLEARN, "--resume-sweep", str(directory))
+    assert again.code == 0, again.err
+    assert ran(directory) == [(0, "False"), (0, "True"), (1, "False"), (1, "True"), (2, "False")]
+
+
+SLURM = ("hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu", "hydra.launcher.array_parallelism=1")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("fake")
+def test_a_slurm_array_whose_job_is_preempted(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slurm = tmp_path / "slurm"
+    fake_slurm(slurm, monkeypatch)
+    with started(root, f"seed=0,{WAITS}", *SLURM) as sweep:
+        until(lambda: any(root.glob("sweeps/*/*/1/resume")))
+        script = (slurm / "script.sh").read_text()
+        asked = (
+            "array=0-1%1",
+            "requeue",
+            "signal=USR2@300",
+            "time=240",
+            "partition=gpu",
+            "mem=64GB",
+            "gpus-per-node=1",
+        )
+        assert [text for text in asked if f"#SBATCH --{text}\n" not in script] == []
+        signal_step(slurm, 1, signal.SIGUSR2)
+        out, err = sweep.communicate(timeout=300)
+    directory = Path(out.strip())
+    assert (sweep.returncode, (slurm / "requeued.txt").read_text()) == (0, "1\n"), err
+    assert (directory / "1" / "saved").stat().st_mtime_ns < (slurm / "requeued.txt").stat().st_mtime_ns
+    assert [row["status"] for row in table(directory)] == ["completed"] * 2
+    assert ran(directory) == [(0, "False"), (1, "False"), (1, "True")]
+
+
+@pytest.mark.slow
+def test_real_runs_two_at_a_time_share_what_is_kept(
+    root: Path,
+    tmp_path: Path,
+    two_files: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    rows = [{"question": f"Quibble {n}?", "answer": f"Marzipan {n}."} for n in range(2 * FEWEST_ROWS)]
+    many = f"data.retain.path={write_lines(tmp_path / 'many.jsonl', rows)}"
+    line = (*two_files[:-1], many, "data.retain.content=ordinary", "engine.max_steps=2", "loss=ga_kl")
+    sweep = unlearn(root, "-m", "optimizer.lr=1e-4,1e30,2e-4", JOBLIB, *line)
+    assert sweep.code == 1, sweep.err
+    assert [row["status"] for row in table(sweep.run_dir)] == ["completed", "failed", "completed"]
+    log = sweep.run_dir / "logs" / "1.txt"
+    assert f"job 1: exit code 1; see {log}\n" in capfd.readouterr().err and "is not finite" in log.read_text()
+    kept = [file for file in (tmp_path / "cache" / "mollm-unlearn").rglob("*") if file.is_file()]
+    states, tokens = sorted(kept)  # one of each, and nothing half written
+    assert (states.parents[1].name, tokens.parent.name) == ("reference", "tokens")
+    first, last = (read(sweep.run_dir / job / "manifest.json") for job in "02")
+    assert [told["reference"]["files"] for told in (first, last)] == [[str(states)]] * 2
+    assert (last["reference"]["kind"], last["reference"]["filled"]) == ("cache", 0)  # it started when another had ended
+    assert last["reference"]["rows"] == first["reference"]["rows"] == 16
+    assert 0 < last["reference"]["disk_bytes"] == first["reference"]["disk_bytes"] < states.stat().st_size

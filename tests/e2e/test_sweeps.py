@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
-from tests.support.cli import Answer, read, unlearn
+import pytest
+
+from mollm_cli.cli.listing import config_dir
+from tests.support.cli import Answer, read, read_lines, unlearn
 
 
 def _table(sweep: Answer) -> list[dict[str, str]]:
@@ -31,3 +35,24 @@ def test_a_job_that_fails_does_not_stop_the_others(root: Path) -> None:
     assert sweep.code == 1, sweep.err  # a failed run is worse than a failed gate
     assert [(row["status"], row["exit_code"]) for row in _table(sweep)] == [("failed", "1"), ("gate_failed", "3")]
     assert "Traceback" not in sweep.err
+
+
+@pytest.mark.slow
+def test_a_search_of_real_runs(root: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="the search needs the extra optuna")
+    asked = (config_dir() / "sweep" / "pareto-search.yaml").read_text()
+    assert "trials: 24\n" in asked
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "three.yaml").write_text(asked.replace("trials: 24\n", "trials: 3\n"))
+    sweep = unlearn(root, "--config-dir", str(tmp_path), "sweep=three", "loss=ga_kl", "engine.max_steps=1,2")
+    assert sweep.code == 0, sweep.err
+    rows = _table(sweep)
+    assert [row["status"] for row in rows] == ["completed"] * 3
+    assert {len(read_lines(sweep.run_dir / row["run"] / "train.jsonl")) for row in rows} <= {1, 2}
+    front = re.findall(r"^job (\d): forget (\S+), retain (\S+): ", sweep.err, re.MULTILINE)
+    assert front
+    for job, *values in front:
+        metrics = read(sweep.run_dir / job / "metrics.json")
+        forget, retain = (metrics["after"][f"{role}_probability"] for role in ("forget", "retain"))
+        unseen = metrics["before"]["holdout_probability"]  # of rows that no model saw
+        assert values == [f"{abs(forget - unseen):.4f}", f"{retain:.4f}"]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,6 +38,7 @@ def unlearn(request, run_dir, config):
         signal.signal(signal.SIGTERM, lambda number, frame: None)
         (run_dir / "resume").mkdir()
         signal.pause()
+        (run_dir / "saved").touch()
         return 143
     code = 1 if request.seed == {FAILED} else 0
     said = {{"status": "failed" if code else "completed", "exit_code": code, "seed": request.seed, "loss": request.names["loss"]}}
@@ -67,3 +73,22 @@ def ran(sweep_dir: Path) -> list[tuple[int, str]]:
     """(number, "True" where it was gone on with) of each run, however it ended."""
     lines = (sweep_dir / "ran.txt").read_text().splitlines()
     return sorted((int(number), going_on) for number, going_on in map(str.split, lines))
+
+
+@contextlib.contextmanager
+def started(root: Path, *typed: str) -> Iterator[subprocess.Popen[str]]:
+    """``mollm-unlearn -m`` in a process of its own, which does not outlive the block."""
+    line = [sys.executable, "-m", "mollm_cli", f"output_root={root}", "-m", *typed]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as sweep:
+        try:
+            yield sweep
+        finally:
+            sweep.kill()
+
+
+def until(holds: Callable[[], bool], seconds: float = 300) -> None:
+    """Wait until it ``holds``; an AssertionError where it never does."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.1)

@@ -10,7 +10,7 @@ from mollm_cli.reporting.comparison.rows import Row
 from mollm_cli.reporting.comparison.table import STAR, Comparison, Entry
 from mollm_cli.reporting.facts import LIMITS
 from mollm_cli.reporting.pages import page
-from mollm_cli.reporting.plots import XY, Chart, Mark, Series
+from mollm_cli.reporting.plots import XY, Chart, Mark, Series, same
 
 FRONT_TONE = 1
 ACROSS = 5
@@ -57,7 +57,7 @@ def front_chart(comparison: Comparison) -> Chart | None:
     dots = [Series(entry.key, _dots(entry, comparison.to_yardstick), tone) for tone, entry, _ in placed]
     front = sorted({(at.forget, at.retain) for _, entry, at in placed if entry.front})
     xs = [x for series in dots for x, _ in series.points]
-    pad = 0.06 * (max(xs) - min(xs)) or 0.05
+    pad = 0.05 if same(min(xs), max(xs)) else 0.06 * (max(xs) - min(xs))
     marks = tuple(
         Mark(entry.key + (f" {STAR}" if entry.front else ""), at.forget, at.retain, hollow=bool(entry.differs))
         for _, entry, at in placed

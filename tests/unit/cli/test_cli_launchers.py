@@ -52,6 +52,33 @@ def test_what_is_refused(typed: list[str], message: str, answer: Answer, tmp_pat
     assert message in errors
 
 
+FOREIGN = """
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+
+class Foreign(Sweeper):
+    def setup(self, *, hydra_context, task_function, config): ...
+    def sweep(self, arguments): raise AssertionError("it was run")
+
+node = {"_target_": "hydra_plugins.foreign_sweeper.Foreign"}
+ConfigStore.instance().store(group="hydra/sweeper", name="foreign", node=node)
+"""
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_another_sweeper_of_hydras_is_refused(
+    named: bool, answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exec(FOREIGN, {})  # as Hydra would load a plugin that is installed
+    line = ["sweep=seeds"] if named else ["-m", "seed=0,1"]
+    code, printed, errors = answer(UNLEARN, *line, "hydra/sweeper=foreign")
+    assert (code, printed, list(tmp_path.iterdir())) == (2, "", [])
+    assert (
+        "hydra/sweeper must be basic, found foreign, which would wait for a value that no run returns; leave" in errors
+    )
+
+
 def test_what_is_not_installed(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
     absent = ("hydra_plugins.hydra_joblib_launcher", "optuna")

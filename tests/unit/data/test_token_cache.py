@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 
 import pytest
 
@@ -99,6 +100,25 @@ def test_a_cache_that_cannot_be_written_is_a_warning(loaded, tokenizer, tmp_path
     (tmp_path / "cache").write_text("a file where the folder should be")
     with pytest.warns(UserWarning, match=r"token ids could not be kept in .*data.cache=false"):
         assert len(encode_all(loaded(), "forget", tokenizer(eos_token=END))) == 5
+
+
+def test_two_processes_that_fill_at_once(loaded, tokenizer, folder, count, monkeypatch):
+    context = multiprocessing.get_context("fork")
+    barrier, results, write = context.Barrier(2, timeout=60), context.Queue(), TokenCache.write
+    monkeypatch.setattr(TokenCache, "write", lambda self, encoded: (barrier.wait(), write(self, encoded)))
+
+    def encode():
+        results.put(encode_all(loaded(), "forget", tokenizer(eos_token=END)))
+
+    workers = [context.Process(target=encode) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    found = [results.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join(60)
+    assert [file.suffix for file in folder.iterdir()] == [".safetensors"]  # and nothing half written beside it
+    assert found == [encode_all(loaded(), "forget", tokenizer(eos_token=END))] * 2
+    assert count == []  # here it was read
 
 
 def test_the_pairing_decides(qa, write, tokenizer, folder):

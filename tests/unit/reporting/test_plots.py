@@ -41,11 +41,21 @@ def test_ticks_are_round_and_hold_the_data() -> None:
     assert frame.x_ticks == (0, 20, 40, 60)
 
 
-@pytest.mark.parametrize("values", [(0.0, 0.0), (5.0, 5.0), (-3.0, -3.0), (1e-9, 2e-9), (-1e8, 1e12)])
+@pytest.mark.parametrize(
+    "values",
+    [(0.0, 0.0), (5.0, 5.0), (-3.0, -3.0), (1e-9, 2e-9), (-1e8, 1e12), (1e-13, 3e-13), (0.0, 1e-200), (0.0, 5e-324)],
+)
 def test_any_range_can_be_drawn(values: tuple[float, float]) -> None:
-    drawing = layout(chart((1, values[0]), (1, values[1])))
-    assert all(math.isfinite(drawing.frame.y(value)) for value in values)
-    assert svg(drawing.chart).tag == "svg"
+    for points in ([(1, value) for value in values], [(value, 1.0) for value in values], [values]):
+        drawing = layout(chart(*points))
+        assert all(LEFT <= drawing.frame.x(x) <= WIDTH - RIGHT for x, _ in points)
+        assert all(TOP <= drawing.frame.y(y) <= HEIGHT - BOTTOM for _, y in points)
+        assert svg(drawing.chart).tag == "svg"
+
+
+def test_ticks_of_small_numbers_are_told_apart() -> None:
+    frame = layout(chart((0, 1e-14), (1, 3e-14))).frame
+    assert frame.y_ticks == pytest.approx((1e-14, 1.5e-14, 2e-14, 2.5e-14, 3e-14), rel=1e-3, abs=0)
 
 
 def test_a_gap_breaks_the_line_and_a_lonely_point_is_a_dot() -> None:

@@ -93,6 +93,15 @@ def test_without_yardsticks_the_axis_is_the_probability(make_rows: MakeRows) -> 
     assert chart.x_label == "forget probability" and chart.marks[0].x == pytest.approx(0.104)
 
 
+@pytest.mark.parametrize("other", [0.3, 0.30000000000000004])
+def test_runs_at_one_place_have_a_chart(other: float, make_rows: MakeRows) -> None:
+    """As in a sweep over a key that changes nothing: they are equal, or but for rounding."""
+    rows = make_rows(*({FORGET: forget, RETAIN: forget} for forget in (0.3, other)))
+    chart = front_chart(compare(rows))
+    assert chart is not None and chart.x_range == pytest.approx((chart.marks[0].x - 0.05, chart.marks[0].x + 0.05))
+    assert "<svg" in html(compare(rows))
+
+
 def test_without_a_finished_run_there_is_no_chart_and_still_a_page(make_rows: MakeRows) -> None:
     comparison = compare(make_rows({"manifest/status": "interrupted", "metrics/after": {}}))
     assert front_chart(comparison) is None
