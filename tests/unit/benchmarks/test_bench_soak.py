@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.soak import INTERVAL, failures, growth, rows, same, summary
+from benchmarks.soak import EVALUATED, INTERVAL, failures, growth, rows, same, stepping, summary
 from benchmarks.soak_process import Kill, Life, Watch, planned
 
 WRITER = """
@@ -87,11 +87,16 @@ def test_steps_are_lost_once_and_by_the_kill_before_the_next_training() -> None:
         ("SIGKILL", "start", 0),
         ("SIGTERM", "step", 0),
     ]
-    alone = Life(0, 0, 60, memory={1: 100, 31: 100, 60: 101}, cpu={1: 1.0, 60: 2.18}, started=3.0)
+    alone = Life(0, 0, 60, memory={1: 100, 31: 100, 60: 101}, cpu={1: 1.0, 58: 1.6, 59: 1.62, 60: 2.18}, started=3.0)
     told = summary(found, alone, [alone, *lives], 60)
     assert (told["kills_survived"], told["most_steps_lost"], told["steps_lost"]) == (3, 7, 7)
     assert told["seconds_to_end_on_sigterm"] == {"median": 1.5, "most": 1.5}
-    assert told["cpu_seconds_per_step"] == pytest.approx(0.02)
+    assert told["cpu_seconds_per_step"]["with_saves_and_evaluations"] == pytest.approx(0.02)
+
+
+def test_a_step_alone_has_no_save_and_no_evaluation_in_it() -> None:
+    cpu = {1: 0.0, 2: 0.5, 3: 1.0, INTERVAL: 2.0, INTERVAL + 1: 12.0, EVALUATED - 1: 20.0, EVALUATED: 70.0}
+    assert stepping(cpu) == pytest.approx(0.5)
 
 
 def test_memory_is_that_of_the_first_and_the_last_thousand_steps() -> None:
