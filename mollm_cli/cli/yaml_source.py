@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 from hydra._internal.core_plugins import file_config_source
@@ -14,6 +15,8 @@ from mollm_cli.cli.listing import config_dir
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.safe_yaml import check_yaml
 
+_PARSED: dict[tuple[str, str], ConfigResult] = {}
+
 
 class FileConfigSource(file_config_source.FileConfigSource):
     """Hydra's source of files, which refuses what must not be composed (core/safe_yaml.py).
@@ -24,10 +27,19 @@ class FileConfigSource(file_config_source.FileConfigSource):
 
     def load_config(self, config_path: str) -> ConfigResult:
         """The file below this folder. Raises RequestError; what is missing is Hydra's to say."""
+        if Path(self.path) == config_dir():
+            return self._packaged(config_path)
         file = Path(self.path, self._normalize_file_name(config_path))
-        if Path(self.path) != config_dir() and file.is_file():
+        if file.is_file():
             check_yaml(_text(file), str(file))
         return super().load_config(config_path)
+
+    def _packaged(self, config_path: str) -> ConfigResult:
+        """A file of our own, which is parsed once in a process: that is a third of composing a job of a sweep."""
+        place = self.path, config_path
+        if place not in _PARSED:
+            _PARSED[place] = super().load_config(config_path)
+        return copy.deepcopy(_PARSED[place])
 
 
 def check_files() -> None:
