@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +67,12 @@ def hydra() -> Iterator[None]:
 
 
 def _config(*overrides: str, config: str = "config") -> dict[str, Any]:
+    return copy.deepcopy(_composed(config, *overrides))
+
+
+@functools.cache
+def _composed(config: str, *overrides: str) -> dict[str, Any]:
+    """The tests of one choice ask for the same configuration."""
     composed = compose_job(config, overrides)
     return plain(without_hydra(composed), composed.hydra.runtime.choices)
 

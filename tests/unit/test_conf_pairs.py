@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -16,7 +19,8 @@ from mollm_cli.core.types import Loss
 from tests.support.needed import NEEDED
 from tests.support.solvers import ABSENT, SIDED, SOLVERS
 
-PAIRS = list(itertools.product(choices("loss", [config_dir()]), choices("solver", [config_dir()])))
+LOSSES, SOLVED = choices("loss", [config_dir()]), choices("solver", [config_dir()])
+PAIRS = list(itertools.product(LOSSES, SOLVED))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -30,11 +34,30 @@ def test_every_solver_has_its_file() -> None:
     assert {solver for _, solver in PAIRS} == SOLVERS.keys() | ABSENT
 
 
+@functools.cache
+def _composed(*typed: str) -> dict[str, Any]:
+    composed = compose_job("config", typed)
+    return plain(without_hydra(composed), composed.hydra.runtime.choices)
+
+
+def _paired(loss: str, solver: str) -> dict[str, Any]:
+    """The loss's configuration with the solver's node, which is all that typing both changes (see the next test)."""
+    config = copy.deepcopy(_composed(f"loss={loss}", *NEEDED.get(loss, [])))
+    config["solver"] = copy.deepcopy(_composed(f"solver={solver}")["solver"])
+    config["names"]["solver"] = solver
+    return config
+
+
+@pytest.mark.parametrize(("loss", "solver"), list(zip(itertools.cycle(LOSSES), SOLVED, strict=False)))
+def test_what_is_typed_wins_over_what_a_loss_brings(loss: str, solver: str) -> None:
+    typed = _composed(f"solver={solver}", f"loss={loss}", *NEEDED.get(loss, []))
+    assert (typed["names"]["loss"], typed["names"]["solver"]) == (loss, solver)
+    assert typed == _paired(loss, solver)
+
+
 @pytest.mark.parametrize(("loss", "solver"), PAIRS, ids=[f"{loss} x {solver}" for loss, solver in PAIRS])
 def test_every_loss_with_every_solver(loss: str, solver: str) -> None:
-    composed = compose_job("config", [f"solver={solver}", f"loss={loss}", *NEEDED.get(loss, [])])
-    config = plain(without_hydra(composed), composed.hydra.runtime.choices)
-    assert (config["names"]["loss"], config["names"]["solver"]) == (loss, solver)
+    config = _paired(loss, solver)
     asked = construct(config["loss"], "loss")
     if asked.solvers is not None and solver not in asked.solvers:
         with pytest.raises(RequestError, match="does not allow the solver"):
