@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-locked lock audit licences run test lint format tiny bench bench-gpu bench-data bench-descent bench-scaling bench-evaluation bench-quality profile golden errors fuzz soak soak-long clean
+.PHONY: help install install-locked lock audit licences run test test-slow lint format tiny bench bench-gpu bench-data bench-descent bench-scaling bench-evaluation bench-quality profile golden errors fuzz soak soak-long clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -41,8 +41,11 @@ licences: install ## docs/LICENCES.md: the licence of every locked package
 run: install ## the main job: the embedded model forgets the embedded authors, offline, in about a minute
 	HF_HUB_OFFLINE=1 $(BIN)/mollm-unlearn
 
-test: install lint ## lint, strict types, import contracts, then all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+test: install lint ## lint, strict types, import contracts, then all tests but the slow ones
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
+
+test-slow: install ## the slow tests: several processes, sweeps, kills, audits, large plans
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
 
 lint: install ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .

@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.cli import Answer, evaluate, read, read_lines, unlearn
 
+pytestmark = pytest.mark.slow
+
 ORACLE = "evaluation.oracle=embedded:oracle"
 FEW = ("evaluation.limit=6", "evaluation.attack_limit=4", "evaluation.generate_tokens=6")
 ATTACKS = {
@@ -131,14 +133,13 @@ def over(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {"page": (run.run_dir / "report.html").read_text(), **read(run.run_dir / "metrics.json")}
 
 
-@pytest.mark.slow  # 60 steps: after 12 the truth ratio of the ruined model is still like the oracle's (p = .135)
+# 60 steps: after 12 the truth ratio of the ruined model is still like the oracle's (p = .135)
 def test_the_oracle_is_like_itself_and_neither_start_nor_ruin_is(over: dict[str, Any]) -> None:
     assert over["oracle"]["forget_quality"] == 1.0
     assert over["before"]["forget_quality"] < 0.001
     assert over["after"]["forget_quality"] < 0.001 and over["after"]["forget_probability"] < 0.02
 
 
-@pytest.mark.slow
 def test_an_over_forgotten_model_is_shown_as_such(over: dict[str, Any]) -> None:
     assert over["verdict"]["forget"] == "over"
     assert "forgot more than the oracle" in over["page"] and "forgot as far as" not in over["page"]

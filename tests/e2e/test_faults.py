@@ -78,10 +78,10 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize(
     ("left", "step", "at"),
     [
-        (0, 2, "not even a line of the log"),
-        (64 * 1024, 2, "the log, no point"),
+        pytest.param(0, 2, "not even a line of the log", marks=pytest.mark.slow),
+        pytest.param(64 * 1024, 2, "the log, no point", marks=pytest.mark.slow),
         (9 * MIB, 3, "half a point"),
-        (2 * MIB, 4, "the last point"),
+        pytest.param(2 * MIB, 4, "the last point", marks=pytest.mark.slow),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -119,6 +119,7 @@ def _no_space() -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+@pytest.mark.slow
 def test_a_file_that_may_not_become_as_large(whole: Answer, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """ulimit -f: what a quota is elsewhere."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli import read
+from tests.support.cli import ROOT, read
 from tests.support.hub import Hub, serve
 from tests.support.published import publish
 
@@ -77,6 +77,7 @@ def test_a_second_run_downloads_nothing(hub: Hub, warm: Path, tmp_path: Path) ->
     assert hub.downloads[before:] == []
 
 
+@pytest.mark.slow
 def test_a_model_of_the_hub_is_judged_by_its_id(hub: Hub, warm: Path, tmp_path: Path) -> None:
     few = ("model.path=facebook/opt-1.3b", "evaluation.limit=2", "evaluation.generate_tokens=2")
     run = _command("evaluate", hub.environment(warm), tmp_path, "model=opt-1.3b", "data=pku-harmful", *few)
@@ -86,7 +87,7 @@ def test_a_model_of_the_hub_is_judged_by_its_id(hub: Hub, warm: Path, tmp_path: 
     assert 0 < metrics["after"]["forget_probability"] < 1 and metrics["verdict"]["forget"] == "unknown"
 
 
-@pytest.mark.parametrize("flag", ["1", "0"])
+@pytest.mark.parametrize("flag", [pytest.param("1", marks=pytest.mark.slow), "0"])
 def test_with_the_server_gone_a_warm_cache_is_enough(flag: str, hub: Hub, warm: Path, tmp_path: Path) -> None:
     gone = hub.environment(warm) | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": flag}
     run = _run(gone, tmp_path, *README)
@@ -102,6 +103,7 @@ def test_with_the_server_gone_a_cold_cache_is_told(typed: tuple[str, ...], hub: 
     assert "no answer from http://127.0.0.1:9" in run.stderr
 
 
+@pytest.mark.slow
 def test_tofu(hub: Hub, warm: Path, tmp_path: Path) -> None:
     run = _run(hub.environment(warm), tmp_path, *TOFU)
     assert run.returncode == 0, run.stderr
@@ -112,19 +114,33 @@ def test_tofu(hub: Hub, warm: Path, tmp_path: Path) -> None:
     assert any("forget10" in file["path"] for file in forget["files"])
 
 
-@pytest.mark.parametrize(
-    ("typed", "parts"),
-    [
-        (("model.path=facebook/opt-1.3c",), ("model.path=facebook/opt-1.3c", "Check the spelling")),
-        (("model=opt-1.3b", "model.revision=v9"), ("model.path=facebook/opt-1.3b", "Set model.revision to a branch")),
-        (("model.path=meta-llama/gated",), ("Ask for access on its page", "HF_TOKEN")),
-        (("data=tofu", "data.forget.hub=locuslab/TOFUU"), ("data.forget: dataset", "Check the spelling")),
-        (("data=tofu", "data.forget.hub=org/gated"), ("data.forget: dataset", "Ask for access on its page")),
-        (("data=tofu", "data.forget.revision=v9"), ("data.forget: dataset", "Set data.forget.revision to a branch")),
-    ],
+REFUSED = (
+    (("model.path=facebook/opt-1.3c",), ("model.path=facebook/opt-1.3c", "Check the spelling")),
+    (("model=opt-1.3b", "model.revision=v9"), ("model.path=facebook/opt-1.3b", "Set model.revision to a branch")),
+    (("model.path=meta-llama/gated",), ("Ask for access on its page", "HF_TOKEN")),
+    (("data=tofu", "data.forget.hub=locuslab/TOFUU"), ("data.forget: dataset", "Check the spelling")),
+    (("data=tofu", "data.forget.hub=org/gated"), ("data.forget: dataset", "Ask for access on its page")),
+    (("data=tofu", "data.forget.revision=v9"), ("data.forget: dataset", "Set data.forget.revision to a branch")),
 )
-def test_what_the_hub_refuses(typed: tuple[str, ...], parts: tuple[str, ...], hub: Hub, tmp_path: Path) -> None:
-    _refused(_run(hub.environment(tmp_path / "cache"), tmp_path, *typed, seconds=SECONDS), *parts)
+ONE_BY_ONE = """
+import json, sys
+from mollm_cli.cli.commands import UNLEARN
+from tests.support.cli import answer
+for line in json.loads(sys.argv[1]):
+    print(json.dumps([(done := answer(UNLEARN, *line)).code, done.err]))
+"""
+
+
+def test_what_the_hub_refuses(hub: Hub, tmp_path: Path) -> None:
+    """All in one process, on one cold cache: nothing that is refused is found there afterwards."""
+    lines = [[f"output_root={tmp_path}", "engine.device=cpu", *SHORT, *typed] for typed, _ in REFUSED]
+    whole = os.environ | hub.environment(tmp_path / "cache") | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    line = [sys.executable, "-c", ONE_BY_ONE, json.dumps(lines)]
+    done = subprocess.run(line, env=whole, capture_output=True, text=True, timeout=len(REFUSED) * SECONDS, check=False)
+    answers = [json.loads(each) for each in done.stdout.splitlines()]
+    assert len(answers) == len(REFUSED), done.stderr
+    for (code, err), (_, parts) in zip(answers, REFUSED, strict=True):
+        _refused(subprocess.CompletedProcess([], code, "", err), *parts)
 
 
 def test_a_revision_that_does_not_exist_is_refused_though_another_is_cached(

@@ -49,6 +49,7 @@ def test_the_yardstick_is_the_oracles_probability(root: Path) -> None:
     assert _seen(plain) == seen  # looking for it changes no step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("model.adapter=lora", "model.lora_dropout=0.1")], ids=["whole", "lora"])
 def test_resume_keeps_what_the_uninterrupted_run_keeps(more: tuple[str, ...], root: Path) -> None:
     typed = (*LOOKED, *RULE, *more)
@@ -94,6 +95,7 @@ def test_ci_is_told_of_gates_that_fail_and_of_runs_that_do(root: Path, tmp_path:
     assert summary.read_text().count("### mollm: ") == 2
 
 
+@pytest.mark.slow
 def test_a_sweep_recommends_what_the_next_run_repeats(root: Path) -> None:
     short = ("engine.max_steps=4", "engine.evaluate_every=2", "engine.evaluate_limit=4", "direction.forget_target=0.9")
     sweep = unlearn(root, "sweep=learning-rate", "optimizer.lr=1e-5,1e-3", *short)

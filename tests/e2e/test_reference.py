@@ -25,7 +25,7 @@ def numbers(run: Answer) -> list[dict[str, float]]:
     ]
 
 
-@pytest.mark.parametrize("loss", ["mollm", "ga_kl"])
+@pytest.mark.parametrize("loss", ["mollm", pytest.param("ga_kl", marks=pytest.mark.slow)])
 def test_a_cached_run_has_the_numbers_of_one_with_a_copy(loss: str, root: Path) -> None:
     copied = unlearn(root, f"loss={loss}", "model.reference=copy")
     cached = [unlearn(root, f"loss={loss}") for _ in range(2)]
@@ -51,6 +51,7 @@ def test_a_sweep_fills_once(root: Path) -> None:
     assert other.manifest["reference"]["filled"] == 0
 
 
+@pytest.mark.slow
 def test_a_longer_run_is_gone_on_with_from_the_same_start(root: Path) -> None:
     """The rows of the steps that are added are filled from the start, not from what has been trained since."""
     short = unlearn(root, "loss=ga_kl", "optimizer.lr=1e-3")

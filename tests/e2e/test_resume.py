@@ -18,10 +18,10 @@ def _steps(run: Answer) -> list[dict[str, Any]]:
     "overrides",
     [
         ["engine.evaluate_every=3", "engine.evaluate_limit=4"],
-        ["loss=ga_kl", "optimizer=sgd", "optimizer.momentum=0.9"],
+        pytest.param(["loss=ga_kl", "optimizer=sgd", "optimizer.momentum=0.9"], marks=pytest.mark.slow),
         ["model.adapter=lora", "model.lora_dropout=0.1", "optimizer.warmup_steps=4", "solver=normalized_sum"],
-        ["loss=pdu", "loss.eps=0.01", "solver.warmup_steps=1"],
-        ["loss=rmu", "loss.layer=1"],
+        pytest.param(["loss=pdu", "loss.eps=0.01", "solver.warmup_steps=1"], marks=pytest.mark.slow),
+        pytest.param(["loss=rmu", "loss.layer=1"], marks=pytest.mark.slow),
     ],
     ids=["mollm", "sgd with momentum", "lora with dropout", "a multiplier", "some matrices"],
 )
@@ -43,6 +43,7 @@ def _settings(overrides: list[str]) -> list[str]:
     return [override for override in overrides if override.startswith("engine.evaluate_every")]
 
 
+@pytest.mark.slow
 def test_finetune_resumes_too(root: Path) -> None:
     start = ["train=[retain]", "model.weights=random", "optimizer.lr=1e-3"]
     whole, first = finetune(root, *start, "engine.max_steps=4"), finetune(root, *start, "engine.max_steps=2")

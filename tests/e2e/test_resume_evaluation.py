@@ -60,6 +60,7 @@ def test_resume_auto_starts_goes_on_and_is_done(root: Path, scored: dict[str, An
     assert evaluate(root, *where).code == 0 and len(scored["names"]) == count
 
 
+@pytest.mark.slow
 def test_an_unlearning_run_that_was_cut_off_before_its_first_step_goes_on(root: Path, scored: dict[str, Any]) -> None:
     whole = unlearn(root)
     count = len(scored["names"]) // 2  # before and after
@@ -72,6 +73,7 @@ def test_an_unlearning_run_that_was_cut_off_before_its_first_step_goes_on(root: 
     assert len(scored["names"]) == 2 * count - 1
 
 
+@pytest.mark.slow
 def test_one_that_was_cut_off_in_its_last_evaluation_trains_no_more(root: Path, scored: dict[str, Any]) -> None:
     whole = unlearn(root)
     total = len(scored["names"])

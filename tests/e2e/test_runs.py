@@ -128,6 +128,7 @@ def test_the_literal_reading_of_the_paper_freezes_at_the_start(root: Path) -> No
     assert run.manifest["checkpoint"]["files"] == run.manifest["model"]["files"]
 
 
+@pytest.mark.slow
 def test_without_a_target_forgetting_goes_on_past_the_rows_that_were_never_seen(root: Path) -> None:
     """Trap 4: at the target the forget row rests, as often as it comes down to it; without one nothing holds it."""
     longer = ("loss.retain_weight=1", "optimizer.lr=1e-3", "engine.max_steps=20", "engine.evaluate_every=20")

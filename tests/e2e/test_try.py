@@ -47,6 +47,7 @@ def test_through_a_pipe(mollm: Answer, tmp_path: Path) -> None:
     assert json.loads(done.stdout) == {"prompt": QUESTION, **expected}
 
 
+@pytest.mark.slow
 def test_on_a_terminal(mollm: Answer, tmp_path: Path) -> None:
     """A prompt, an answer in two columns, and Ctrl-D."""
     pty = pytest.importorskip("pty")

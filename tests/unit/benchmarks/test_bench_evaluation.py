@@ -11,6 +11,8 @@ from benchmarks import evaluation
 from benchmarks.evaluation import REST, Task, arguments, five_million, main, ratios, row, timed, tofu
 from tests.support.cli import SHARED
 
+pytestmark = pytest.mark.slow
+
 MANIFEST = {
     "evaluation_seconds": {"metric.rouge_l": 1.0, "generation": 5.0, "teacher_forcing": 2.0},
     "datasets": {"forget": {"rows": 3, "sha256": "x"}, "retain": {"rows": 4}},

@@ -16,7 +16,10 @@ from benchmarks.timing import forward_flops
 from benchmarks.workload import Workload
 from mollm_cli.models.forward import layers
 
-pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch.compile looks at all there is
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor"),  # torch.compile looks at all there is
+]
 TINY = Workload("tiny", batch=2, tokens=12, answer=4)
 BY_NAME = {row.name: row for row in GPU_ROWS}
 

@@ -15,6 +15,8 @@ from mollm_cli.build import request
 from mollm_cli.cli.compose import compose_job, composing
 from mollm_cli.reporting.trajectory import Evaluation, retain_at_matched_forgetting
 
+pytestmark = pytest.mark.slow
+
 TASK = embedded()
 BY_NAME = {c.name: c for c in (*CONTENDERS, *VARIANTS)}
 PROBABILITY, STRENGTH = TASK.axes
