@@ -33,11 +33,9 @@ def workers_of_its_own() -> Iterator[None]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("fake")
-@pytest.mark.parametrize(
-    ("launcher", "seeds"),
-    [("joblib", [0, 1, 2, KILLED, 4, FAILED, *range(6, 12)]), ("submitit_local", [0, 1, KILLED, FAILED, 4])],
-)
-def test_one_killed_one_failing_then_resumed(launcher: str, seeds: list[int], root: Path) -> None:
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_one_killed_one_failing_then_resumed(launcher: str, root: Path) -> None:
+    seeds = [0, 1, 2, KILLED, 4, FAILED, *range(6, 12)]
     typed = f"seed={','.join(map(str, seeds))}"
     jobs, lost = range(len(seeds)), [seeds.index(KILLED), seeds.index(FAILED)]
     sweep = answer(UNLEARN, f"output_root={root}", "-m", typed, f"hydra/launcher={launcher}")
