@@ -14,6 +14,7 @@ from mollm_cli.cli.arguments import Parser
 from mollm_cli.cli.help import EXIT_CODES
 from mollm_cli.cli.listing import table
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.paths import short_paths
 from mollm_cli.core.terminal import plain_streams
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def main(typed: Sequence[str] | None = None) -> int:
     """Answer the command line ``typed`` (sys.argv by default) and return the exit code; nothing is raised."""
     with plain_streams():
         try:
-            return _answer(_parser().parse_args(typed))
+            with short_paths():
+                return _answer(_parser().parse_args(typed))
         except RequestError as refused:
             print(f"mollm-compare: {refused}", file=sys.stderr)
             return refused.exit_code

@@ -15,6 +15,7 @@ from mollm_cli.cli.help import help_text
 from mollm_cli.cli.listing import config_dir, listing
 from mollm_cli.cli.processes import follows
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.paths import short_paths
 from mollm_cli.core.terminal import plain_streams
 
 
@@ -23,7 +24,8 @@ def main(command: Command, typed: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if typed is None else list(typed)
     with plain_streams():
         try:
-            return _follow(arguments) if follows() else _answer(command, arguments)
+            with short_paths():
+                return _follow(arguments) if follows() else _answer(command, arguments)
         except RequestError as refused:
             print(f"{command.program}: {refused}", file=sys.stderr)
             return refused.exit_code

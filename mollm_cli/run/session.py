@@ -17,6 +17,7 @@ from mollm_cli.core import privacy
 from mollm_cli.core.atomic import sweep, write_text
 from mollm_cli.core.errors import GateError, InterruptionError, MollmError, RequestError
 from mollm_cli.core.kept import listed
+from mollm_cli.core.paths import short_paths
 from mollm_cli.core.secrets import without_secrets
 from mollm_cli.core.world import World
 from mollm_cli.reporting import gates
@@ -82,7 +83,7 @@ def _run(
     try:
         peers.world.barrier()
         signals.heed()
-        with listed(lambda file: _list(manifest, file)):
+        with listed(lambda file: _list(manifest, file)), short_paths():
             body(request, run_dir, manifest, signals, peers.world)
         status, code, told = "completed", 0, None
     except MollmError as ended:
