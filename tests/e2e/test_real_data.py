@@ -8,9 +8,10 @@ import pytest
 
 from tests.support.cli import SHARED, Answer, finetune, read_lines, unlearn
 
-pytestmark = pytest.mark.skipif(
-    not SHARED.is_dir(), reason="needs real data and a real model in ../shared, which is not there"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not SHARED.is_dir(), reason="needs real data and a real model in ../shared, which is not there"),
+]
 MODEL = f"model.path={SHARED}/models/TinyStories-656K"
 SHORT = ("engine.batch_size=4", "optimizer.lr=1e-3")
 
