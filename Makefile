@@ -38,7 +38,7 @@ audit: install ## the locked packages against a public database of advisories (e
 licences: install ## docs/LICENCES.md: the licence of every locked package
 	$(BIN)/python -m supply_chain.licences
 
-run: install ## the main job: the embedded model forgets the embedded authors, offline, in about a minute
+run: install ## the main job: the embedded model forgets the embedded authors, offline, in one to two minutes
 	HF_HUB_OFFLINE=1 $(BIN)/mollm-unlearn
 
 test: install lint ## lint, strict types, import contracts, then all tests but the slow ones

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +36,7 @@ class Arguments:
         if self.config_dir is None:
             return [own]
         folder = Path(self.config_dir).expanduser().absolute()
-        if not os.path.isdir(folder):  # noqa: PTH112  # a name that is too long is no folder either
+        if not folder.is_dir():
             raise RequestError(f"--config-dir must be a folder, found '{self.config_dir}'; give one that exists")
         return [own, folder]
 

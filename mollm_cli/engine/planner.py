@@ -85,8 +85,6 @@ class _Parts:
         size, cut = memory.weights_bytes(model, packed), facts.shards
         said = facts.model.dtype if cut == 1 else f"{facts.model.dtype}, 1 of {cut} shards"
         self.weights = Term("weights", part(size, cut), said)
-        whole = Term("gathered weights", gathered_bytes(model, cut), "whole: two layers, and what is around the layers")
-        self.gathered = [] if cut == 1 else [whole]
         self.state = memory.optimizer_bytes(facts.optimizer, trained)
         self.paged = memory.paged(facts.optimizer) and facts.device == "cuda"
 
@@ -96,15 +94,14 @@ class _Parts:
         reference, ledger = rehearsed_step(facts, self.model)
         count = sum(p.numel() for p in self.trained)
         found = {use: ledger.at_peak.get(use, 0) for use in ("gradients", "logits", "activations")}
-        copies = found["gradients"] / max(1, part(memory.tensor_bytes(self.trained), facts.shards))
-        reference = part(reference, facts.shards) if facts.reference == "copy" else reference
+        cut, twin = facts.shards, facts.reference == "copy"
+        copies = found["gradients"] / max(1, part(memory.tensor_bytes(self.trained), cut))
+        state = 0 if self.paged else part(self.state, cut)
         held = [
             self.weights,
-            Term(
-                "optimizer state", 0 if self.paged else part(self.state, facts.shards), type(facts.optimizer).__name__
-            ),
-            Term("reference", reference, facts.reference),
-            *self.gathered,
+            Term("optimizer state", state, type(facts.optimizer).__name__),
+            Term("reference", part(reference, cut) if twin else reference, facts.reference),
+            *self._gathered(twin),
         ]
         own = [
             Term("gradients", found["gradients"], f"rows, direction, guard: {copies:.1f} x {count:,} trained"),
@@ -122,8 +119,12 @@ class _Parts:
         tokens = asking.tokens + asking.generated
         cache = memory.key_value_bytes(facts.config, asking.rows, tokens, _element(facts.model.dtype))
         written = Term("keys and values", cache, f"{asking.rows} rows of {tokens} tokens")
-        around = [Term(each.name, each.size * asking.models, each.why) for each in self.gathered]
-        return self._phase("evaluation", [weights, *around, self._scoring(), written])
+        return self._phase("evaluation", [weights, *self._gathered(asking.models > 1), self._scoring(), written])
+
+    def _gathered(self, twin: bool) -> list[Term]:
+        """What is whole of shards; twin: there is a second model in shards."""
+        size = gathered_bytes(self.model, self.facts.shards, twin)
+        return [Term("gathered weights", size, "whole: two layers, and what is around the layers")] if size else []
 
     def _scoring(self) -> Term:
         if self._scored is None:

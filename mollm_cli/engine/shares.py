@@ -18,29 +18,31 @@ def part(size: int, shards: int) -> int:
     return -(-size // shards)
 
 
-def gathered_bytes(model: Any, shards: int) -> int:
+def gathered_bytes(model: Any, shards: int, twin: bool = False) -> int:
     """Parameters that are whole at a time where the rest lies in shards; 0 where nothing does.
 
     Two of the largest layer, the one that computes and the one that is collected meanwhile, and what is around the
-    layers (embedding, last norm, head), which stays from the first forward pass of a step to its end.
+    layers (embedding, last norm, head), which stays from the first forward pass of a step to its end; twin: of a second
+    model, the reference, too.
     """
     if shards == 1:
         return 0
     inner, outer = groups(model)
-    return 2 * max(map(tensor_bytes, inner)) + tensor_bytes(outer)
+    return 2 * max(map(tensor_bytes, inner)) + (2 if twin else 1) * tensor_bytes(outer)
 
 
 def reduced_bytes(facts: Facts, model: Any) -> int:
     """What adding a gradient up over processes takes beside it; 0 for one process. Half precision is added in float32.
 
-    Shards: the gradient of the largest group, whole, and its copy that is sent. Replicas: r rows, r = m of an exact
-    Gram matrix, else 1, in the type that is sent, less what is there of them anyway; and one bucket.
+    Shards: the gradient of the largest group, whole, its copy that is sent, and the copy before, which is freed late.
+    Replicas: r rows, r = m of an exact Gram matrix, else 1, in the type that is sent, less what is there of them
+    anyway; and one bucket.
     """
     if facts.processes == 1:
         return 0
     if facts.shards > 1:
         inner, outer = groups(model)
-        return max(sum(p.numel() * (p.element_size() + sent(p)) for p in _trained(g)) for g in (*inner, outer))
+        return max(sum(p.numel() * (p.element_size() + 2 * sent(p)) for p in _trained(g)) for g in (*inner, outer))
     trained = _trained(model.parameters())
     exact = "gram" in facts.solver.needs and facts.direction.gram == "exact"
     rows, storage = (len(facts.loss.objectives) if exact else 1), (facts.direction.rows if exact else "same")

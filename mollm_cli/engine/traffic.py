@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from mollm_cli.core.types import Role
 from mollm_cli.engine.batch_losses import role_groups
 from mollm_cli.engine.facts import Facts
 from mollm_cli.engine.memory import tensor_bytes
@@ -28,9 +29,11 @@ def passes(facts: Facts) -> tuple[int, int]:
 
     exact: a backward pass an objective. sketch: one more for the weighted sum, but for the first role with one
     objective; and where a role's batch comes in pieces, its forward passes once more. Fixed weights: one a role.
+    A role that is compared has the reference's forward pass beside its own, where no states are stored.
     """
     parts = role_groups(facts.loss.objectives)
-    forward, n = sum(len(roles) for _, roles in parts), facts.micro_batches
+    counts = [sum(_forwards(facts, role) for role in roles) for _, roles in parts]
+    forward, n = sum(counts), facts.micro_batches
     if "gram" not in facts.solver.needs:
         return n * forward, n * len(parts)
     backward = sum(len(indices) for indices, _ in parts)
@@ -39,8 +42,12 @@ def passes(facts: Facts) -> tuple[int, int]:
     alone = next((k for k, (indices, _) in enumerate(parts) if len(indices) == 1), None)
     again = [k for k in range(len(parts)) if k != alone]
     kept = {len(parts) - 1} if n == 1 else set()
-    repeated = sum(len(parts[k][1]) for k in again if k not in kept)
+    repeated = sum(counts[k] for k in again if k not in kept)
     return n * (forward + repeated), n * (backward + len(again))
+
+
+def _forwards(facts: Facts, role: Role) -> int:
+    return 2 if facts.reference in ("copy", "adapter_off") and facts.loss.compares(role) else 1
 
 
 def _terms(facts: Facts, model: Any) -> Iterator[Term]:
@@ -65,7 +72,8 @@ def _of_shards(facts: Facts, model: Any, gradient: int) -> Iterator[Term]:
     """Layers are collected for every pass, what is around them once a step; every backward pass cuts a gradient."""
     forward, backward = passes(facts)
     inner, outer = groups(model)
-    collected = (forward + backward) * sum(map(tensor_bytes, inner)) + tensor_bytes(outer)
+    twin = facts.reference == "copy"
+    collected = (forward + backward) * sum(map(tensor_bytes, inner)) + (2 if twin else 1) * tensor_bytes(outer)
     why = f"all-gather, {forward} forward and {backward} backward passes"
     yield Term("weights", _ring(collected, facts.processes), why)
     yield Term("gradients", _ring(backward * gradient, facts.processes), f"reduce-scatter, {backward} backward passes")

@@ -4,8 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf, open_dict
 
 from mollm_cli.cli.commands import UNLEARN
+from mollm_cli.cli.compose import compose_job, composing
+from mollm_cli.cli.yaml_source import _PARSED
 
 LAUGHS = "a0: &a0 [x]\n" + "".join(f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 9)}]\n" for n in range(30))
 REFUSED = {
@@ -55,3 +58,15 @@ def test_brackets_in_brackets_of_an_override(answer: Any) -> None:
 def test_a_run_is_called_by_a_name(name: str, answer: Any) -> None:
     code, _, errors = answer(UNLEARN, f"run_name={name}", "--check")
     assert code == 2 and "run_name must be a name without / and control characters, and no secret, found " in errors
+
+
+def test_what_is_made_of_a_packaged_file_does_not_show_in_the_next() -> None:
+    with composing():
+        first = compose_job("config", [])
+        before = OmegaConf.to_container(first, resolve=False)
+        with open_dict(first):
+            first.engine.max_steps, first.direction.mine = 77, 1
+        first.data.retain.name = "changed"
+        assert OmegaConf.to_container(compose_job("config", []), resolve=False) == before
+    for place, result in _PARSED.items():
+        assert "77" not in OmegaConf.to_yaml(result.config), place

@@ -41,6 +41,8 @@ def empty(model: Model):
         ({"direction": SKETCH}, 1, (2, 4)),
         ({"direction": SKETCH}, 3, (3 * 3, 3 * 4)),  # the retain rows again, their graphs are gone
         (FIXED, 3, (6, 6)),
+        ({"reference": "copy"}, 1, (3, 3)),
+        ({"reference": "adapter_off", "direction": SKETCH}, 2, (2 * (3 + 2), 2 * 4)),
     ],
 )
 def test_passes(changes, pieces, expected):
@@ -76,6 +78,10 @@ def test_gradients_of_half_precision_travel_in_float32_and_those_of_an_adapter_a
     assert sent(**ADAPTER)["weights"] > sent()["weights"]
 
 
+def test_a_second_model_is_collected_too():
+    assert sent(reference="copy")["weights"] == 4 * (6 * 2 * LAYER + 2 * OUTER) * 3 // 4
+
+
 def test_seventy_billion_parameters_on_sixteen_gpus_as_documented():
     config = LlamaConfig(
         vocab_size=128_256,
@@ -99,7 +105,7 @@ def test_seventy_billion_parameters_on_sixteen_gpus_as_documented():
     }
     page = (ROOT / "docs" / "SCALING.md").read_text(encoding="utf-8")
     told = (
-        ("gathered", 1e9, "7.6"), ("reduced", 1e9, "12.6"), ("weights", 1e9, "774 GB"), ("gradients", 1e9, "1058 GB"),
+        ("gathered", 1e9, "7.6"), ("reduced", 1e9, "21.0"), ("weights", 1e9, "774 GB"), ("gradients", 1e9, "1058 GB"),
         ("Gram matrix", 1e6, "1.5 MB"), ("replicas", 1e9, "529 GB"), ("exact", 1e9, "1587 GB"),
         ("products", 1, "135 bytes"),
     )  # fmt: skip
