@@ -16,6 +16,7 @@ from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 from mollm_cli.solvers.normalized_sum import NormalizedSum
 
 SKETCH = replace(EVERY_ROW, gram="sketch")
+FACTORS = replace(EVERY_ROW, gram="factors")
 REFRESH = 4
 
 TWO = ("forget", "retain")
@@ -57,6 +58,7 @@ ROWS = (
     Row("mollm_copy", "the same, the reference a second model", engine(mollm, DualSpaceMGDA, reference="copy")),
     Row("mollm_unlogged", "mollm between two logged steps", engine(mollm, DualSpaceMGDA, record=False)),
     Row("mollm_sketch", "mollm, direction.gram=sketch", engine(mollm, DualSpaceMGDA, direction=SKETCH)),
+    Row("mollm_factors", "mollm, direction.gram=factors", engine(mollm, DualSpaceMGDA, direction=FACTORS)),
     Row(
         "mollm_refresh4",
         "mollm, direction.refresh_every=4",
@@ -98,6 +100,9 @@ RATIOS = (
     ("mollm", "torchjd_mgda"),
     ("mollm", "torchjd_mgda_chunk1"),
     ("mollm_sketch", "ga_kl"),
+    ("mollm_factors", "ga_kl"),
+    ("mollm_factors", "plain_ga_kl"),
+    ("mollm_factors", "torchjd_mgda"),
     ("mollm_lora", "ga_kl_lora"),
     ("mollm", "plain_mollm"),
     ("mollm", "openunlearning_ga_kl"),

@@ -24,7 +24,8 @@ from mollm_cli.models.forward import target_logits
 WARM_UP = 2
 _attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _attention_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
-ON_CPU: dict[Any, Any] = {
+COUNTED: dict[Any, Any] = {
+    torch.ops.aten.addmm_: lambda grad, left, right, **more: 2 * left[0] * left[1] * right[1],
     _attention: lambda q, k, v, *rest, **more: sdpa_flop_count(q, k, v),
     _attention_backward: lambda out, q, k, v, *rest, **more: sdpa_backward_flop_count(out, q, k, v),
 }
@@ -66,7 +67,7 @@ def interleaved(
 
 def executed_flops(contender: Contender, workload: Workload, period: int = 1) -> float:
     """Floating-point operations of a step's matrix products and attention, as executed, over ``period`` steps."""
-    with FlopCounterMode(display=False, custom_mapping=ON_CPU) as counter:
+    with FlopCounterMode(display=False, custom_mapping=COUNTED) as counter:
         one_turn(contender, workload, 0, period)
     return counter.get_total_flops() / period
 
@@ -76,7 +77,7 @@ def forward_flops(model: Any, workload: Workload) -> int:
     batch = workload.batches(0)["retain"]
     sequence, position, _ = target_positions(batch.labels)
     eager = torch.compiler.set_stance("force_eager")  # what is compiled cannot be counted
-    with eager, torch.no_grad(), FlopCounterMode(display=False, custom_mapping=ON_CPU) as counter:
+    with eager, torch.no_grad(), FlopCounterMode(display=False, custom_mapping=COUNTED) as counter:
         target_logits(model, batch, (sequence, position))
     return int(counter.get_total_flops())
 

@@ -103,8 +103,22 @@ def request(config: Mapping[str, Any], command: str) -> Request:
             check_compiled(built["loss"])
         _check_solver(built["loss"], built["solver"], names)
         _check_direction(built["direction"], built["loss"], built["solver"], built["optimizer"])
+        _check_factors(built["direction"], built["engine"])
     _check_fed(built["data"], _roles(built, plain))
     return Request(**built, **(plain | {"gates": _gates(plain["gates"])}), names=names)
+
+
+def _check_factors(direction: Direction, engine: Engine) -> None:
+    """Refuse to keep the factors of gradients where the layers that have them run in another way."""
+    for refused, found in (
+        (engine.compile, "engine.compile=true"),
+        (engine.parallel == "fsdp", "engine.parallel=fsdp"),
+    ):
+        if direction.gram == "factors" and refused:
+            raise RequestError(
+                f"direction.gram=factors keeps what goes in and out of whole linear layers, found {found}; "
+                "set direction.gram=sketch"
+            )
 
 
 def _node(config: Mapping[str, Any], key: str, kind: Any) -> Any:

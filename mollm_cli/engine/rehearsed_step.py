@@ -121,7 +121,7 @@ def _shorten(sketch: CountSketch, on_cpu: bool) -> None:
     def first(totals: torch.Tensor, k: int, x: torch.Tensor) -> None:
         add(totals, k, x.reshape(-1)[: 2 * size])
 
-    sketch.add = first  # type: ignore[method-assign]
+    sketch.put = first  # type: ignore[method-assign]
 
 
 class _Stored:

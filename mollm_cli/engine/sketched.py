@@ -1,11 +1,15 @@
-"""The step that keeps no gradient beside ``.grad``: sketches first, then a weighted sum backward.
+"""The step that makes no gradient an objective: sketches first, then the direction alone.
 
-  forward a role -> one backward per objective, each gradient reduced to its sketch as it appears and freed
-  -> Gram matrix of the sketches -> one weight each -> sum_i w_i L_i backward into ``.grad``.
-Two things spare passes and no memory. The first role with one objective is sent backward once: its gradient lies where
-the direction will be, and is scaled. The graph of the last role, if its batch came in one piece, is kept until the
-weights are known. Other roles are forwarded again: with all graphs kept, activations of all roles would exist at one
-time. So there is never more than the activations of one role and one gradient, as in a step with fixed weights.
+  forward a role -> one backward per objective, its gradient reduced to its sketch as it appears: a linear layer's from
+  its cotangents and inputs, so that the product of them is not taken
+  -> Gram matrix of the sketches -> one weight each -> sum_i w_i g_i into ``.grad``.
+The first role with one objective is sent backward once: its gradient lies where the direction will be, and is scaled.
+How the others' part comes about is direction.gram:
+  factors: the cotangents of a role whose batch came in one piece are kept until the weights are known; then one product
+    a layer is taken, of their weighted sum.
+  sketch: sum_i w_i L_i is sent backward. The graph of the last role, if its batch came in one piece, is kept until
+    then. Other roles are forwarded again: with all graphs kept, activations of all roles would exist at one time. So
+    there is never more than the activations of one role and one gradient, as in a step with fixed weights.
 """
 
 from __future__ import annotations
@@ -21,7 +25,9 @@ from mollm_cli.core.solution import Array
 from mollm_cli.engine.batch_losses import BatchLosses, Group, Values, role_groups, weighted
 from mollm_cli.gradients.descent import Descent
 from mollm_cli.gradients.inner import Row
-from mollm_cli.gradients.sketch import CountSketch, GradientSketches, sketched
+from mollm_cli.gradients.kept_factors import KeptFactors
+from mollm_cli.gradients.sketch import CountSketch, GradientSketches, Images
+from mollm_cli.gradients.taps import Taps
 from mollm_cli.gradients.trained import Trained
 
 Resting = Callable[[BatchLosses, Group], NDArray[np.bool_]]
@@ -32,48 +38,70 @@ Resting = Callable[[BatchLosses, Group], NDArray[np.bool_]]
 class Sketched:
     """The sketches; what is left to be sent backward, group by group, and what need not be.
 
-    held: the one objective whose gradient is there, None: none. graph: the values of the last group, with their graph;
-    [] where they are to be had by another forward pass only.
+    held: the one objective whose gradient is there, None: none. kept: what is there as factors. graph: the values of
+    the last group, with their graph; [] where they are to be had by another forward pass only.
     """
 
     sketches: GradientSketches
     groups: list[Group]
     held: tuple[int, Row] | None = None
+    kept: KeptFactors | None = None
     graph: Values = field(default_factory=list)
 
 
-def sketch_gradients(trained: Trained, losses: BatchLosses, sketch: CountSketch, resting: Resting) -> Sketched:
-    """One backward pass for every objective that does not rest; the sketches are those of all processes' batches."""
+def sketch_gradients(
+    trained: Trained, losses: BatchLosses, sketch: CountSketch, taps: Taps, resting: Resting, keep: bool
+) -> Sketched:
+    """One backward pass for every objective that does not rest; the sketches are those of all processes' batches.
+
+    keep: the factors of what came in one piece.
+    """
     groups, m = role_groups(losses.objectives), len(losses.objectives)
     collect = trained.collect if trained.sharded else None
-    found = Sketched(GradientSketches(trained.parameters, m, sketch, collect), list(groups))
+    sketches = GradientSketches(trained.parameters, m, sketch, collect, taps)
+    found = Sketched(sketches, list(groups), kept=KeptFactors() if keep else None)
     for group in groups:
-        alone = found.held is None and len(group[0]) == 1
-        last = not alone and group is groups[-1] and losses.at_once(group)
+        alone, whole = found.held is None and len(group[0]) == 1, losses.at_once(group)
+        kept = found.kept if whole and not alone else None
+        last = whole and not alone and kept is None and group is groups[-1]
         for values in losses.of(group):
             rests = resting(losses, group)
-            _send_back([(i, value) for i, value in values if not rests[i]], found.sketches, alone, last)
+            wanted = [(i, value) for i, value in values if not rests[i]]
+            if alone:
+                _send_whole(wanted)
+            else:
+                _send_to_sketches(wanted, sketches, last, kept)
             found.graph = values if last else []
         if alone:
-            found.held = (group[0][0], found.sketches.take(group[0][0]))
+            found.held = (group[0][0], sketches.take(group[0][0]))
+        if alone or kept is not None:
             found.groups.remove(group)
-    trained.world.sum_(found.sketches.totals)
+    trained.world.sum_(sketches.totals)
     return found
 
 
-def _send_back(wanted: Values, sketches: GradientSketches, alone: bool, last: bool) -> None:
-    """alone: into ``.grad``; else each to its sketch, the graph kept for the next one, and after them if ``last``."""
+def _send_whole(wanted: Values) -> None:
+    """Into ``.grad``."""
+    for _, value in wanted:
+        value.backward()
+
+
+def _send_to_sketches(wanted: Values, sketches: GradientSketches, last: bool, kept: KeptFactors | None) -> None:
+    """Each to its sketch; the graph is kept for the next one, and after them if ``last``."""
     for k, (i, value) in enumerate(wanted):
-        if alone:
-            value.backward()
-            continue
-        with sketches.collecting(i):
+        with sketches.collecting(i, kept):
             value.backward(retain_graph=last or k < len(wanted) - 1)
 
 
-def send_weighted_back(losses: BatchLosses, weights: Array, found: Sketched) -> None:
+def send_weighted_back(trained: Trained, losses: BatchLosses, weights: Array, found: Sketched) -> None:
     """Put sum_i weights_i g_i into ``.grad``, role by role; ``found`` is used up."""
-    _put_back(weights, found)
+    if found.held is not None:
+        i, row = found.held
+        for k, part in enumerate(row):
+            trained.put_back(k, None if part is None or weights[i] == 0 else part.mul_(float(weights[i])))
+        found.held = None
+    if found.kept is not None:
+        found.kept.add_to(found.sketches.parameters, weights)
     if found.graph:
         total = weighted(found.graph, weights)
         found.graph.clear()
@@ -87,15 +115,6 @@ def send_weighted_back(losses: BatchLosses, weights: Array, found: Sketched) -> 
                 weighted(values, weights).backward()
 
 
-def _put_back(weights: Array, found: Sketched) -> None:
-    """The gradient that is held into ``.grad``, scaled, and nowhere else: freed where its weight is 0."""
-    if found.held is not None:
-        i, row = found.held
-        for parameter, part in zip(found.sketches.parameters, row, strict=True):
-            parameter.grad = None if part is None or weights[i] == 0 else part.mul_(float(weights[i]))
-        found.held = None
-
-
 def descend_by_sketch(
     optimizer: torch.optim.Optimizer, trained: Trained, sketches: GradientSketches, record: bool
 ) -> Descent | None:
@@ -106,8 +125,10 @@ def descend_by_sketch(
     if not record:
         optimizer.step()
         return None
-    before = sketched(sketches.sketch, trained.parameters)
+    sketch = sketches.sketch
+    before = Images(sketch, trained.parameters)
     optimizer.step()
-    change = sketched(sketches.sketch, trained.parameters).sub_(before)
+    change, squares = before.change_to(Images(sketch, trained.parameters))
     raw, length = sketches.against(trained.sum_sketch(change))
-    return Descent(raw, raw, length, error=sketches.sketch.error)
+    error = sketch.error_of(trained.sums(squares), length**2)
+    return Descent(raw, raw, length, error=error)

@@ -4,10 +4,10 @@ The story of a step, with a solver that reads the Gram matrix:
   forward forget, forward retain -> losses -> one backward per objective, harvested into rows -> Gram matrix
   -> which objectives are live, one weight each -> d = sum_i w_i g_i into .grad -> clip -> optimizer
   -> what it did, against every row -> corrected where a live objective would rise.
-Where no gradient is to be kept (direction.gram=sketch) it is that of engine/sketched.py. With a solver that needs no
-Gram matrix, and between two refreshes of the weights (direction.refresh_every), the weighted sum of the losses is sent
-backward instead, once per role; where such a solver reads losses, it gets those of the step before, so that one forward
-pass a role is enough.
+Where no gradient is made an objective (direction.gram=sketch, factors) it is that of engine/sketched.py. With a solver
+that needs no Gram matrix, and between two refreshes of the weights (direction.refresh_every), the weighted sum of the
+losses is sent backward instead, once per role; where such a solver reads losses, it gets those of the step before, so
+that one forward pass a role is enough.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ from mollm_cli.gradients.descent import Descent, guarded
 from mollm_cli.gradients.direction import Choice, choose, kl_budget, live_rows, resting_rows
 from mollm_cli.gradients.inner import Row, grams
 from mollm_cli.gradients.layers import layer_indices
+from mollm_cli.gradients.matrix_sketch import MatrixSketch
 from mollm_cli.gradients.rows import GradientRows, require_finite
 from mollm_cli.gradients.settings import Direction
-from mollm_cli.gradients.sketch import CountSketch
+from mollm_cli.gradients.taps import Taps
 from mollm_cli.gradients.trained import Trained
 from mollm_cli.models.reference import Reference
 
@@ -46,8 +47,9 @@ class Stepper:
 
     state and carried, rows, are what the solver remembers; like the optimizer's they move when the step is taken.
     layers: names, and of every parameter the index of its own, where weights differ between layers. sketch: the map
-    that stands for gradients where none is kept. trained: the parameters, whose part of several processes' work is this
-    one's; None: all, alone. Raises ValueError where solver and direction do not go together.
+    that stands for gradients where none is kept; taps: the layers that give it their factors. trained: the parameters,
+    whose part of several processes' work is this one's; None: all, alone. Raises ValueError where solver and direction
+    do not go together.
     """
 
     model: Any
@@ -64,7 +66,8 @@ class Stepper:
     parameters: list[torch.nn.Parameter] = field(init=False)
     carried: list[Row] = field(init=False)
     layers: tuple[list[str], list[int]] | None = field(init=False, default=None)
-    sketch: CountSketch | None = field(init=False, default=None)
+    sketch: MatrixSketch | None = field(init=False, default=None)
+    taps: Taps | None = field(init=False, default=None)
     _before: Room = field(init=False)
     _direction: Room = field(init=False)
 
@@ -81,9 +84,12 @@ class Stepper:
         self.direction.check_carries(self.solver.name, self.solver.carries)
         if self.direction.scope == "layer":
             self.layers = layer_indices(self.trained.names)
-        if self.direction.gram == "sketch":
-            sizes, device = self.trained.sizes, self.parameters[0].device
-            self.sketch = CountSketch(sizes, self.direction.sketch_buckets, device, self.trained.starts)
+        if self.direction.gram != "exact":
+            self.taps = Taps(self.model, self.trained.whole)
+            self.sketch = MatrixSketch(
+                [p.shape for p in self.trained.whole], self.taps.matrices, self.direction.sketch_buckets,
+                self.parameters[0].device, self.trained.starts,
+            )  # fmt: skip
 
     def __call__(self, batches: Batches, lr: float, record: bool = True) -> StepResult:
         """Take one step on one list of micro-batches per role. Raises NonFiniteError before the optimizer moves.
@@ -104,8 +110,9 @@ class Stepper:
         kept = kept_weights(self.state, self._names, self.direction.refresh_every)
         if kept is not None:
             return self._along_kept_weights(losses, kept)
-        if self.sketch is not None:
-            return self._along_sketched_direction(losses, self.sketch, record)
+        if self.sketch is not None and self.taps is not None:
+            with self.taps.open():
+                return self._along_sketched_direction(losses, self.sketch, self.taps, record)
         return self._along_direction(losses, record)
 
     def _along_fixed_weights(self, losses: BatchLosses) -> StepResult:
@@ -138,14 +145,16 @@ class Stepper:
         age_weights(self.state)
         return StepResult(totals, used, norm, probability, losses.tokens, Status.REUSED)
 
-    def _along_sketched_direction(self, losses: BatchLosses, sketch: CountSketch, record: bool) -> StepResult:
-        rests = _nobody if record else self._resting
-        found = sketch_gradients(self.trained, losses, sketch, rests)
+    def _along_sketched_direction(
+        self, losses: BatchLosses, sketch: MatrixSketch, taps: Taps, record: bool
+    ) -> StepResult:
+        keep = self.direction.gram == "factors" and not self.trained.sharded
+        found = sketch_gradients(self.trained, losses, sketch, taps, _nobody if record else self._resting, keep)
         totals, probability = losses.totals()
         gram = found.sketches.gram()
         require_finite(np.diag(gram), self._names, "gradient")
         choice = self._choose(gram[None], totals, probability)
-        send_weighted_back(losses, choice.weights, found)
+        send_weighted_back(self.trained, losses, choice.weights, found)
         self.trained.settle()
         norm = self._clip(totals)
         descent = descend_by_sketch(self.optimizer, self.trained, found.sketches, record)

@@ -17,6 +17,7 @@ from mollm_cli.engine.facts import Facts
 from mollm_cli.engine.memory import tensor_bytes
 from mollm_cli.engine.shares import groups, sent
 from mollm_cli.engine.terms import Term
+from mollm_cli.gradients.taps import Taps
 
 
 def traffic(facts: Facts, model: Any) -> tuple[Term, ...]:
@@ -27,9 +28,9 @@ def traffic(facts: Facts, model: Any) -> tuple[Term, ...]:
 def passes(facts: Facts) -> tuple[int, int]:
     """(forward, backward passes) of a step that chooses its weights anew, all objectives live; per pass of a role.
 
-    exact: a backward pass an objective. sketch: one more for the weighted sum, but for the first role with one
-    objective; and where a role's batch comes in pieces, its forward passes once more. Fixed weights: one a role.
-    A role that is compared has the reference's forward pass beside its own, where no states are stored.
+    exact, factors: a backward pass an objective. sketch: one more for the weighted sum, but for the first role with one
+    objective; and where a role's batch comes in pieces, its forward passes once more, with factors too. Fixed weights:
+    one a role. A role that is compared has the reference's forward pass beside its own, where no states are stored.
     """
     parts = role_groups(facts.loss.objectives)
     counts = [sum(_forwards(facts, role) for role in roles) for _, roles in parts]
@@ -37,13 +38,27 @@ def passes(facts: Facts) -> tuple[int, int]:
     if "gram" not in facts.solver.needs:
         return n * forward, n * len(parts)
     backward = sum(len(indices) for indices, _ in parts)
-    if facts.direction.gram == "exact":
+    if facts.direction.gram == "exact" or (facts.direction.gram == "factors" and n == 1):
         return n * forward, n * backward
-    alone = next((k for k, (indices, _) in enumerate(parts) if len(indices) == 1), None)
+    alone = _alone(facts)
     again = [k for k in range(len(parts)) if k != alone]
     kept = {len(parts) - 1} if n == 1 else set()
     repeated = sum(counts[k] for k in again if k not in kept)
     return n * (forward + repeated), n * (backward + len(again))
+
+
+def sketched_passes(facts: Facts) -> int:
+    """Those of the backward passes in which tapped weights get no gradient (gradients/taps.py)."""
+    if "gram" not in facts.solver.needs or facts.direction.gram == "exact":
+        return 0
+    alone = 0 if _alone(facts) is None else 1
+    return facts.micro_batches * (len(facts.loss.objectives) - alone)
+
+
+def _alone(facts: Facts) -> int | None:
+    """The first group of one objective, whose gradient is made and held."""
+    parts = role_groups(facts.loss.objectives)
+    return next((k for k, (indices, _) in enumerate(parts) if len(indices) == 1), None)
 
 
 def _forwards(facts: Facts, role: Role) -> int:
@@ -55,7 +70,7 @@ def _terms(facts: Facts, model: Any) -> Iterator[Term]:
     trained = [x for x in model.parameters() if x.requires_grad]
     gradient = sum(x.numel() * sent(x) for x in trained)
     chooses = "gram" in facts.solver.needs
-    sketched = chooses and facts.direction.gram == "sketch"
+    sketched = chooses and facts.direction.gram != "exact"
     if facts.shards > 1:
         yield from _of_shards(facts, model, gradient)
     else:
@@ -76,7 +91,17 @@ def _of_shards(facts: Facts, model: Any, gradient: int) -> Iterator[Term]:
     collected = (forward + backward) * sum(map(tensor_bytes, inner)) + (2 if twin else 1) * tensor_bytes(outer)
     why = f"all-gather, {forward} forward and {backward} backward passes"
     yield Term("weights", _ring(collected, facts.processes), why)
-    yield Term("gradients", _ring(backward * gradient, facts.processes), f"reduce-scatter, {backward} backward passes")
+    sketched = sketched_passes(facts)
+    cut = (backward - sketched) * gradient + sketched * _untapped(model)
+    also = f", {sketched} of them without tapped weights" if sketched else ""
+    yield Term("gradients", _ring(cut, facts.processes), f"reduce-scatter, {backward} backward passes{also}")
+
+
+def _untapped(model: Any) -> int:
+    """Bytes on the way of what has a gradient in every backward pass."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    tapped = Taps(model, trained).matrices
+    return sum(p.numel() * sent(p) for k, p in enumerate(trained) if k not in tapped)
 
 
 def _ring(size: int, processes: int) -> int:

@@ -24,10 +24,12 @@ class Direction:
     guard: correct the optimizer's step where it would raise a live objective of its batch, to first order. verify: also
     evaluate the losses of the batch after the step, which costs a forward pass a role.
     scope: "layer" solves one programme a layer (gradients/layers.py) from that layer's Gram matrix, so that in each
-    layer every live objective descends or nothing moves; who is live is decided on the whole. gram: "sketch" keeps no
-    gradient but ``sketch_buckets`` sums of each (gradients/sketch.py), then sends one weighted sum backward; without
-    gradients nothing is corrected. rows: how "exact" keeps them (gradients/rows.py). refresh_every: k >= 1, the
-    programme is solved on every k-th step and its weights serve for the others, each a backward pass a role.
+    layer every live objective descends or nothing moves; who is live is decided on the whole. gram: "sketch" makes no
+    gradient but ``sketch_buckets`` sums of each (gradients/matrix_sketch.py), then sends one weighted sum backward;
+    "factors" has the same sums and keeps what the weighted gradient is made of, a backward pass less
+    (engine/sketched.py); without gradients nothing is corrected. rows: how "exact" keeps them (gradients/rows.py).
+    refresh_every: k >= 1, the programme is solved on every k-th step and its weights serve for the others, each a
+    backward pass a role.
     """
 
     paper: bool = False
@@ -40,7 +42,7 @@ class Direction:
     guard: bool = True
     verify: bool = False
     scope: Literal["global", "layer"] = "global"
-    gram: Literal["exact", "sketch"] = "exact"
+    gram: Literal["exact", "sketch", "factors"] = "exact"
     sketch_buckets: int = 65_536
     rows: Storage = "same"
     refresh_every: int = 1
@@ -64,17 +66,17 @@ class Direction:
         ):
             if needed:
                 self.require_rows(what)
-        if self.gram == "sketch" and self.rows != "same":
+        if self.gram != "exact" and self.rows != "same":
             raise ValueError(
-                f"direction.rows={self.rows} says how gradients are kept, and direction.gram=sketch keeps none; "
+                f"direction.rows={self.rows} says how gradients are kept, and direction.gram={self.gram} keeps none; "
                 "set direction.rows=same, or direction.gram=exact"
             )
 
     def require_rows(self, what: str) -> None:
         """Raise ValueError where ``what``, which works on every step's gradients, would not get them."""
-        if self.gram == "sketch":
+        if self.gram != "exact":
             raise ValueError(
-                f"{what} works on the objectives' gradients, found direction.gram=sketch, which keeps none; "
+                f"{what} works on the objectives' gradients, found direction.gram={self.gram}, which keeps none; "
                 "set direction.gram=exact"
             )
         if self.refresh_every > 1:

@@ -118,14 +118,20 @@ class Trained:
         """All of what ``part`` is this process's part of, in the place of parameter ``k``; every process calls it."""
         if not self.sharded:
             return part
+        full: torch.Tensor = self._shard(k, part).full_tensor()
+        return full
+
+    def put_back(self, k: int, part: torch.Tensor | None) -> None:
+        """``part`` to where the next backward pass adds the gradient of parameter ``k``: both become one tensor."""
+        self.whole[k].grad = self._shard(k, part) if self.sharded and part is not None else part
+
+    def _shard(self, k: int, part: torch.Tensor) -> Any:
         from torch.distributed.tensor import DTensor
 
         like: Any = self.whole[k]
-        whole = DTensor.from_local(
+        return DTensor.from_local(
             part.detach(), like.device_mesh, like.placements, run_check=False, shape=like.shape, stride=like.stride()
         )
-        full: torch.Tensor = whole.full_tensor()
-        return full
 
     def share(self, k: int, whole: torch.Tensor) -> torch.Tensor:
         """The part of ``whole`` that is this process's, in the place of parameter ``k``."""

@@ -87,6 +87,17 @@ def test_adams_metric_needs_adam(config: dict[str, Any]) -> None:
     request(config, "unlearn")
 
 
+@pytest.mark.parametrize("key", [{"compile": True}, {"parallel": "fsdp"}])
+def test_factors_are_of_layers_that_run_as_they_are(config: dict[str, Any], key: dict[str, Any]) -> None:
+    config["direction"]["gram"] = "factors"
+    request(config, "unlearn")
+    config["engine"] |= key
+    with pytest.raises(RequestError, match=r"direction.gram=factors .*found engine.*; set direction.gram=sketch"):
+        request(config, "unlearn")
+    config["direction"]["gram"] = "sketch"
+    request(config, "unlearn")
+
+
 def test_a_solver_that_carries_gradients_gets_them_or_is_refused(config: dict[str, Any]) -> None:
     config["solver"] = {"_target_": "mollm_cli.solvers.projected_forget.ProjectedForget"}
     config["direction"]["gram"] = "sketch"

@@ -45,6 +45,7 @@ OTHERS = {
     "metric=adam": SHORT(direction={"metric": "adam"}),
     "scope=layer": SHORT(direction={"scope": "layer"}),
     "sketch in pieces": SHORT(direction=SKETCH, pieces=1),
+    "factors": SHORT(direction=SKETCH | {"gram": "factors"}),
     "refresh_every": SHORT(direction={"refresh_every": 2}, record=False),
     "resting": SHORT(direction={"kl_budget": 0.01}, record=False, target=0.0205),
     "carried rows": SHORT(loss=grad_diff, solver=ProjectedForget),

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mollm_cli.gradients import sketch as module
-from mollm_cli.gradients.sketch import SPREAD, CountSketch, GradientSketches, sketched
+from mollm_cli.gradients.sketch import SPREAD, CountSketch, GradientSketches, Images
 
 CPU = torch.device("cpu")
 SIZES = (100, 64, 7, 1, 1000)
@@ -180,7 +180,7 @@ def test_a_small_change_of_large_parameters_is_seen():
     old = [torch.randn(5000, generator=generator)]
     new = [old[0] + 1e-5 * torch.randn(5000, generator=generator)]
     sketch = CountSketch((5000,), 128, CPU)
-    change = sketched(sketch, new) - sketched(sketch, old)
+    change, _ = Images(sketch, old).change_to(Images(sketch, new))
     assert torch.allclose(change, of(sketch, [new[0].double() - old[0].double()]), rtol=1e-7, atol=1e-12)
     totals = GradientSketches([torch.nn.Parameter(old[0])], 1, sketch)
     sketch.add(totals.totals[0], 0, old[0])
