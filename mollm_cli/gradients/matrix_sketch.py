@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from mollm_cli.core.solution import Array
-from mollm_cli.gradients.sketch import AT_ONCE, CountSketch
+from mollm_cli.gradients.sketch import AT_ONCE, SEED, CountSketch
 
 
 class Fold:
@@ -76,16 +76,17 @@ class MatrixSketch(CountSketch):
         buckets: int,
         device: torch.device,
         starts: Sequence[int] | None = None,
+        seed: int = SEED,
     ) -> None:
         """shapes: of every parameter; matrices: which of them are two axes; starts: as in ``CountSketch``."""
-        generator, side = torch.Generator().manual_seed(len(shapes)), max(1, isqrt(buckets) // 2)
+        generator, side = torch.Generator().manual_seed(seed), max(1, isqrt(buckets) // 2)
         self.folds = {
             k: (Fold(shapes[k][0], side, generator, device), Fold(shapes[k][1], side, generator, device))
             for k in sorted(matrices)
         }
         begun = [0] * len(shapes) if starts is None else starts
         sizes = [self._size(k, shape) for k, shape in enumerate(shapes)]
-        super().__init__(sizes, buckets, device, [0 if k in self.folds else at for k, at in enumerate(begun)])
+        super().__init__(sizes, buckets, device, [0 if k in self.folds else at for k, at in enumerate(begun)], seed)
         self.first_rows = {k: begun[k] // shapes[k][1] for k in self.folds}
 
     def _size(self, k: int, shape: torch.Size) -> int:

@@ -38,13 +38,18 @@ class CountSketch:
     """
 
     def __init__(
-        self, sizes: Sequence[int], buckets: int, device: torch.device, starts: Sequence[int] | None = None
+        self,
+        sizes: Sequence[int],
+        buckets: int,
+        device: torch.device,
+        starts: Sequence[int] | None = None,
+        seed: int = SEED,
     ) -> None:
         """sizes: elements of every parameter, in their order; starts: at which of them begins what ``add`` is given.
 
         None: at the first. By their starts the sketches of all parts of a tensor add up to its own.
         """
-        generator = torch.Generator().manual_seed(SEED)
+        generator = torch.Generator().manual_seed(seed)
         self.buckets, self.device = buckets, device
         signs = torch.randint(0, 2, ((TABLE + 1) * buckets,), generator=generator, dtype=torch.int8)
         self.table = (2 * signs - 1).float().to(device)

@@ -64,10 +64,9 @@ def errors(make, buckets, trials=300, size=2048):
     a, b = make(size)
     found = []
     for trial in range(trials):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "SEED", trial)
-            sketch = CountSketch((size // 2, size // 4, size - size // 2 - size // 4), buckets, CPU)
-        pieces = [torch.split(x, (size // 2, size // 4, size - size // 2 - size // 4)) for x in (a, b)]
+        sizes = (size // 2, size // 4, size - size // 2 - size // 4)
+        sketch = CountSketch(sizes, buckets, CPU, seed=trial)
+        pieces = [torch.split(x, sizes) for x in (a, b)]
         found.append(float(of(sketch, pieces[0]) @ of(sketch, pieces[1])))
     return np.array(found) - float(a @ b), float(a.norm()), float(b.norm()), float(a @ b)
 
