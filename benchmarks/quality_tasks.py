@@ -195,6 +195,7 @@ _SETTINGS = {
     "preference_10": ("loss.retain_weight=10", "loss.kl_weight=10"),
     "refresh_2": ("direction.refresh_every=2",),
     "refresh_4": ("direction.refresh_every=4",),
+    "factors": ("direction.gram=factors",),
     "unguarded": (*_AT_3, "direction.guard=false"),
     "adam": (*_AT_3, "direction.metric=adam"),
     "closest_descent+adam": (*_AT_3, "solver=closest_descent", "direction.metric=adam"),
