@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from mollm_cli.build import request
-from mollm_cli.cli.compose import plain
+from mollm_cli.cli.compose import composing, plain
 from mollm_cli.cli.listing import config_dir
 from mollm_cli.cli.processes import to_start
 from mollm_cli.cli.rank import Job, run_here
@@ -73,24 +74,27 @@ def run_one(command: str, config: Mapping[str, Any], run_dir: Path, resume: str 
 
 
 def launch(command: str, config_name: str, overrides: Sequence[str], directory: Path) -> int:
-    """Run ``overrides`` under hydra.main with ``directory`` as run directory; returns the exit code."""
+    """Run ``overrides`` as one job of Hydra's with ``directory`` as run directory; returns the exit code.
+
+    Hydra's own main composes once more before, only to see whether the job is one or many.
+    """
     outcome: list[int] = []
     where = f"hydra.run.dir={QuotedString(str(directory), Quote.double).with_quotes()}"
-    typed = list(sys.argv)
 
     def task(cfg: DictConfig) -> None:
-        sys.argv = typed
         outcome.append(_job(command, cfg, HydraConfig.get()))
 
     try:
-        hydra_main(task, config_name, [*overrides, where])
+        with composing():
+            hydra_ = GlobalHydra.instance().hydra
+            assert hydra_ is not None
+            hydra_.run(config_name, task, [*overrides, where, "hydra.mode=RUN"])
     except KeyboardInterrupt:
         outcome.append(130)
     except HydraException as refused:
         print(f"mollm-{command}: {refused}", file=sys.stderr)
         outcome.append(2)
     finally:
-        sys.argv = typed
         _leave_no_empty(directory)
     return worst(outcome or [1])
 

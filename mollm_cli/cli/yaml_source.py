@@ -1,20 +1,25 @@
-"""The user's own YAML files, looked at before Hydra reads them."""
+"""The user's own YAML files, looked at before Hydra reads them; ours are parsed once."""
 
 from __future__ import annotations
 
 import copy
 from pathlib import Path
 
+from hydra._internal import defaults_list
 from hydra._internal.core_plugins import file_config_source
+from hydra._internal.defaults_list import Overrides
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_store import ConfigStore
+from hydra.core.default_element import InputDefault
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
+from omegaconf import DictConfig, OmegaConf
 
 from mollm_cli.cli.listing import config_dir
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.safe_yaml import check_yaml
 
+_choices_so_far = defaults_list._create_interpolation_map
 _PARSED: dict[tuple[str, str], ConfigResult] = {}
 
 
@@ -46,9 +51,17 @@ def check_files() -> None:
     """From now on Hydra reads files through the source above. Call it before Hydra is initialised."""
     Plugins.instance()  # registers Hydra's own sources
     SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource
+    defaults_list._create_interpolation_map = _choices_if_needed  # type: ignore[assignment]
     launchers = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
     for file in (config_dir() / "hydra" / "launcher").glob("*.yaml"):
         launchers.pop(file.name, None)  # ours stand in place of what the plugins register, beside which Hydra warns
+
+
+def _choices_if_needed(overrides: Overrides, defaults: list[InputDefault], self_added: bool) -> DictConfig:
+    """What ``${...}`` in a defaults list can name; made for every file, mostly unread, it is a quarter of composing."""
+    if any(default.is_interpolation() for default in defaults):
+        return _choices_so_far(overrides, defaults, self_added)
+    return OmegaConf.create()
 
 
 def _text(file: Path) -> str:
