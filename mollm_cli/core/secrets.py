@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 HIDDEN = "***"
@@ -31,9 +31,7 @@ def is_secret(key: str) -> bool:
 
 def redacted(text: str) -> str:
     """``text`` with HIDDEN for each secret of the environment and the command line, and for what looks like one."""
-    for value in _known():
-        text = text.replace(value, HIDDEN)
-    return _SHAPES.sub(HIDDEN, text)
+    return _clean(text, _known())
 
 
 def without_secrets(node: Any) -> Any:
@@ -41,22 +39,32 @@ def without_secrets(node: Any) -> Any:
 
     A key keeps null, so that what was never given is not taken for a secret.
     """
-    if isinstance(node, Mapping):
-        return {
-            redacted(key) if isinstance(key, str) else key: _hidden(value)
-            if is_secret(str(key))
-            else without_secrets(value)
-            for key, value in node.items()
-        }
-    if isinstance(node, list | tuple):
-        return [without_secrets(value) for value in node]
-    return redacted(node) if isinstance(node, str) else node
+    return _without(node, _known())
 
 
 def shown_override(text: str) -> str:
     """``KEY=VALUE`` as it may be shown: the value is HIDDEN where KEY names a secret."""
     key, equals, _ = text.partition("=")
     return f"{key}={HIDDEN}" if equals and is_secret(key) else redacted(text)
+
+
+def _without(node: Any, known: Sequence[str]) -> Any:
+    if isinstance(node, Mapping):
+        return {
+            _clean(key, known) if isinstance(key, str) else key: _hidden(value)
+            if is_secret(str(key))
+            else _without(value, known)
+            for key, value in node.items()
+        }
+    if isinstance(node, list | tuple):
+        return [_without(value, known) for value in node]
+    return _clean(node, known) if isinstance(node, str) else node
+
+
+def _clean(text: str, known: Sequence[str]) -> str:
+    for value in known:
+        text = text.replace(value, HIDDEN)
+    return _SHAPES.sub(HIDDEN, text)
 
 
 def _hidden(value: object) -> object:
