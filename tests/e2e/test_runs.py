@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from transformers import AutoModelForCausalLM
 
 from mollm_cli.assets.locate import resolve
-from mollm_cli.build.nodes import construct
-from mollm_cli.cli.compose import compose_job, composing
 from mollm_cli.cli.listing import choices, config_dir
-from mollm_cli.core.solution import Solver
-from mollm_cli.core.types import Loss
 from tests.support.cli import Answer, evaluate, finetune, unlearn
+from tests.support.losses import LOSSES
 from tests.support.needed import NEEDED
-from tests.support.solvers import SOLVERS
+from tests.support.solvers import ABSENT, SOLVERS
+
+SOLVER = "override /solver@_global_.solver"
 
 
 def _pairs() -> list[tuple[str, str]]:
@@ -26,32 +26,30 @@ def _pairs() -> list[tuple[str, str]]:
 
     All pairs go three steps in tests/unit/engine/test_every_pair.py; here they go through the command line.
     """
-    with composing():
-        composed = {
-            name: compose_job("config", [f"loss={name}", *NEEDED.get(name, [])])
-            for name in choices("loss", [config_dir()])
-        }
-        solvers = {
-            name: construct(dict(compose_job("config", [f"solver={name}"]).solver), "solver")
-            for name in choices("solver", [config_dir()])
-        }
-    losses = {name: construct(dict(config.loss), "loss") for name, config in composed.items()}
-    found = {name: construct(dict(config.solver), "solver").name for name, config in composed.items()}
-    others = deque(losses)
-    pairs = set(found.items())
-    for name, solver in solvers.items():
+    names = list(choices("loss", [config_dir()]))
+    others = deque(names)
+    pairs = {(name, _brought(name)) for name in names}
+    for name in choices("solver", [config_dir()]):
         others.rotate(-1)
-        fitting = next((loss for loss in others if _allows(losses[loss], solver)), None)
+        fitting = next((loss for loss in others if _allows(loss, name)), None)
         pairs |= {(fitting, name)} if fitting is not None else set()
     return sorted(pairs)
 
 
-def _allows(loss: Loss, solver: Solver) -> bool:
+def _brought(loss: str) -> str:
+    """The solver that the YAML of ``loss`` names; composing every loss would take long while tests are collected."""
+    defaults = yaml.safe_load((config_dir() / "loss" / f"{loss}.yaml").read_text()).get("defaults", [])
+    named = [default[SOLVER] for default in defaults if isinstance(default, dict)]
+    return named[0] if named else "weighted_sum"
+
+
+def _allows(loss: str, solver: str) -> bool:
     """Whether the two go together; False for a solver whose package is not installed."""
-    if loss.solvers is not None and solver.name not in loss.solvers:
+    table = LOSSES[loss]
+    if solver in ABSENT or (table.solvers is not None and solver not in table.solvers):
         return False
     try:
-        solver.bind(loss.objectives)
+        SOLVERS[solver]().bind(table.objectives)
     except ValueError:
         return False
     return True
