@@ -21,11 +21,29 @@ from mollm_cli.cli import {command}
 {command}()
 """
 
+WRONG = [
+    "+loss.typo=1",
+    "loss=mollmm",
+    "enigne.max_steps=3",
+    "engine.max_steps=ten",
+    "optimizer.lr=-1",
+    "a=b=c",
+    "--chekc",
+]
+IN_TURN = f"""
+from mollm_cli.cli.commands import UNLEARN
+from mollm_cli.cli.main import main
+print([main(UNLEARN, [override]) for override in {WRONG!r}])
+"""
+
 
 def _run(
     command: str, arguments: list[str], folder: Path
 ) -> tuple[subprocess.CompletedProcess[str], dict[str, object]]:
-    script = PROBE.format(heavy=HEAVY, command=command, arguments=arguments)
+    return _probed(PROBE.format(heavy=HEAVY, command=command, arguments=arguments), folder)
+
+
+def _probed(script: str, folder: Path) -> tuple[subprocess.CompletedProcess[str], dict[str, object]]:
     done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False)
     probe: dict[str, object] = json.loads(done.stderr.splitlines()[-1])
     return done, probe
@@ -40,23 +58,13 @@ def test_what_is_printed_needs_not_even_hydra(command: str, flag: str, tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "override",
-    [
-        "+loss.typo=1",
-        "loss=mollmm",
-        "enigne.max_steps=3",
-        "engine.max_steps=ten",
-        "optimizer.lr=-1",
-        "a=b=c",
-        "--chekc",
-    ],
-)
-def test_a_wrong_request(override: str, tmp_path: Path) -> None:
-    done, probe = _run("unlearn", [override], tmp_path)
-    assert (done.returncode, done.stdout, probe["heavy"]) == (2, "", [])
-    message, _ = done.stderr.splitlines()
-    assert message.startswith("mollm-unlearn: ")
+def test_wrong_requests(tmp_path: Path) -> None:
+    """One after another in one process: what none of them imports, each of them does not import."""
+    script = PROBE.format(heavy=HEAVY, command="unlearn", arguments=[]).replace("unlearn()", IN_TURN)
+    done, probe = _probed(script, tmp_path)
+    messages = done.stderr.splitlines()[:-1]
+    assert json.loads(done.stdout) == [2] * len(WRONG) and probe["heavy"] == []
+    assert len(messages) == len(WRONG) and all(message.startswith("mollm-unlearn: ") for message in messages)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,6 +1,6 @@
 """The Hub from end to end, against one on the loopback interface that serves the published file layouts.
 
-Every command is a process of its own: the endpoint is read when huggingface_hub is imported.
+Commands are children: the endpoint is read when huggingface_hub is imported. Those of one environment share a process.
 """
 
 from __future__ import annotations
@@ -70,10 +70,38 @@ def warm(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return cache
 
 
-def test_a_second_run_downloads_nothing(hub: Hub, warm: Path, tmp_path: Path) -> None:
+ONE_BY_ONE = """
+import json, sys
+from mollm_cli.cli.commands import UNLEARN
+from tests.support.cli import answer
+for line in json.loads(sys.argv[1]):
+    print(json.dumps([(done := answer(UNLEARN, *line)).code, done.err]))
+"""
+
+
+def _in_turn(
+    environment: dict[str, str], root: Path, *lines: tuple[str, ...]
+) -> list[subprocess.CompletedProcess[str]]:
+    """How these command lines end, in one process, without their stdout."""
+    typed = json.dumps([[f"output_root={root}", "engine.device=cpu", *SHORT, *line] for line in lines])
+    whole = os.environ | environment | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
+    seconds = len(lines) * SECONDS
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_BY_ONE, typed], env=whole, capture_output=True, text=True, timeout=seconds,
+        check=False,
+    )  # fmt: skip
+    answers = [json.loads(each) for each in done.stdout.splitlines()]
+    assert len(answers) == len(lines), done.stderr
+    return [subprocess.CompletedProcess([], code, "", err) for code, err in answers]
+
+
+def test_a_second_run_downloads_nothing_and_another_revision_is_not_taken_from_the_cache(
+    hub: Hub, warm: Path, tmp_path: Path
+) -> None:
     before = len(hub.downloads)
-    run = _run(hub.environment(warm), tmp_path, *README)
-    assert run.returncode == 0, run.stderr
+    again, wrong = _in_turn(hub.environment(warm), tmp_path, README, (*TOFU, "data.forget.revision=v9"))
+    assert again.returncode == 0, again.stderr
+    _refused(wrong, "Set data.forget.revision to a branch")
     assert hub.downloads[before:] == []
 
 
@@ -95,12 +123,11 @@ def test_with_the_server_gone_a_warm_cache_is_enough(flag: str, hub: Hub, warm: 
     assert ("no answer from http://127.0.0.1:9" in run.stderr) == (flag == "0")
 
 
-@pytest.mark.parametrize("typed", [README, ("data=tofu", "model=tiny")])
-def test_with_the_server_gone_a_cold_cache_is_told(typed: tuple[str, ...], hub: Hub, tmp_path: Path) -> None:
+def test_with_the_server_gone_a_cold_cache_is_told(hub: Hub, tmp_path: Path) -> None:
     gone = hub.environment(tmp_path / "cold") | {"HF_ENDPOINT": "http://127.0.0.1:9"}
-    run = _run(gone, tmp_path, *typed, seconds=SECONDS)
-    _refused(run, ".path=", "HF_HUB_OFFLINE=1 with a warm cache")
-    assert "no answer from http://127.0.0.1:9" in run.stderr
+    for run in _in_turn(gone, tmp_path, README, ("data=tofu", "model=tiny")):
+        _refused(run, ".path=", "HF_HUB_OFFLINE=1 with a warm cache")
+        assert "no answer from http://127.0.0.1:9" in run.stderr
 
 
 @pytest.mark.slow
@@ -122,29 +149,10 @@ REFUSED = (
     (("data=tofu", "data.forget.hub=org/gated"), ("data.forget: dataset", "Ask for access on its page")),
     (("data=tofu", "data.forget.revision=v9"), ("data.forget: dataset", "Set data.forget.revision to a branch")),
 )
-ONE_BY_ONE = """
-import json, sys
-from mollm_cli.cli.commands import UNLEARN
-from tests.support.cli import answer
-for line in json.loads(sys.argv[1]):
-    print(json.dumps([(done := answer(UNLEARN, *line)).code, done.err]))
-"""
 
 
 def test_what_the_hub_refuses(hub: Hub, tmp_path: Path) -> None:
-    """All in one process, on one cold cache: nothing that is refused is found there afterwards."""
-    lines = [[f"output_root={tmp_path}", "engine.device=cpu", *SHORT, *typed] for typed, _ in REFUSED]
-    whole = os.environ | hub.environment(tmp_path / "cache") | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    line = [sys.executable, "-c", ONE_BY_ONE, json.dumps(lines)]
-    done = subprocess.run(line, env=whole, capture_output=True, text=True, timeout=len(REFUSED) * SECONDS, check=False)
-    answers = [json.loads(each) for each in done.stdout.splitlines()]
-    assert len(answers) == len(REFUSED), done.stderr
-    for (code, err), (_, parts) in zip(answers, REFUSED, strict=True):
-        _refused(subprocess.CompletedProcess([], code, "", err), *parts)
-
-
-def test_a_revision_that_does_not_exist_is_refused_though_another_is_cached(
-    hub: Hub, warm: Path, tmp_path: Path
-) -> None:
-    wrong = (*TOFU, "data.forget.revision=v9")
-    _refused(_run(hub.environment(warm), tmp_path, *wrong, seconds=SECONDS), "Set data.forget.revision to a branch")
+    """On one cold cache: nothing that is refused is found there afterwards."""
+    answers = _in_turn(hub.environment(tmp_path / "cache"), tmp_path, *(typed for typed, _ in REFUSED))
+    for run, (_, parts) in zip(answers, REFUSED, strict=True):
+        _refused(run, *parts)

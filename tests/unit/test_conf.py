@@ -97,22 +97,31 @@ def test_every_choice_composes_with_the_defaults(group: str, name: str) -> None:
         assert asked.names[group] == name
 
 
+def _added(group: str, place: str) -> dict[str, Any]:
+    """Name -> node: every choice of ``group``, added in one composition at ``place``, which has {name} for its name."""
+    names = choices(group, [CONF])
+    node: Any = _config(*(f"+{group}@{place.format(name=name)}={name}" for name in names))
+    for key in place.split(".")[:-1]:
+        node = node[key]
+    return {name: node[place.rpartition(".")[2].format(name=name)] for name in names}
+
+
 @pytest.mark.parametrize("name", choices("dataset", [CONF]))
 def test_every_dataset_takes_any_role(name: str) -> None:
-    config = _config(f"dataset@data.retain={name}", f"+dataset@data.alternate={name}")
     for role in ("retain", "alternate"):
-        assert construct(config["data"][role], f"data.{role}").name
+        node = _added("dataset", f"data.{role}_{{name}}")[name]
+        assert construct(node, f"data.{role}").name
 
 
 @pytest.mark.parametrize("name", choices("metric", [CONF]))
 def test_every_metric_can_be_added(name: str) -> None:
-    node = _config(f"+metric@evaluation.metrics.extra={name}")["evaluation"]["metrics"]["extra"]
+    node = _added("metric", "evaluation.metrics.extra_{name}")[name]
     assert construct(node, "extra").version >= 1
 
 
 @pytest.mark.parametrize("name", choices("attack", [CONF]))
 def test_every_attack_can_be_added(name: str) -> None:
-    node = _config(f"+attack@evaluation.attacks.{name}={name}")["evaluation"]["attacks"][name]
+    node = _added("attack", "evaluation.attacks.{name}")[name]
     attack = construct(node, name)
     assert attack.name == name  # what the head's command and the flat names say
     assert (bool(attack.what), bool(attack.cost)) == (True, True)

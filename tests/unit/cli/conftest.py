@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +17,7 @@ import yaml
 import mollm_cli
 import mollm_cli.run.held
 from mollm_cli.build import Request
-from mollm_cli.cli.commands import Command
+from mollm_cli.cli.commands import UNLEARN, Command
 from mollm_cli.cli.main import main
 from mollm_cli.core.errors import RequestError
 
@@ -65,3 +68,19 @@ def answer(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, 
         return code, captured.out, captured.err
 
     return _answer
+
+
+@pytest.fixture(scope="session")
+def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that crashed after a resume point."""
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
+        patch.setattr(mollm_cli, "run", SimpleNamespace(unlearn=_run, finetune=_run, evaluate=_run), raising=False)
+        patch.chdir(tmp_path_factory.mktemp("crashed"))
+        assert main(UNLEARN, ["loss=ga", "engine.max_steps=5", f"seed={CRASHED}"]) == 1
+        return Path(out.getvalue().strip())
+
+
+@pytest.fixture
+def unfinished(crashed: Path, tmp_path: Path) -> Path:
+    """A copy of it to go on with."""
+    return Path(shutil.copytree(crashed, tmp_path / "outputs" / crashed.name))

@@ -13,12 +13,6 @@ from mollm_cli.cli.commands import FINETUNE, UNLEARN
 Answer = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def unfinished(answer: Answer) -> Path:
-    """A run that crashed after a resume point."""
-    return Path(answer(UNLEARN, "loss=ga", "engine.max_steps=5", "seed=10")[1].strip())
-
-
 def _resumed(run_dir: Path) -> dict[str, object]:
     config: dict[str, object] = yaml.safe_load((run_dir / "config.yaml").read_text())
     return config
@@ -81,24 +75,23 @@ def test_a_configuration_that_cannot_be_read(text: str, answer: Answer, unfinish
 
 
 @pytest.mark.parametrize("text", TORN)
-def test_auto_takes_a_torn_configuration_from_the_command_line_again(text: str, answer: Answer, tmp_path: Path) -> None:
-    line = ["resume=auto", "run_dir=job", "loss=ga"]
-    assert answer(UNLEARN, *line, "seed=10")[0] == 1
-    (tmp_path / "job" / "config.yaml").write_text(text)
-    (tmp_path / "job" / "manifest.json").write_text('{"status": "compl')
-    code, printed, errors = answer(UNLEARN, *line, "seed=1")
-    assert (code, printed) == (0, f"{tmp_path / 'job'}\n")
+def test_auto_takes_a_torn_configuration_from_the_command_line_again(
+    text: str, answer: Answer, unfinished: Path
+) -> None:
+    (unfinished / "config.yaml").write_text(text)
+    (unfinished / "manifest.json").write_text('{"status": "compl')
+    code, printed, errors = answer(UNLEARN, "resume=auto", f"run_dir={unfinished}", "loss=ga", "seed=1")
+    assert (code, printed) == (0, f"{unfinished}\n")
     assert "warning: resume must find the run's configuration, found " in errors
-    assert _resumed(tmp_path / "job")["seed"] == 1
+    assert _resumed(unfinished)["seed"] == 1
 
 
 @pytest.mark.parametrize("manifest", ["", "[]", "null", '{"exit_code": 1}', "{", '"completed"', "[" * 100_000])
-def test_auto_goes_on_whatever_a_manifest_says(manifest: str, answer: Answer, tmp_path: Path) -> None:
-    line = ["resume=auto", "run_dir=job", "seed=10"]
-    assert answer(UNLEARN, *line)[0] == 1
-    (tmp_path / "job" / "manifest.json").write_text(manifest)
-    assert answer(UNLEARN, *line)[:2] == (0, f"{tmp_path / 'job'}\n")
-    assert json.loads((tmp_path / "job" / "manifest.json").read_text())["resume"] == str(tmp_path / "job")
+def test_auto_goes_on_whatever_a_manifest_says(manifest: str, answer: Answer, unfinished: Path) -> None:
+    (unfinished / "manifest.json").write_text(manifest)
+    line = ["resume=auto", f"run_dir={unfinished}", "loss=ga", "engine.max_steps=5", "seed=10"]
+    assert answer(UNLEARN, *line)[:2] == (0, f"{unfinished}\n")
+    assert json.loads((unfinished / "manifest.json").read_text())["resume"] == str(unfinished)
 
 
 def test_what_the_numbers_depend_on_is_refused_by_key_with_both_values(answer: Answer, unfinished: Path) -> None:
