@@ -23,7 +23,7 @@ README = ("model=opt-1.3b", "data=pku-harmful")
 TOFU = ("model=opt-1.3b", "data=tofu", "data.retain.expected_rows=null", "data.forget.expected_rows=null")
 TOFU += ("data.holdout.expected_rows=null", "data.sets.real_authors.expected_rows=null")
 TOFU += ("data.sets.world_facts.expected_rows=null",)
-SECONDS = 30
+SECONDS = 60
 """The longest that a refusal may take; it takes a few."""
 
 
@@ -99,7 +99,7 @@ def test_a_second_run_downloads_nothing_and_another_revision_is_not_taken_from_t
     hub: Hub, warm: Path, tmp_path: Path
 ) -> None:
     before = len(hub.downloads)
-    again, wrong = _in_turn(hub.environment(warm), tmp_path, README, (*TOFU, "data.forget.revision=v9"))
+    again, wrong = _in_turn(hub.environment(warm), tmp_path, README, (*README, "data.forget.revision=v9"))
     assert again.returncode == 0, again.stderr
     _refused(wrong, "Set data.forget.revision to a branch")
     assert hub.downloads[before:] == []
