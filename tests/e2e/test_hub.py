@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,8 +24,8 @@ README = ("model=opt-1.3b", "data=pku-harmful")
 TOFU = ("model=opt-1.3b", "data=tofu", "data.retain.expected_rows=null", "data.forget.expected_rows=null")
 TOFU += ("data.holdout.expected_rows=null", "data.sets.real_authors.expected_rows=null")
 TOFU += ("data.sets.world_facts.expected_rows=null",)
-SECONDS = 60
-"""The longest that a refusal may take; it takes a few."""
+SECONDS = 120
+"""The longest that a line may take; it takes a few."""
 
 
 @pytest.fixture(scope="module")
@@ -36,17 +37,12 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         yield running
 
 
-def _run(environment: dict[str, str], root: Path, *typed: str, seconds: int = 300) -> subprocess.CompletedProcess[str]:
-    return _command("unlearn", environment, root, "engine.device=cpu", *SHORT, *typed, seconds=seconds)
-
-
-def _command(
-    name: str, environment: dict[str, str], root: Path, *typed: str, seconds: int = 300
-) -> subprocess.CompletedProcess[str]:
-    code = f"import sys; from mollm_cli.cli import {name}; sys.exit({name}())"
+def _run(environment: dict[str, str], root: Path, *typed: str) -> subprocess.CompletedProcess[str]:
+    """``mollm-unlearn`` as a process of its own."""
+    code = "import sys; from mollm_cli.cli import unlearn; sys.exit(unlearn())"
     whole = os.environ | environment | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    line = [sys.executable, "-c", code, f"output_root={root}", *typed]
-    return subprocess.run(line, env=whole, capture_output=True, text=True, timeout=seconds, check=False)
+    line = [sys.executable, "-c", code, f"output_root={root}", "engine.device=cpu", *SHORT, *typed]
+    return subprocess.run(line, env=whole, capture_output=True, text=True, timeout=300, check=False)
 
 
 def _refused(run: subprocess.CompletedProcess[str], *parts: str) -> None:
@@ -72,27 +68,27 @@ def warm(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 ONE_BY_ONE = """
 import json, sys
-from mollm_cli.cli.commands import UNLEARN
+from mollm_cli.cli.commands import COMMANDS
 from tests.support.cli import answer
-for line in json.loads(sys.argv[1]):
-    print(json.dumps([(done := answer(UNLEARN, *line)).code, done.err]))
+for name, *line in json.loads(sys.argv[1]):
+    print(json.dumps([(done := answer(COMMANDS[name], *line)).code, done.out, done.err]))
 """
 
 
 def _in_turn(
     environment: dict[str, str], root: Path, *lines: tuple[str, ...]
 ) -> list[subprocess.CompletedProcess[str]]:
-    """How these command lines end, in one process, without their stdout."""
-    typed = json.dumps([[f"output_root={root}", "engine.device=cpu", *SHORT, *line] for line in lines])
-    whole = os.environ | environment | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
-    seconds = len(lines) * SECONDS
+    """How these command lines end, in one process; the first word of a line is a command, or it is of mollm-unlearn."""
+    usual = ("unlearn", "engine.device=cpu", *SHORT)
+    whole = [(*(line if line[0] == "evaluate" else (*usual, *line)), f"output_root={root}") for line in lines]
+    more = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", ONE_BY_ONE, typed], env=whole, capture_output=True, text=True, timeout=seconds,
-        check=False,
+        [sys.executable, "-c", ONE_BY_ONE, json.dumps(whole)], env=os.environ | environment | more,
+        capture_output=True, text=True, timeout=len(lines) * SECONDS, check=False,
     )  # fmt: skip
     answers = [json.loads(each) for each in done.stdout.splitlines()]
     assert len(answers) == len(lines), done.stderr
-    return [subprocess.CompletedProcess([], code, "", err) for code, err in answers]
+    return [subprocess.CompletedProcess([], *answer) for answer in answers]
 
 
 def test_a_second_run_downloads_nothing_and_another_revision_is_not_taken_from_the_cache(
@@ -106,13 +102,26 @@ def test_a_second_run_downloads_nothing_and_another_revision_is_not_taken_from_t
 
 
 @pytest.mark.slow
-def test_a_model_of_the_hub_is_judged_by_its_id(hub: Hub, warm: Path, tmp_path: Path) -> None:
+def test_a_model_of_the_hub_is_judged_by_its_id_and_tofu_is_forgotten(hub: Hub, warm: Path, tmp_path: Path) -> None:
     few = ("model.path=facebook/opt-1.3b", "evaluation.limit=2", "evaluation.generate_tokens=2")
-    run = _command("evaluate", hub.environment(warm), tmp_path, "model=opt-1.3b", "data=pku-harmful", *few)
-    assert run.returncode == 0, run.stderr
-    manifest, metrics = (read(Path(run.stdout.strip()) / f"{name}.json") for name in ("manifest", "metrics"))
+    judging = ("evaluate", "model=opt-1.3b", "data=pku-harmful", *few)
+    judged, tofu = _in_turn(hub.environment(warm), tmp_path, judging, TOFU)
+    manifest, metrics = _told(judged)
     assert len(manifest["model"]["commit"]) == 40 and metrics["before"] is None
     assert 0 < metrics["after"]["forget_probability"] < 1 and metrics["verdict"]["forget"] == "unknown"
+
+    manifest, metrics = _told(tofu)
+    assert {"forget_truth_ratio", "real_authors_probability", "world_facts_probability"} <= metrics["after"].keys()
+    forget = manifest["datasets"]["forget"]
+    assert len(forget["hub"]["commit"]) == 40
+    assert any("forget10" in file["path"] for file in forget["files"])
+
+
+def _told(run: subprocess.CompletedProcess[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """manifest.json and metrics.json of a run that ended well."""
+    assert run.returncode == 0, run.stderr
+    manifest, metrics = (read(Path(run.stdout.strip()) / f"{name}.json") for name in ("manifest", "metrics"))
+    return manifest, metrics
 
 
 @pytest.mark.parametrize("flag", [pytest.param("1", marks=pytest.mark.slow), "0"])
@@ -128,17 +137,6 @@ def test_with_the_server_gone_a_cold_cache_is_told(hub: Hub, tmp_path: Path) -> 
     for run in _in_turn(gone, tmp_path, README, ("data=tofu", "model=tiny")):
         _refused(run, ".path=", "HF_HUB_OFFLINE=1 with a warm cache")
         assert "no answer from http://127.0.0.1:9" in run.stderr
-
-
-@pytest.mark.slow
-def test_tofu(hub: Hub, warm: Path, tmp_path: Path) -> None:
-    run = _run(hub.environment(warm), tmp_path, *TOFU)
-    assert run.returncode == 0, run.stderr
-    metrics = json.loads((Path(run.stdout.strip()) / "metrics.json").read_text())
-    assert {"forget_truth_ratio", "real_authors_probability", "world_facts_probability"} <= metrics["after"].keys()
-    forget = json.loads((Path(run.stdout.strip()) / "manifest.json").read_text())["datasets"]["forget"]
-    assert len(forget["hub"]["commit"]) == 40
-    assert any("forget10" in file["path"] for file in forget["files"])
 
 
 REFUSED = (
