@@ -150,6 +150,8 @@ def _weights(description: Model, path: str, seed: int) -> tuple[Any, dict[str, f
         options |= attention
         if description.adapter == "qlora":
             options |= four_bits(description)
+        if options["local_files_only"]:  # an adapter is looked for too, and an absent Hub would be asked six times
+            options["adapter_kwargs"] = {"local_files_only": True}
         model, found = AutoModelForCausalLM.from_pretrained(
             path, config=config, dtype=dtype, output_loading_info=True, **options
         )

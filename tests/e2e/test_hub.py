@@ -130,6 +130,7 @@ def test_with_the_server_gone_a_warm_cache_is_enough(flag: str, hub: Hub, warm: 
     run = _run(gone, tmp_path, *README)
     assert run.returncode == 0, run.stderr
     assert ("no answer from http://127.0.0.1:9" in run.stderr) == (flag == "0")
+    assert "Retrying in" not in run.stderr
 
 
 def test_with_the_server_gone_a_cold_cache_is_told(hub: Hub, tmp_path: Path) -> None:
