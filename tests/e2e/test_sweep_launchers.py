@@ -16,6 +16,7 @@ from tests.support.slurm import fake_slurm, signal_step
 from tests.support.sweeps import FAILED, KILLED, SLOW, WAITS, WORKER_KILLED, fake_runs, ran, started, table, until
 
 JOBLIB = "hydra/launcher=joblib"
+TWELVE = f"seed=0,1,2,{KILLED},4,{FAILED},6,7,8,9,10,11"
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def workers_of_its_own() -> Iterator[None]:
 @pytest.mark.usefixtures("fake")
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_one_killed_one_failing_then_resumed(launcher: str, root: Path) -> None:
-    seeds = [0, 1, 2, KILLED, 4, FAILED, 6, 7]
+    seeds = [0, 1, 2, KILLED, 4, FAILED, *range(6, 12)]
     typed = f"seed={','.join(map(str, seeds))}"
     jobs, lost = range(len(seeds)), [seeds.index(KILLED), seeds.index(FAILED)]
     sweep = answer(UNLEARN, f"output_root={root}", "-m", typed, f"hydra/launcher={launcher}")
