@@ -1,4 +1,4 @@
-"""Six steps of one run by any number of processes, and what must be the same however many there are."""
+"""Ten steps of one run by any number of processes, and what must be the same however many there are."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Case:
     direction: dict[str, Any] = field(default_factory=dict)
     dtype: torch.dtype = torch.float64
     optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW
-    steps: int = 6
+    steps: int = 10
     record: bool = True
     clip: float | None = 1.0
     target: float | None = None

@@ -88,7 +88,7 @@ def compared(cases, parallel, size):
 @pytest.mark.slow
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 @pytest.mark.parametrize("size", [2, 4])
-def test_six_steps_are_those_of_one_process(size, parallel):
+def test_ten_steps_are_those_of_one_process(size, parallel):
     compared(MAIN, parallel, size)
 
 
