@@ -18,7 +18,7 @@ from benchmarks.contender import EVERY_ROW
 from benchmarks.machine import machine
 from benchmarks.memory import peak_on_cpu, peak_on_cuda
 from benchmarks.report import write
-from benchmarks.rows import ROWS, SKETCH
+from benchmarks.rows import FACTORS, ROWS, SKETCH
 from benchmarks.shapes import SHAPES
 from benchmarks.workload import Workload
 from mollm_cli.core.solution import Solver
@@ -74,6 +74,7 @@ PLANNED = {
     "mollm": Planned(mollm, "cache", DualSpaceMGDA),
     "mollm_copy": Planned(mollm, "copy", DualSpaceMGDA),
     "mollm_sketch": Planned(mollm, "cache", DualSpaceMGDA, SKETCH),
+    "mollm_factors": Planned(mollm, "cache", DualSpaceMGDA, FACTORS),
     "ga_kl_lora": Planned(ga_kl, "adapter_off", lora=True),
     "mollm_lora": Planned(mollm, "adapter_off", DualSpaceMGDA, lora=True),
 }
