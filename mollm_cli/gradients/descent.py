@@ -104,7 +104,7 @@ def _subtract(
                 part = raised(part, parameter.device)
                 step = part * float(multiplier) if step is None else step.add_(part, alpha=float(multiplier))
         if step is not None:
-            step = step * metric(k)
+            step.mul_(metric(k))
             parameter.sub_(step)
             squares.append(inner(step, step))
     if sums is None:
