@@ -15,7 +15,8 @@ from mollm_cli.engine.optimizers import AdamW
 from mollm_cli.engine.rehearsal import Asked, Ledger, rehearse
 from mollm_cli.engine.step import Stepper
 from mollm_cli.gradients import descent
-from mollm_cli.gradients.sketch import AT_ONCE, CountSketch
+from mollm_cli.gradients.matrix_sketch import MatrixSketch
+from mollm_cli.gradients.sketch import AT_ONCE
 from mollm_cli.gradients.trained import Trained
 from mollm_cli.models.forward import forward
 from mollm_cli.models.head import vocabulary_size
@@ -111,15 +112,15 @@ class _Resharded:
         """There is nothing to let go of."""
 
 
-def _shorten(sketch: CountSketch, on_cpu: bool) -> None:
+def _shorten(sketch: MatrixSketch, on_cpu: bool) -> None:
     """Let ``sketch`` add the first pieces of a gradient only: all others take no more memory, and there are thousands.
 
     Two, because one is freed when the next is there.
     """
     add, size = (sketch.add_by_rows, sketch.buckets) if on_cpu else (sketch.add_at_once, max(AT_ONCE, sketch.buckets))
 
-    def first(totals: torch.Tensor, k: int, x: torch.Tensor) -> None:
-        add(totals, k, x.reshape(-1)[: 2 * size])
+    def first(totals: torch.Tensor, k: int, image: torch.Tensor) -> None:
+        add(totals, k, image.reshape(-1)[: 2 * size])
 
     sketch.put = first  # type: ignore[method-assign]
 

@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from mollm_cli.core.solution import Array
 from mollm_cli.engine.batch_losses import BatchLosses, Group, Values, role_groups, weighted
 from mollm_cli.gradients.descent import Descent
+from mollm_cli.gradients.gradient_sketches import GradientSketches, Images
 from mollm_cli.gradients.inner import Row
 from mollm_cli.gradients.kept_factors import KeptFactors
-from mollm_cli.gradients.sketch import CountSketch, GradientSketches, Images
+from mollm_cli.gradients.matrix_sketch import MatrixSketch
 from mollm_cli.gradients.taps import Taps
 from mollm_cli.gradients.trained import Trained
 
@@ -50,7 +51,7 @@ class Sketched:
 
 
 def sketch_gradients(
-    trained: Trained, losses: BatchLosses, sketch: CountSketch, taps: Taps, resting: Resting, keep: bool
+    trained: Trained, losses: BatchLosses, sketch: MatrixSketch, taps: Taps, resting: Resting, keep: bool
 ) -> Sketched:
     """One backward pass for every objective that does not rest; the sketches are those of all processes' batches.
 

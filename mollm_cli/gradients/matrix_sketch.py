@@ -63,10 +63,10 @@ class MatrixSketch(CountSketch):
     P and Q are count sketches of the two axes (``Fold``), so of G = L' R, L [N, r] and R [N, c] a linear layer's
     cotangents and inputs, the block is (L P)' (R Q): N side^2 products in place of N r c. side = sqrt(buckets) / 2.
 
-    Linear and unbiased. The variance of s(a).s(b) is at most that of a ``CountSketch``, and for every matrix k
-    (2 / p + 2 / q + 4 / (p q)) |a_k|^2 |b_k|^2 beside it, p and q its block's sides, nothing for an axis that is not
-    longer. The bound is met where both gradients are of rank one and lie in one matrix; over many matrices errors
-    average out: see ``error``.
+    Linear and unbiased. To the variance that s(a).s(b) has of a ``CountSketch`` every matrix k adds at most
+    (2 / p + 2 / q + 4 / (p q)) |a_k|^2 |b_k|^2, p and q its block's sides, nothing for an axis that is not longer
+    (by the variance of tr(M P P') for one side after the other). The bound is met where both gradients are of rank one
+    and lie in one matrix; over many matrices errors average out: see ``error_of``.
     """
 
     def __init__(
@@ -79,7 +79,8 @@ class MatrixSketch(CountSketch):
         seed: int = SEED,
     ) -> None:
         """shapes: of every parameter; matrices: which of them are two axes; starts: as in ``CountSketch``."""
-        generator, side = torch.Generator().manual_seed(seed), max(1, isqrt(buckets) // 2)
+        generator = torch.Generator().manual_seed(seed + 1)  # not the numbers that the buckets are drawn from
+        side = max(1, isqrt(buckets) // 2)
         self.folds = {
             k: (Fold(shapes[k][0], side, generator, device), Fold(shapes[k][1], side, generator, device))
             for k in sorted(matrices)
@@ -97,6 +98,21 @@ class MatrixSketch(CountSketch):
         """Parameters that take part as blocks."""
         return self.folds.keys()
 
+    @torch.no_grad()
+    def add(self, totals: torch.Tensor, k: int, x: torch.Tensor) -> None:
+        """totals [buckets] += s(x), ``x`` in the place of parameter ``k``, or of this process's part of it."""
+        self.put(totals, k, self.image(k, x, totals.dtype))
+
+    @torch.no_grad()
+    def add_product(self, totals: torch.Tensor, k: int, left: torch.Tensor, right: torch.Tensor) -> None:
+        """totals [buckets] += s(left' right), left [N, r] and right [N, c], in the place of matrix ``k``."""
+        rows, columns = self.folds[k]
+        self.put(totals, k, rows(left, totals.dtype).T @ columns(right, totals.dtype))
+
+    def put(self, totals: torch.Tensor, k: int, image: torch.Tensor) -> None:
+        """Add the image of a tensor to the buckets."""
+        super().add(totals, k, image)
+
     def image(self, k: int, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """The block of a matrix, of whose part of this process ``x`` is in the place; any other tensor itself."""
         if k not in self.folds:
@@ -108,22 +124,16 @@ class MatrixSketch(CountSketch):
             at += len(piece)
         return block.T
 
-    @torch.no_grad()
-    def add_product(self, totals: torch.Tensor, k: int, left: torch.Tensor, right: torch.Tensor) -> None:
-        """totals [buckets] += s(left' right), left [N, r] and right [N, c], in the place of matrix ``k``."""
-        rows, columns = self.folds[k]
-        self.put(totals, k, rows(left, totals.dtype).T @ columns(right, totals.dtype))
-
     def error_of(self, squares: Array, total: float) -> float:
         """Standard error of s(a).s(b) over |a||b|, at the most, for b with |b_k|^2 = squares[k] and |b|^2 = total.
 
-        Whatever a is: sum_k |a_k|^2 |b_k|^2 <= |a|^2 max_k |b_k|^2.
+        squares: one a matrix. Whatever a is: sum_k |a_k|^2 |b_k|^2 <= |a|^2 max_k |b_k|^2.
         """
-        if total <= 0:
-            return self.error
-        shares = [self._spread(k) * float(square) / total for k, square in zip(self.folds, squares, strict=True)]
-        return float(np.sqrt(self.error**2 + min(max(shares, default=0.0), 1.0)))
+        shares = [self.spread(k) * float(square) for k, square in zip(self.folds, squares, strict=True)]
+        blocks = max(shares, default=0.0) / total if total > 0 else 0.0
+        return float(np.sqrt(self.error**2 * (1 + blocks) + blocks))
 
-    def _spread(self, k: int) -> float:
+    def spread(self, k: int) -> float:
+        """How much of |a_k|^2 |b_k|^2 the block of matrix ``k`` adds to the variance of s(a).s(b), at the most."""
         p, q = (2 / fold.side if fold.side < fold.size else 0.0 for fold in self.folds[k])
         return p + q + p * q

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from mollm_cli.gradients import matrix_sketch as module
+from mollm_cli.gradients.gradient_sketches import Images
 from mollm_cli.gradients.matrix_sketch import Fold, MatrixSketch
-from mollm_cli.gradients.sketch import Images
 
 CPU = torch.device("cpu")
 SHAPES = [torch.Size(s) for s in ((40, 30), (17,), (9, 70), (5, 3))]
@@ -39,6 +39,13 @@ def test_a_fold_is_a_signed_sum_into_buckets():
     assert set(matrix.unique().tolist()) == {-1.0, 0.0, 1.0}
     for row in torch.split(matrix, 8):
         assert (row.abs().sum(0) <= 1).all()
+
+
+def test_half_precision_is_folded_in_the_precision_that_is_asked_for():
+    """Of 64 rows in one bucket bfloat16 sums would keep two digits."""
+    folded, x = fold(512), torch.randn(5, 512).bfloat16()
+    for way in (folded.by_rows, folded.at_once):
+        torch.testing.assert_close(way(x, torch.float32), way(x.float(), torch.float32))
 
 
 def test_an_axis_that_is_not_longer_than_the_side_stays_exact():
