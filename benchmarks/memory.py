@@ -12,7 +12,6 @@ import gc
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -33,11 +32,8 @@ def peak_on_cpu(step: Callable[[], object]) -> int:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         kept = step()
     del kept
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "trace.json"
-        profiler.export_chrome_trace(str(path))
-        events = json.loads(path.read_text())["traceEvents"]
-    allocations = sorted((e["ts"], e["args"]["Bytes"]) for e in events if e.get("name") == "[memory]")
+    events = profiler.profiler.kineto_results.events()
+    allocations = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
     current = peak = 0
     for _, size in allocations:
         current += size

@@ -33,7 +33,16 @@ _IN_PLACE = frozenset(
     for overload in overloads
 )  # fmt: skip
 """What changes values and nothing else: it need not be done."""
-FEW = 2**16
+_ELEMENTWISE = frozenset(
+    getattr(getattr(torch.ops.aten, name), overload)
+    for overload, names in {
+        "Tensor": ("add", "sub", "mul", "div"), "Tensor_Scalar": ("pow",),
+        "default": ("sqrt", "rsqrt", "neg", "exp", "silu", "reciprocal", "relu"),
+    }.items()
+    for name in names
+)  # fmt: skip
+"""What gives a tensor like its arguments; that it does the meta device finds out at great length."""
+FEW = 2**20
 """Elements up to which what is copied to the host is there to be read as numbers."""
 _aten = torch.ops.aten
 _COPIES = (_aten._to_copy.default, _aten.clone.default)
@@ -136,6 +145,10 @@ class _Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return True, torch.empty(self.asked.found(given), given.dim(), dtype=torch.int64, device="meta")
         if func is _aten._local_scalar_dense.default:
             return True, not self.asked.padded if given.dtype is torch.bool else 1
+        if func in _ELEMENTWISE and _alike(given, args):
+            return True, torch.empty_like(given)
+        if func is _aten.dot.default:
+            return True, given.new_empty(())
         if func is _aten.equal.default:
             return True, self._origin(given) == self._origin(args[1])
         where, dtype = kwargs.get("device"), kwargs.get("dtype") or given.dtype
@@ -248,6 +261,24 @@ def _as_on_a_device(asked: Asked) -> Iterator[None]:
 
 def _half(x: Any) -> Any:
     return x.to(torch.bfloat16) if _on_meta(x) and x.dtype is torch.float32 else x
+
+
+def _alike(given: torch.Tensor, args: Any) -> bool:
+    """Whether a function of one element each gives something like ``given``, its first argument, strides included."""
+    if not given.is_floating_point():
+        return False
+    rest = [x for x in args[1:] if isinstance(x, torch.Tensor)]
+    if any(x.dtype != given.dtype for x in rest):
+        return False
+    if all(x.shape == given.shape for x in rest):
+        return True
+    return given.is_contiguous() and all(_fits(x.shape, given.shape) for x in rest)
+
+
+def _fits(shape: Sequence[int], whole: Sequence[int]) -> bool:
+    """Whether a tensor of ``shape`` is repeated to ``whole`` where the two meet."""
+    ends = zip(reversed(shape), reversed(whole), strict=False)
+    return len(shape) <= len(whole) and all(size in (1, other) for size, other in ends)
 
 
 def _on_meta(x: object) -> bool:

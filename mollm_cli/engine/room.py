@@ -22,7 +22,9 @@ class Room:
     def tensors(self) -> list[torch.Tensor] | None:
         """One a parameter, whatever is in them; None where none are kept."""
         if self.wanted and not self._tensors:
-            self._tensors = [torch.empty_like(p, requires_grad=False) for p in self.parameters]
+            self._tensors = [
+                torch.empty_like(p, requires_grad=False, memory_format=torch.contiguous_format) for p in self.parameters
+            ]
         return self._tensors if self.wanted else None
 
     def copied(self) -> list[torch.Tensor]:

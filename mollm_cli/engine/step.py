@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mollm_cli.core.errors import NonFiniteError
 from mollm_cli.core.solution import Array, Solver, Status
 from mollm_cli.core.types import Loss
 from mollm_cli.engine.adam import AdamRows, applied, preconditioner
 from mollm_cli.engine.batch_losses import Batches, BatchLosses, Forwards, Group, role_groups, weighted
+from mollm_cli.engine.clipping import Clipping
 from mollm_cli.engine.refresh import age_weights, keep_weights, kept_weights
 from mollm_cli.engine.result import StepResult
 from mollm_cli.engine.room import Room
@@ -68,6 +68,7 @@ class Stepper:
     layers: tuple[list[str], list[int]] | None = field(init=False, default=None)
     sketch: MatrixSketch | None = field(init=False, default=None)
     taps: Taps | None = field(init=False, default=None)
+    _clipping: Clipping = field(init=False)
     _before: Room = field(init=False)
     _direction: Room = field(init=False)
 
@@ -78,6 +79,7 @@ class Stepper:
         self.parameters = self.trained.parameters
         self.trained.require_moved_by(self.optimizer)
         self.carried = [[None] * len(self.parameters) for _ in self.solver.carries]
+        self._clipping = Clipping(self.trained, self._names, self.clip_norm)
         self._before, self._direction = Room(self.parameters), Room(self.parameters)
         if "gram" not in self.solver.needs:
             return
@@ -124,7 +126,7 @@ class Stepper:
                 _send_back(weighted(values, answer.weights))
         totals, probability = losses.totals()
         self.trained.settle()
-        norm = self._clip(totals)
+        norm = self._clipping.clip(totals)
         self.optimizer.step()
         self.state.update(answer.state)
         if "losses" in self.solver.needs:
@@ -140,7 +142,7 @@ class Stepper:
                 _send_back(weighted(values, used))
         totals, probability = losses.totals()
         self.trained.settle()
-        norm = self._clip(totals)
+        norm = self._clipping.clip(totals)
         self.optimizer.step()
         age_weights(self.state)
         return StepResult(totals, used, norm, probability, losses.tokens, Status.REUSED)
@@ -156,7 +158,7 @@ class Stepper:
         choice = self._choose(gram[None], totals, probability)
         send_weighted_back(self.trained, losses, choice.weights, found)
         self.trained.settle()
-        norm = self._clip(totals)
+        norm = self._clipping.clip(totals)
         descent = descend_by_sketch(self.optimizer, self.trained, found.sketches, record)
         self._remember(choice)
         return StepResult(
@@ -174,8 +176,8 @@ class Stepper:
         if adam is not None:
             programme = grams([*rows.rows, *rows.carried], self.parameters, rows.layers, adam.metric, self.trained.sums)
         choice = self._choose(programme, totals, probability)
-        rows.write(choice.weights if choice.layers is None else choice.layers, self._direction.tensors())
-        norm = self._clip(totals)
+        weights = choice.weights[None] if choice.layers is None else choice.layers
+        norm = self._clipping.write(rows, by_layer, weights, totals, self._direction.tensors())
         descent = self._descend(rows, gram, choice.live, adam, record)
         if descent is not None and skipped.any():
             raw, realised = (np.where(skipped, np.nan, x) for x in (descent.raw, descent.realised))
@@ -260,20 +262,6 @@ class Stepper:
         rule = applied(self.optimizer, self.parameters, before, moves) if record else None
         metric, held = preconditioner(self.optimizer, self.parameters), live if guard else None
         return guarded(self.parameters, before, rows.rows, norms, held, metric, rule, self.trained.sums)
-
-    def _clip(self, losses: Array) -> float:
-        """Clip the direction; the norm that it had. Raises NonFiniteError where it or a loss is not finite."""
-        require_finite(losses, self._names, "loss")
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        norm = self.trained.norm(gradients)
-        if not np.isfinite(float(norm)):
-            summed = " + ".join(self._names)
-            raise NonFiniteError(
-                f"the gradient of {summed} is not finite; the optimizer has not moved. Lower optimizer.lr."
-            )
-        if self.clip_norm is not None and gradients:
-            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.clip_norm, norm)
-        return float(norm)
 
     def _after(self, batches: Batches) -> Array:
         """The losses of ``batches`` as they are now; a forward pass a role, and of the reference where one is read."""

@@ -14,6 +14,8 @@ from mollm_cli.gradients.settings import Direction
 
 ASCENT = 1e-9
 """cos(g_i, d) below minus this is an ascent, not rounding."""
+CANCELLED = 1e-3
+"""A sum that is less than this of its terms' absolute values says little: each of them is known to 1e-7."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,16 @@ def _rescaled(weights: Array, gram: Array, mean_norm: float, wanted: bool) -> tu
     if wanted and length > 0:
         return weights * (mean_norm / length), float(mean_norm)
     return weights, length
+
+
+def length_of(grams: Array, weights: Array) -> float | None:
+    """|sum_i w_i g_i| from the Gram matrices of all layers, [L, n, n], and their weights [L, n]: to four digits.
+
+    None where the terms of its square all but cancel.
+    """
+    terms = weights[:, :, None] * grams * weights[:, None, :]
+    square, size = float(terms.sum()), float(np.abs(terms).sum())
+    return float(np.sqrt(square)) if CANCELLED * size < square < np.inf else None
 
 
 def alignment(along: Array, norms: Array, length: float) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -26,16 +26,33 @@ DEVICE_BLOCK = 2**26
 
 def blocks(tensors: Sequence[torch.Tensor], device: torch.device) -> Iterator[list[torch.Tensor]]:
     """Equally long pieces of equally shaped ``tensors``, flat, on ``device``, all float64 if one is, else float32."""
-    size = BLOCK if device.type == "cpu" else DEVICE_BLOCK
     dtype = torch.float64 if any(t.dtype == torch.float64 for t in tensors) else torch.float32
     odd = [t.dtype != dtype or t.device != device for t in tensors]
-    flat = [t.reshape(-1) for t in tensors]
-    whole = flat[0].numel() <= size
-    for pieces in [flat] if whole else zip(*(torch.split(t, size) for t in flat), strict=True):
+    for pieces in _cut([t.reshape(-1) for t in tensors], device):
         if any(odd):
             yield [x.to(device, dtype, non_blocking=True) if o else x for x, o in zip(pieces, odd, strict=True)]
         else:
             yield list(pieces)
+
+
+def _cut(flat: Sequence[torch.Tensor], device: torch.device) -> Iterable[Sequence[torch.Tensor]]:
+    size = BLOCK if device.type == "cpu" else DEVICE_BLOCK
+    return [flat] if flat[0].numel() <= size else zip(*(torch.split(x, size) for x in flat), strict=True)
+
+
+def combine(weights: Sequence[float], parts: Sequence[torch.Tensor], out: torch.Tensor) -> torch.Tensor:
+    """out = sum_i weights_i parts_i, block by block, so that a CPU writes each to memory once; ``out`` is contiguous.
+
+    Sums are rounded to the type of ``out``, as each of ``parts`` is before.
+    """
+    for total, *pieces in _cut([out.view(-1), *(x.reshape(-1) for x in parts)], out.device):
+        for n, (weight, piece) in enumerate(zip(weights, pieces, strict=True)):
+            piece = piece.to(out.device, out.dtype, non_blocking=True)
+            if n == 0:
+                torch.mul(piece, weight, out=total)
+            else:
+                total.add_(piece, alpha=weight)
+    return out
 
 
 def raised(x: torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -45,7 +62,33 @@ def raised(x: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 def inner(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """<a, b> of two equally shaped tensors, a float64 scalar on their device."""
-    return _summed([torch.dot(x, y) for x, y in blocks([a, b], a.device)], 1)[0]
+    return torch.stack([torch.dot(x, y) for x, y in blocks([a, b], a.device)]).double().sum()
+
+
+class Table:
+    """A table of inner products, [cells], of which each adds up over parameters; they come from the device at once."""
+
+    def __init__(self, cells: int) -> None:
+        self.cells = cells
+        self._sums: list[torch.Tensor] = []
+        self._places: list[int] = []
+        self._scales: list[float] = []
+
+    def add(self, places: Sequence[int], dots: Sequence[torch.Tensor], scale: float = 1.0) -> None:
+        """Onto the cells ``places``: scale times the sums over blocks of ``dots``, block after block one a place."""
+        found = torch.stack(list(dots))
+        several = len(dots) > len(places)
+        self._sums.append(found.double().view(-1, len(places)).sum(0) if several else found)
+        self._places += places
+        self._scales += [scale] * len(places)
+
+    def values(self) -> Array:
+        """float64 [cells]; one transfer."""
+        total = np.zeros(self.cells)
+        if self._sums:
+            found = torch.cat([x.double() for x in self._sums]).cpu().numpy()
+            np.add.at(total, self._places, found * self._scales)
+        return total
 
 
 def grams(
@@ -60,55 +103,32 @@ def grams(
     parameters: what the rows are gradients of. layers: of every parameter, its layer in 0..L-1; None: all in one. All
     m (m + 1) / 2 products of a block are taken while it is in the cache. Nothing is transferred before the end.
     """
-    m, upper = len(rows), _pairs(len(rows))
-    totals: dict[int, torch.Tensor] = {}
+    m, count = len(rows), 1 if layers is None else max(layers, default=0) + 1
+    table = Table(count * m * m)
     for k, parameter in enumerate(parameters):
-        reached = {i: part for i, row in enumerate(rows) if (part := row[k]) is not None}
-        if not reached:
-            continue
-        diagonal = None if metric is None else metric(k)
-        found = _spread(_products(list(reached.values()), diagonal, parameter.device), list(reached), m)
-        layer = 0 if layers is None else layers[k]
-        totals[layer] = totals[layer].add_(found) if layer in totals else found
-    gram = np.zeros((1 if layers is None else max(layers, default=0) + 1, m, m))
-    if totals:
-        values = torch.stack(list(totals.values())).cpu().numpy()
-        for layer, products in zip(totals, values, strict=True):
-            for (i, j), value in zip(upper, products, strict=True):
-                gram[layer, i, j] = gram[layer, j, i] = value
+        reached = [i for i, row in enumerate(rows) if row[k] is not None]
+        if reached:
+            parts = [part for row in rows if (part := row[k]) is not None]
+            diagonal = 1.0 if metric is None else metric(k)
+            begin = 0 if layers is None else layers[k] * m * m
+            places = [begin + i * m + j for n, i in enumerate(reached) for j in reached[n:]]
+            dots, scale = _products(parts, diagonal, parameter.device)
+            table.add(places, dots, scale)
+    upper = table.values().reshape(count, m, m)
+    gram = upper + np.triu(upper, 1).swapaxes(1, 2)
     return gram if sums is None else sums(gram)
 
 
 def _products(
-    parts: Sequence[torch.Tensor], diagonal: torch.Tensor | float | None, device: torch.device
-) -> torch.Tensor:
-    """Products of all pairs i <= j of ``parts`` [r], float64 [r (r + 1) / 2]."""
-    pairs, r = _pairs(len(parts)), len(parts)
-    weighted = isinstance(diagonal, torch.Tensor)
+    parts: Sequence[torch.Tensor], diagonal: torch.Tensor | float, device: torch.device
+) -> tuple[list[torch.Tensor], float]:
+    """Products of all pairs i <= j of ``parts`` [r], block after block, and what they are to be multiplied with."""
+    r, weighted = len(parts), isinstance(diagonal, torch.Tensor)
     dots: list[torch.Tensor] = []
     for pieces in blocks([*parts, diagonal] if isinstance(diagonal, torch.Tensor) else parts, device):
         left = [x * pieces[r] for x in pieces[:r]] if weighted else pieces
-        dots += [torch.dot(left[i], pieces[j]) for i, j in pairs]
-    found = _summed(dots, len(pairs))
-    return found if weighted or diagonal is None else found.mul_(diagonal)
-
-
-def _spread(products: torch.Tensor, reached: Sequence[int], m: int) -> torch.Tensor:
-    """``products`` of the rows ``reached`` as those of all m rows; 0 where one of a pair does not reach."""
-    if len(reached) == m:
-        return products
-    zero = torch.zeros_like(products[0])
-    known = {(reached[a], reached[b]): products[n] for n, (a, b) in enumerate(_pairs(len(reached)))}
-    return torch.stack([known.get(pair, zero) for pair in _pairs(m)])
-
-
-def _summed(dots: Sequence[torch.Tensor], count: int) -> torch.Tensor:
-    """The sums of every ``count``-th of ``dots``, float64 [count]."""
-    return torch.stack(list(dots)).double().view(-1, count).sum(0)
-
-
-def _pairs(m: int) -> list[tuple[int, int]]:
-    return [(i, j) for i in range(m) for j in range(i, m)]
+        dots += [torch.dot(left[i], pieces[j]) for i in range(r) for j in range(i, r)]
+    return dots, 1.0 if isinstance(diagonal, torch.Tensor) else diagonal
 
 
 class Change:
@@ -129,38 +149,25 @@ def first_order(
 ) -> tuple[Array, NDArray[np.float64]]:
     """g_i . Delta_c, [c, m], and |Delta_c|, [c], for rows [m] and ``changes`` [c]: one pass, one transfer."""
     m, c = len(rows), len(changes)
-    total: torch.Tensor | None = None
+    table = Table(c * (m + 1))
     for k, parameter in enumerate(parameters):
-        found = [change(k) for change in changes]
-        parts = [row[k] for row in rows]
-        if any(change is not None for change in found):
-            products = _against(parts, found, parameter.device)
-            total = products if total is None else total.add_(products)
-    values = np.zeros((c, m + 1)) if total is None else total.cpu().numpy().reshape(c, m + 1)
+        found = {n: change for n, of in enumerate(changes) if (change := of(k)) is not None}
+        if found:
+            reached = {i: part for i, row in enumerate(rows) if (part := row[k]) is not None}
+            places = [n * (m + 1) + i for n in found for i in (*reached, m)]
+            table.add(places, _against(list(reached.values()), list(found.values()), parameter.device))
+    values = table.values().reshape(c, m + 1)
     values = values if sums is None else sums(values)
     return values[:, :m], np.sqrt(values[:, m])
 
 
-def _against(
-    parts: Sequence[torch.Tensor | None], changes: Sequence[Change | None], device: torch.device
-) -> torch.Tensor:
-    """[part . change..., change . change] of every change in turn, float64."""
-    present = [part for part in parts if part is not None]
-    known = [change for change in changes if change is not None]
-    operands = [x for change in known for x in change.operands]
+def _against(parts: Sequence[torch.Tensor], changes: Sequence[Change], device: torch.device) -> list[torch.Tensor]:
+    """[part . change..., change . change] of every change in turn, block after block."""
     dots: list[torch.Tensor] = []
-    for pieces in blocks([*present, *operands], device):
-        taken, at = pieces[: len(present)], len(present)
-        for change in known:
+    for pieces in blocks([*parts, *(x for change in changes for x in change.operands)], device):
+        at = len(parts)
+        for change in changes:
             delta = change.formula(*pieces[at : at + len(change.operands)])
             at += len(change.operands)
-            dots += [torch.dot(x, delta) for x in taken]
-            dots.append(torch.dot(delta, delta))
-    sums = iter(_summed(dots, len(known) * (len(present) + 1)).unbind())
-    zero = torch.zeros((), dtype=torch.float64, device=device)
-    lines = [
-        zero if change is None or (i < len(parts) and parts[i] is None) else next(sums)
-        for change in changes
-        for i in range(len(parts) + 1)
-    ]
-    return torch.stack(lines)
+            dots += [torch.dot(x, delta) for x in (*pieces[: len(parts)], delta)]
+    return dots

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mollm_cli.core.errors import NonFiniteError
 from mollm_cli.core.solution import Array
 from mollm_cli.core.world import World
-from mollm_cli.gradients.inner import Row, Sums, grams
+from mollm_cli.gradients.inner import Row, Sums, combine, grams
 from mollm_cli.gradients.replicas import RowSum
 from mollm_cli.gradients.settings import Storage
 
@@ -95,17 +95,15 @@ class GradientRows:
 
     def _combined(self, weights: NDArray[np.float64], k: int, out: torch.Tensor | None = None) -> torch.Tensor | None:
         """sum_i weights_i g_i on parameter ``k``, in ``out`` if there is one; None where no weighted row reaches it."""
-        parameter, total = self.parameters[k], None
         if weights.ndim == 2:
             weights = weights[0 if self.layers is None else self.layers[k]]
-        for weight, row in zip(weights, [*self.rows, *self.carried], strict=True):
-            part = row[k]
-            if part is None or weight == 0:
-                continue
-            part = part.to(parameter.device, parameter.dtype, non_blocking=True)
-            scaled = float(weight)
-            total = torch.mul(part, scaled, out=out) if total is None else total.add_(part, alpha=scaled)
-        return total
+        every = zip(weights, [*self.rows, *self.carried], strict=True)
+        reached = [(float(weight), part) for weight, row in every if weight != 0 and (part := row[k]) is not None]
+        if not reached:
+            return None
+        if out is None:
+            out = torch.empty_like(self.parameters[k], requires_grad=False, memory_format=torch.contiguous_format)
+        return combine([weight for weight, _ in reached], [part for _, part in reached], out)
 
 
 def require_finite(values: NDArray[np.float64], names: Sequence[str], what: str) -> None:
