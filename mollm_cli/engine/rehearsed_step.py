@@ -14,7 +14,7 @@ from mollm_cli.engine.float32_update import updating
 from mollm_cli.engine.optimizers import AdamW
 from mollm_cli.engine.rehearsal import Asked, Ledger, rehearse
 from mollm_cli.engine.step import Stepper
-from mollm_cli.gradients import descent
+from mollm_cli.gradients import descent, inner
 from mollm_cli.gradients.matrix_sketch import MatrixSketch
 from mollm_cli.gradients.sketch import AT_ONCE
 from mollm_cli.gradients.trained import Trained
@@ -58,7 +58,7 @@ def rehearsed_step(facts: Facts, model: Any) -> tuple[int, Ledger]:
         for _ in range(2 if facts.solver.carries or on_cpu else 1):
             stepper(batches, facts.optimizer.lr, True)
 
-    with _few_corrections():
+    with _few_corrections(), _few_blocks(on_cpu):
         return reference.bytes, rehearse(steps, model, asked)
 
 
@@ -90,6 +90,18 @@ def _few_corrections() -> Iterator[None]:
         descent.ROUNDS = rounds
 
 
+@contextmanager
+def _few_blocks(on_cpu: bool) -> Iterator[None]:
+    """Two blocks of a tensor take what all of them do; they are as long as on the device that is meant."""
+    cut, size = inner.cut, inner.BLOCK if on_cpu else inner.DEVICE_BLOCK
+    meant = torch.device("cpu" if on_cpu else "cuda")
+    inner.cut = lambda flat, device: cut([x[: 2 * size] for x in flat], meant)
+    try:
+        yield
+    finally:
+        inner.cut = cut
+
+
 class _Shards(Trained):
     """Parameters whose gradients come all at once, after a backward pass, as those of shards do."""
 
@@ -113,16 +125,21 @@ class _Resharded:
 
 
 def _shorten(sketch: MatrixSketch, on_cpu: bool) -> None:
-    """Let ``sketch`` add the first pieces of a gradient only: all others take no more memory, and there are thousands.
+    """Let ``sketch`` take the first pieces of a tensor only: all others take no more memory, and there are thousands.
 
     Two, because one is freed when the next is there.
     """
     add, size = (sketch.add_by_rows, sketch.buckets) if on_cpu else (sketch.add_at_once, max(AT_ONCE, sketch.buckets))
+    whole = sketch.image
 
     def first(totals: torch.Tensor, k: int, image: torch.Tensor) -> None:
         add(totals, k, image.reshape(-1)[: 2 * size])
 
+    def image_of_first(k: int, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        return whole(k, x[: 2 * max(1, AT_ONCE // x.shape[1])] if k in sketch.matrices else x, dtype)
+
     sketch.put = first  # type: ignore[method-assign]
+    sketch.image = image_of_first  # type: ignore[method-assign]
 
 
 class _Stored:

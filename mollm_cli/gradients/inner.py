@@ -28,14 +28,15 @@ def blocks(tensors: Sequence[torch.Tensor], device: torch.device) -> Iterator[li
     """Equally long pieces of equally shaped ``tensors``, flat, on ``device``, all float64 if one is, else float32."""
     dtype = torch.float64 if any(t.dtype == torch.float64 for t in tensors) else torch.float32
     odd = [t.dtype != dtype or t.device != device for t in tensors]
-    for pieces in _cut([t.reshape(-1) for t in tensors], device):
+    for pieces in cut([t.reshape(-1) for t in tensors], device):
         if any(odd):
             yield [x.to(device, dtype, non_blocking=True) if o else x for x, o in zip(pieces, odd, strict=True)]
         else:
             yield list(pieces)
 
 
-def _cut(flat: Sequence[torch.Tensor], device: torch.device) -> Iterable[Sequence[torch.Tensor]]:
+def cut(flat: Sequence[torch.Tensor], device: torch.device) -> Iterable[Sequence[torch.Tensor]]:
+    """Equally long pieces of ``flat``, as long as they are to be on ``device``."""
     size = BLOCK if device.type == "cpu" else DEVICE_BLOCK
     return [flat] if flat[0].numel() <= size else zip(*(torch.split(x, size) for x in flat), strict=True)
 
@@ -45,7 +46,7 @@ def combine(weights: Sequence[float], parts: Sequence[torch.Tensor], out: torch.
 
     Sums are rounded to the type of ``out``, as each of ``parts`` is before.
     """
-    for total, *pieces in _cut([out.view(-1), *(x.reshape(-1) for x in parts)], out.device):
+    for total, *pieces in cut([out.view(-1), *(x.reshape(-1) for x in parts)], out.device):
         for n, (weight, piece) in enumerate(zip(weights, pieces, strict=True)):
             piece = piece.to(out.device, out.dtype, non_blocking=True)
             if n == 0:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from benchmarks.plan import PLANNED, compared, main, show
 from benchmarks.rows import ROWS
 from benchmarks.workload import Workload
+from mollm_cli.gradients import descent
 
 
 def test_rows_are_rows_of_the_benchmark():
@@ -17,6 +19,14 @@ def test_rows_are_rows_of_the_benchmark():
 def test_a_tiny_step_is_predicted_within_ten_percent(name):
     line = compared(name, Workload("tiny", batch=2, tokens=24, answer=8))
     assert line["predicted_bytes"] == pytest.approx(line["measured_bytes"], rel=0.1)
+
+
+def test_a_step_that_the_guard_corrects_is_predicted_to_the_kilobyte(monkeypatch):
+    """Its temporaries are of one parameter, and of a few blocks; here one parameter is half of the model."""
+    monkeypatch.setattr(descent, "SLACK", -np.inf)
+    monkeypatch.setattr(descent, "smallest_correction", lambda matrix, now: np.full(len(now), 1e-12))
+    line = compared("mollm", Workload("tiny", batch=1, tokens=24, answer=4, vocabulary=20_000))
+    assert line["predicted_bytes"] == pytest.approx(line["measured_bytes"], abs=1024)
 
 
 @pytest.mark.slow
