@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, cast
 
+import numpy as np
 import torch
 
+from mollm_cli.core.solution import Solver
 from mollm_cli.core.types import Batch, Loss
 from mollm_cli.engine.facts import Facts, Optimizer, Shape
 from mollm_cli.engine.float32_update import updating
@@ -40,7 +43,7 @@ def rehearsed_step(facts: Facts, model: Any) -> tuple[int, Ledger]:
     reference = Reference(model, facts.reference, cast(StateCache, stored) if facts.reference == "cache" else None)
     optimizer = updating(_still(facts.optimizer, trained), facts.optimizer.update)
     stepper = Stepper(
-        model, reference, facts.loss, facts.solver, facts.direction, optimizer,
+        model, reference, facts.loss, cast(Solver, _Everyone(facts.solver)), facts.direction, optimizer,
         clip_norm=engine.clip_norm, bf16=engine.precision == "bf16", trained=_trained(model, facts.shards),
     )  # fmt: skip
     pieces = min(MICRO_BATCHES, facts.micro_batches)
@@ -109,6 +112,25 @@ class _Shards(Trained):
 
     def collect(self) -> None:
         """They lie where they belong."""
+
+    def put_back(self, k: int, part: torch.Tensor | None) -> None:
+        """So does this one."""
+        self.parameters[k].grad = part
+
+
+class _Everyone:
+    """``solver``, but every objective has a weight: the step that takes the most."""
+
+    def __init__(self, solver: Solver) -> None:
+        self._solver = solver
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._solver, name)
+
+    def solve(self, *told: Any) -> Any:
+        """As the solver answers, 1 in place of 0."""
+        answer = self._solver.solve(*told)
+        return replace(answer, weights=np.where(answer.weights == 0, 1.0, answer.weights))
 
 
 def _trained(model: Any, shards: int) -> Trained:

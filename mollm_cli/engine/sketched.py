@@ -97,10 +97,11 @@ def _send_to_sketches(wanted: Values, sketches: GradientSketches, last: bool, ke
 def send_weighted_back(trained: Trained, losses: BatchLosses, weights: Array, found: Sketched) -> None:
     """Put sum_i weights_i g_i into ``.grad``, role by role; ``found`` is used up."""
     if found.held is not None:
-        i, row = found.held
-        for k, part in enumerate(row):
+        (i, row), found.held = found.held, None
+        for k in reversed(range(len(row))):
+            part = row.pop()
             trained.put_back(k, None if part is None or weights[i] == 0 else part.mul_(float(weights[i])))
-        found.held = None
+        del part
     if found.kept is not None:
         found.kept.add_to(found.sketches.parameters, weights)
     if found.graph:

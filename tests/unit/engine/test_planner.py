@@ -8,6 +8,7 @@ import pytest
 from transformers import LlamaConfig
 
 from mollm_cli.core.errors import RequestError
+from mollm_cli.engine import rehearsed_step
 from mollm_cli.engine.eight_bit import AdamW8bit
 from mollm_cli.engine.facts import Asking, Facts, Shape
 from mollm_cli.engine.optimizers import AdamW
@@ -111,6 +112,14 @@ def test_of_shards_the_weighted_gradient_is_added_to_the_one_that_is_held():
     engine = Engine(batch_size=2, processes=2, parallel="fsdp")
     found = plan(facts(direction=Direction(gram="sketch", sketch_buckets=64), engine=engine, shapes=shapes))
     assert sizes(found)["gradients"] == pytest.approx(4 * found.trained / 2, rel=0.02)
+
+
+def test_every_objective_has_a_weight_in_a_rehearsal(monkeypatch):
+    """One without would let go of its gradient, and the plan would be too small."""
+    put = []
+    monkeypatch.setattr(rehearsed_step._Shards, "put_back", lambda self, k, part: put.append(part is not None))
+    plan(facts(direction=Direction(gram="sketch", sketch_buckets=64), engine=Engine(processes=2, parallel="fsdp")))
+    assert put and all(put)
 
 
 def test_the_largest_group_may_be_a_layer():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import weakref
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from torch.profiler import ProfilerActivity, profile
 from mollm_cli.core.errors import NonFiniteError
 from mollm_cli.core.types import Loss, Objective
 from mollm_cli.engine.record import step_record
+from mollm_cli.gradients.gradient_sketches import GradientSketches
 from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.trained import Trained
 from mollm_cli.losses.dpo import dpo
 from mollm_cli.losses.ga_kl import ga_kl
 from mollm_cli.losses.grad_diff import grad_diff
@@ -200,3 +203,34 @@ def test_a_gradient_that_is_not_finite_stops_before_the_optimizer_moves():
 def test_a_solver_that_carries_gradients_needs_them(key):
     with pytest.raises(ValueError, match=r"solver projected_forget with its retain_average works on the objectives'"):
         stepper(llama(), mollm(), ProjectedForget(), direction=Direction(**key))
+
+
+class Unweighted(Fixed):
+    """The first objective is live and gets nothing."""
+
+    def solve(self, *told):
+        return dataclasses.replace(super().solve(*told), weights=np.array([0.0, 1.0, 1.0]))
+
+
+@pytest.mark.parametrize("gram", ["sketch", "factors"])
+def test_a_gradient_without_weight_is_gone_before_the_others_are_made(gram, monkeypatch):
+    """What is held of the first role is a whole gradient; beside it there would be two."""
+    held, alive = [], []
+
+    def take(self, objective, original=GradientSketches.take):
+        row = original(self, objective)
+        held.extend(weakref.ref(x.untyped_storage()) for x in row if x is not None)
+        return row
+
+    def put_back(self, k, part, original=Trained.put_back):
+        original(self, k, part)
+        if k == 0:
+            alive.append(sum(x() is not None for x in held))
+
+    monkeypatch.setattr(GradientSketches, "take", take)
+    monkeypatch.setattr(Trained, "put_back", put_back)
+    model = llama()
+    step = stepper(model, mollm(), Unweighted(), direction=plain(gram, sketch_buckets=64))
+    moved(model)
+    step(WHOLE, 1e-3)
+    assert held and alive == [1]  # the last one, which the caller's frame has
