@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 from mollm_cli import __version__
 from mollm_cli.cli.arguments import Parser
+from mollm_cli.cli.ending import exit_code
 from mollm_cli.cli.help import EXIT_CODES
 from mollm_cli.cli.listing import table
 from mollm_cli.core.errors import RequestError
-from mollm_cli.core.paths import short_paths
-from mollm_cli.core.terminal import plain_streams
 
 if TYPE_CHECKING:
     from mollm_cli.reporting.comparison.rows import Row
@@ -39,15 +38,7 @@ _EPILOG = (
 
 def main(typed: Sequence[str] | None = None) -> int:
     """Answer the command line ``typed`` (sys.argv by default) and return the exit code; nothing is raised."""
-    with plain_streams():
-        try:
-            with short_paths():
-                return _answer(_parser().parse_args(typed))
-        except RequestError as refused:
-            print(f"mollm-compare: {refused}", file=sys.stderr)
-            return refused.exit_code
-        except KeyboardInterrupt:
-            return 130
+    return exit_code("mollm-compare", lambda: _answer(_parser().parse_args(typed)))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,26 +11,17 @@ from typing import NoReturn
 from mollm_cli import __version__
 from mollm_cli.cli.arguments import PASSED_ON, read
 from mollm_cli.cli.commands import Command
+from mollm_cli.cli.ending import exit_code
 from mollm_cli.cli.help import help_text
 from mollm_cli.cli.listing import config_dir, listing
 from mollm_cli.cli.processes import follows
 from mollm_cli.core.errors import RequestError
-from mollm_cli.core.paths import short_paths
-from mollm_cli.core.terminal import plain_streams
 
 
 def main(command: Command, typed: Sequence[str] | None = None) -> int:
     """Answer the command line ``typed`` (sys.argv by default) and return the exit code; nothing is raised."""
     arguments = sys.argv[1:] if typed is None else list(typed)
-    with plain_streams():
-        try:
-            with short_paths():
-                return _follow(arguments) if follows() else _answer(command, arguments)
-        except RequestError as refused:
-            print(f"{command.program}: {refused}", file=sys.stderr)
-            return refused.exit_code
-        except KeyboardInterrupt:
-            return 130
+    return exit_code(command.program, lambda: _follow(arguments) if follows() else _answer(command, arguments))
 
 
 def leave(code: int) -> NoReturn:

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 from mollm_cli import __version__
 from mollm_cli.cli.arguments import Parser
+from mollm_cli.cli.ending import exit_code
 from mollm_cli.cli.help import EXIT_CODES
 from mollm_cli.cli.listing import table
 from mollm_cli.core.errors import RequestError
-from mollm_cli.core.paths import short_paths
-from mollm_cli.core.terminal import plain_streams
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,15 +39,7 @@ _EPILOG = (
 
 def main(typed: Sequence[str] | None = None) -> int:
     """Answer the command line ``typed`` (sys.argv by default) and return the exit code."""
-    with plain_streams():
-        try:
-            with short_paths():
-                return _answer(_parser().parse_args(typed))
-        except RequestError as refused:
-            print(f"mollm-try: {refused}", file=sys.stderr)
-            return refused.exit_code
-        except KeyboardInterrupt:
-            return 130
+    return exit_code("mollm-try", lambda: _answer(_parser().parse_args(typed)))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -208,12 +208,12 @@ class Result:
     details: Mapping[str, float | int | str] = field(default_factory=dict)
 
 
-class Metric(Protocol):
-    """One metric: scored examples in, a Result out."""
+class Described(Protocol):
+    """What every metric says of itself."""
 
     @property
     def name(self) -> str:
-        """The word that flat names end in."""
+        """The word that flat names end in; of a metric over several sets, its flat name."""
         ...
 
     @property
@@ -228,49 +228,31 @@ class Metric(Protocol):
 
     @property
     def better(self) -> Literal["higher", "lower", "toward_yardstick"]:
-        """Which way is better on rows that should stay."""
+        """Which way is better: of a metric of one set, on rows that should stay."""
         ...
 
     @property
     def needs(self) -> frozenset[str]:
-        """What the scorer must provide and which sets it fits: the words of metrics/__init__.py."""
+        """What the scorer must provide and which sets it fits: the words of metrics/__init__.py.
+
+        On several sets: where it can; "oracle": measured beside an oracle only.
+        """
         ...
+
+
+class Metric(Described, Protocol):
+    """One metric: scored examples in, a Result out."""
 
     def compute(self, examples: Sequence[Scored], oracle: Sequence[Scored] | None) -> Result:
         """The metric on ``examples``; ``oracle`` holds the same examples scored by the oracle, where there is one."""
         ...
 
 
-class SetsMetric(Protocol):
+class SetsMetric(Described, Protocol):
     """One metric over several sets at once: forget against holdout, or the model as a whole.
 
     It is measured where the first of its ``sets`` has rows; its flat name is its name alone.
     """
-
-    @property
-    def name(self) -> str:
-        """Its flat name."""
-        ...
-
-    @property
-    def unit(self) -> str:
-        """What the value is counted in."""
-        ...
-
-    @property
-    def version(self) -> int:
-        """Raised whenever the same examples would give another value."""
-        ...
-
-    @property
-    def better(self) -> Literal["higher", "lower", "toward_yardstick"]:
-        """Which way is better."""
-        ...
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """What the scorer must provide on each of the sets, where it can; "oracle": measured beside an oracle only."""
-        ...
 
     @property
     def sets(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from mollm_cli.objectives.label_log_probs import label_log_probs
 from mollm_cli.objectives.negative_preference import negative_preference
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 from mollm_cli.solvers.weighted_sum import WeightedSum
+from tests.support.padding import same_whatever_the_padding
 from tests.support.steps import stepper
 from tests.support.tiny import batch, llama, split
 
@@ -142,25 +143,7 @@ def test_a_sequence_without_a_target_counts_and_pulls_at_nothing():
 
 
 def test_masked_tokens_and_padding_change_nothing():
-    model, reference = llama(dtype=torch.float64), llama(seed=1, dtype=torch.float64)
-    rows = batch(rows=3)
-    wider = torch.nn.functional.pad
-    padded = type(rows)(
-        rows.ids,
-        wider(rows.input_ids, (0, 5), value=7),
-        wider(rows.attention_mask, (0, 5)),
-        wider(rows.labels, (0, 5), value=-100),
-    )
-    values, grads = [], []
-    for part in (rows, padded):
-        model.zero_grad()
-        value, count = negative_preference(forward(model, part, Reference(reference, "copy")), 0.1)
-        value.backward()
-        values.append((value.item(), count))
-        grads.append(torch.cat([p.grad.reshape(-1) for p in model.parameters()]))
-    assert values[0] == pytest.approx(values[1], rel=1e-10)
-    assert torch.allclose(grads[0], grads[1], atol=1e-10)
-    assert grads[0].abs().max() > 1e-6
+    same_whatever_the_padding(lambda out: negative_preference(out, 0.1), lambda m, r, rows: forward(m, rows, r))
 
 
 def test_it_needs_a_reference():

@@ -19,6 +19,7 @@ from mollm_cli.objectives.forward_kl import forward_kl
 from mollm_cli.objectives.gradient_ascent import gradient_ascent
 from mollm_cli.objectives.label_log_probs import label_log_probs, sequence_means
 from mollm_cli.objectives.unlearning_cross_entropy import unlearning_cross_entropy
+from tests.support.padding import same_whatever_the_padding
 from tests.support.tiny import batch, llama
 
 
@@ -118,25 +119,7 @@ def test_forward_kl_needs_a_reference():
 
 @pytest.mark.parametrize("function", TERMS, ids=lambda f: f.__name__)
 def test_masked_tokens_and_padding_change_nothing(function):
-    model, reference = llama(dtype=torch.float64), llama(seed=1, dtype=torch.float64)
-    rows = batch(rows=3)
-    wider = torch.nn.functional.pad
-    padded = type(rows)(
-        rows.ids,
-        wider(rows.input_ids, (0, 5), value=7),
-        wider(rows.attention_mask, (0, 5)),
-        wider(rows.labels, (0, 5), value=-100),
-    )
-    values, grads = [], []
-    for part in (rows, padded):
-        model.zero_grad()
-        value, count = function(forward(model, part, Reference(reference, "copy")))
-        value.backward()
-        values.append((value.item(), count))
-        grads.append(torch.cat([p.grad.reshape(-1) for p in model.parameters()]))
-    assert values[0] == pytest.approx(values[1], rel=1e-10)
-    assert torch.allclose(grads[0], grads[1], atol=1e-10)
-    assert grads[0].abs().max() > 1e-6
+    same_whatever_the_padding(function, lambda m, r, rows: forward(m, rows, r))
 
 
 def test_bf16_logits_are_summed_in_float32():
