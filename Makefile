@@ -13,12 +13,15 @@ WORKERS ?= 2
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-# Without --no-compile pip would compile all of torch; a module is compiled when it is first imported.
+# pip compiles with one processor; this with all of them. What no Python compiles, examples of packages, is left as it is.
+COMPILE := $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib mollm_cli || true
+
 install: $(STAMP) ## install the package and its development tools into .venv
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || test -n "$(PYTHON)" || { echo "needs Python 3.11, 3.12 or 3.13; make PYTHON=..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(COMPILE)
 	touch $(STAMP)
 
 install-locked: ## the same from constraints.lock alone: these files, by their hashes (its machine and Python only)
@@ -26,6 +29,7 @@ install-locked: ## the same from constraints.lock alone: these files, by their h
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes --no-deps -r constraints.lock
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --no-deps -e .
+	$(COMPILE)
 	touch $(STAMP)
 
 lock: install ## constraints.lock: what an installation takes, with hashes; nothing is installed
