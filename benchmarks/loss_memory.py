@@ -8,16 +8,15 @@ their gradients, which both forms leave behind, are not counted. Every number co
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.alone import alone
 from benchmarks.machine import machine
-from benchmarks.memory import REPOSITORY, peak_on_cpu, peak_on_cuda
+from benchmarks.memory import peak_on_cpu, peak_on_cuda
 from benchmarks.report import merge
 from mollm_cli.core.chunked import LinearHead
 from mollm_cli.core.outputs import Outputs, TargetStates
@@ -91,12 +90,11 @@ def loss_peak_bytes(
 
 
 def loss_peak_bytes_alone(name: str, form: str, head: str, device: str) -> int:
-    """loss_peak_bytes in a fresh process. Raises RuntimeError with the end of its messages where that fails."""
-    command = [sys.executable, "-m", "benchmarks.loss_memory", "--one", name, form, head, "--device", device]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"the memory of objective '{name}' could not be measured: {done.stderr[-2000:]}")
-    return int(done.stdout)
+    """loss_peak_bytes in a process of its own. Raises RuntimeError where that fails, with the reason."""
+    try:
+        return alone(loss_peak_bytes, name, form, head, device)
+    except Exception as error:
+        raise RuntimeError(f"the memory of objective '{name}' could not be measured: {error}") from error
 
 
 def rows(device: str = "cpu") -> list[dict[str, Any]]:
@@ -119,13 +117,8 @@ def main(given: Sequence[str] | None = None) -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.loss_memory", description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--one", nargs=3, metavar=("OBJECTIVE", "FORM", "HEAD"), help="print the bytes of one row")
     parser.add_argument("--out", type=Path, default=Path("outputs/bench/speed.json"))
     chosen = parser.parse_args(given)
-    torch.set_num_threads(1)
-    if chosen.one:
-        print(loss_peak_bytes(*chosen.one, chosen.device))
-        return
     lines = rows(chosen.device)
     for line in lines:
         sizes = (f"{form} {line[f'loss_{form}'] / 2**20:7.1f} MiB" for form in FORMS)

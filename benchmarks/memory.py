@@ -9,20 +9,14 @@ MALLOC_MMAP_THRESHOLD_=32768, the two agree to 0.3 %. The frozen reference is ad
 from __future__ import annotations
 
 import gc
-import json
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
 
 import torch
 
+from benchmarks.alone import alone
 from benchmarks.contender import Row
 from benchmarks.rows import ROWS
 from benchmarks.workload import Workload
-
-REPOSITORY = Path(__file__).parents[1]
 
 
 def peak_on_cpu(step: Callable[[], object]) -> int:
@@ -67,21 +61,17 @@ def peak_bytes(row: Row, workload: Workload) -> int:
     return contender.reference_bytes + (peak_on_cuda if workload.cuda else peak_on_cpu)(steps)
 
 
+def peak_bytes_of(name: str, workload: Workload) -> int:
+    """peak_bytes of the row ``name``. Raises ValueError where there is none."""
+    found = [row for row in ROWS if row.name == name]
+    if not found:
+        raise ValueError(f"no row '{name}'; rows: {', '.join(row.name for row in ROWS)}")
+    return peak_bytes(found[0], workload)
+
+
 def peak_bytes_alone(row: Row, workload: Workload) -> int:
-    """peak_bytes in a fresh process. Raises RuntimeError with the end of its messages where that fails."""
-    command = [sys.executable, "-m", "benchmarks.memory", row.name, json.dumps(asdict(workload))]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"the memory of row '{row.name}' could not be measured: {done.stderr[-2000:]}")
-    return int(done.stdout)
-
-
-def main(name: str, workload: str) -> None:
-    """Print the peak bytes of the row ``name`` on ``workload``, a JSON object."""
-    torch.set_num_threads(1)
-    (row,) = [row for row in ROWS if row.name == name]
-    print(peak_bytes(row, Workload(**json.loads(workload))))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    """peak_bytes in a process of its own. Raises RuntimeError where that fails, with the reason."""
+    try:
+        return alone(peak_bytes_of, row.name, workload)
+    except Exception as error:
+        raise RuntimeError(f"the memory of row '{row.name}' could not be measured: {error}") from error
