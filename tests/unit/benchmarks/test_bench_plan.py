@@ -31,9 +31,9 @@ def test_a_step_that_the_guard_corrects_is_predicted_to_the_kilobyte(monkeypatch
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["ga", "ga_kl", "mollm", "mollm_sketch", "mollm_factors"])
-@pytest.mark.parametrize(("size", "tokens"), [("5m", 192), ("5m", 512), ("25m", 192)])
-def test_a_step_is_predicted_within_ten_percent(name, size, tokens):
-    line = compared(name, Workload(size, tokens=tokens))
+@pytest.mark.parametrize(("size", "batch", "tokens"), [("5m", 4, 192), ("5m", 2, 512), ("25m", 2, 192)])
+def test_a_step_is_predicted_within_ten_percent(name, size, batch, tokens):
+    line = compared(name, Workload(size, batch=batch, tokens=tokens))
     assert line["predicted_bytes"] == pytest.approx(line["measured_bytes"], rel=0.1)
 
 

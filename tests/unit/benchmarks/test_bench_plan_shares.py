@@ -26,7 +26,7 @@ from mollm_cli.models.sharding import shard
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 from tests.support.processes import together
 
-WORKLOAD = Workload("5m")
+WORKLOAD = Workload("5m", tokens=96, answer=24)
 DIRECTIONS = {"exact": EVERY_ROW, "sketch": SKETCH}
 
 
