@@ -76,6 +76,11 @@ class Facts:
         return self.processes if self.engine.parallel == "fsdp" else 1
 
     @property
+    def replicated(self) -> bool:
+        """Whether every one of several processes has all weights."""
+        return self.processes > 1 and self.shards == 1
+
+    @property
     def micro_batches(self) -> int:
         """Forward passes a role in one optimizer step, in the process that has the most rows."""
         own = -(-self.engine.batch_size // self.processes)

@@ -108,8 +108,8 @@ class _Parts:
             Term("logits", found["logits"], f"of {vocabulary_size(self.model):,} tokens"),
             Term("activations", found["activations"], _said(facts.shapes)),
         ]
-        if facts.processes > 1:
-            own.append(Term("reduction", reduced_bytes(facts, self.model), f"of a gradient, over {facts.processes}"))
+        if facts.shards > 1:
+            own.append(Term("reduction", reduced_bytes(self.model), f"of a gradient, over {facts.shards}"))
         return self._phase("step", [*held, *own]), self._phase("progress evaluation", [*held, self._scoring()])
 
     def evaluation(self) -> Phase:

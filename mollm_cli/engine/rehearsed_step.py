@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
@@ -10,8 +10,9 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from mollm_cli.core.solution import Solver
+from mollm_cli.core.solution import Array, Solver
 from mollm_cli.core.types import Batch, Loss
+from mollm_cli.core.world import ALONE, World
 from mollm_cli.engine.facts import Facts, Optimizer, Shape
 from mollm_cli.engine.float32_update import updating
 from mollm_cli.engine.optimizers import AdamW
@@ -19,6 +20,7 @@ from mollm_cli.engine.rehearsal import Asked, Ledger, rehearse
 from mollm_cli.engine.step import Stepper
 from mollm_cli.gradients import descent, inner
 from mollm_cli.gradients.matrix_sketch import MatrixSketch
+from mollm_cli.gradients.replicas import bucket_sizes
 from mollm_cli.gradients.sketch import AT_ONCE
 from mollm_cli.gradients.trained import Trained
 from mollm_cli.models.forward import forward
@@ -44,7 +46,7 @@ def rehearsed_step(facts: Facts, model: Any) -> tuple[int, Ledger]:
     optimizer = updating(_still(facts.optimizer, trained), facts.optimizer.update)
     stepper = Stepper(
         model, reference, facts.loss, cast(Solver, _Everyone(facts.solver)), facts.direction, optimizer,
-        clip_norm=engine.clip_norm, bf16=engine.precision == "bf16", trained=_trained(model, facts.shards),
+        clip_norm=engine.clip_norm, bf16=engine.precision == "bf16", trained=_trained(model, facts),
     )  # fmt: skip
     pieces = min(MICRO_BATCHES, facts.micro_batches)
     batches = {role: [_batch(shape)] * pieces for role, shape in facts.shapes.items()}
@@ -78,7 +80,9 @@ def rehearsed_scoring(facts: Facts, model: Any) -> Ledger:
 
 
 def _asked(facts: Facts, model: Any, targets: Mapping[tuple[int, int], int], padded: bool) -> Asked:
-    trained = frozenset(tuple(p.shape) for p in model.parameters() if p.requires_grad)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    flat = [(size,) for size in bucket_sizes(parameters)] if facts.replicated else []
+    trained = frozenset((*(tuple(p.shape) for p in parameters), *flat))
     bf16 = facts.engine.precision == "bf16"
     return Asked(targets, trained, vocabulary_size(model), padded, facts.device == "cuda", bf16, facts.shards)
 
@@ -103,6 +107,24 @@ def _few_blocks(on_cpu: bool) -> Iterator[None]:
         yield
     finally:
         inner.cut = cut
+
+
+class _Silent(World):
+    """The first of several processes, whose sums are what it has itself."""
+
+    __slots__ = ()
+
+    def sum_(self, tensor: torch.Tensor) -> torch.Tensor:
+        """It is there."""
+        return tensor
+
+    def begin_sum(self, tensor: torch.Tensor) -> Callable[[], None]:
+        """It has ended."""
+        return lambda: None
+
+    def sums(self, values: Array) -> Array:
+        """They are there."""
+        return values
 
 
 class _Shards(Trained):
@@ -133,9 +155,9 @@ class _Everyone:
         return replace(answer, weights=np.where(answer.weights == 0, 1.0, answer.weights))
 
 
-def _trained(model: Any, shards: int) -> Trained:
-    own = Trained.of(model)
-    if shards == 1:
+def _trained(model: Any, facts: Facts) -> Trained:
+    own = Trained.of(model, _Silent(size=facts.processes) if facts.replicated else ALONE)
+    if facts.shards == 1:
         return own
     return _Shards(own.names, own.parameters, own.whole, own.starts, sharded=True, model=_Resharded)
 

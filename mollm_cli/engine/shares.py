@@ -7,9 +7,7 @@ from typing import Any
 
 import torch
 
-from mollm_cli.engine.facts import Facts
 from mollm_cli.engine.memory import tensor_bytes
-from mollm_cli.gradients.replicas import BUCKET
 from mollm_cli.models.forward import layers
 
 
@@ -31,25 +29,13 @@ def gathered_bytes(model: Any, shards: int, twin: bool = False) -> int:
     return 2 * max(map(tensor_bytes, inner)) + (2 if twin else 1) * tensor_bytes(outer)
 
 
-def reduced_bytes(facts: Facts, model: Any) -> int:
-    """What adding a gradient up over processes takes beside it; 0 for one process. Half precision is added in float32.
+def reduced_bytes(model: Any) -> int:
+    """What adding a gradient up over shards takes beside it. Half precision is added in float32.
 
-    Shards: the gradient of the largest group, whole, its copy that is sent, and the copy before, which is freed late.
-    Replicas: r rows, r = m of an exact Gram matrix, else 1, in the type that is sent, less what is there of them
-    anyway; and one bucket.
+    The gradient of the largest group, whole, its copy that is sent, and the copy before, which is freed late.
     """
-    if facts.processes == 1:
-        return 0
-    if facts.shards > 1:
-        inner, outer = groups(model)
-        return max(sum(p.numel() * (p.element_size() + 2 * sent(p)) for p in _trained(g)) for g in (*inner, outer))
-    trained = _trained(model.parameters())
-    exact = "gram" in facts.solver.needs and facts.direction.gram == "exact"
-    rows, storage = (len(facts.loss.objectives) if exact else 1), (facts.direction.rows if exact else "same")
-    there = {"same": None, "bfloat16": 2, "host": 0}[storage]
-    beside = sum(p.numel() * (sent(p) - (p.element_size() if there is None else there)) for p in trained)
-    count = sum(p.numel() for p in trained)
-    return rows * beside + min(BUCKET, count) * max(map(sent, trained))
+    inner, outer = groups(model)
+    return max(sum(p.numel() * (p.element_size() + 2 * sent(p)) for p in _trained(g)) for g in (*inner, outer))
 
 
 def groups(model: Any) -> tuple[list[list[torch.nn.Parameter]], list[torch.nn.Parameter]]:

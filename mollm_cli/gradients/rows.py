@@ -58,11 +58,13 @@ class GradientRows:
             self._begun[objective] = RowSum(world, self.rows[objective], self.parameters)
 
     def finish_sums(self) -> None:
-        """Rows are those of all replicas' batches."""
-        for objective, begun in self._begun.items():
-            whole = zip(begun.finish(), self.parameters, strict=True)
+        """Rows are those of all replicas' batches; of half precision one after the other, so that few are float32."""
+        while self._begun:
+            objective, begun = self._begun.popitem()
+            row = begun.finish()
+            del begun
+            whole = zip(row, self.parameters, strict=True)
             self.rows[objective] = [None if x is None else self._stored(x.to(p.dtype)) for x, p in whole]
-        self._begun = {}
 
     def _stored(self, gradient: torch.Tensor) -> torch.Tensor:
         if self.storage == "bfloat16":

@@ -60,7 +60,7 @@ def measured(kind, parallel, gram, world):
 @pytest.mark.parametrize(("kind", "parallel"), [("cache", "ddp"), ("cache", "fsdp"), ("copy", "fsdp")])
 @pytest.mark.parametrize("gram", DIRECTIONS)
 def test_the_plan_of_two_processes_is_near_what_they_allocate(kind, parallel, gram):
-    """Over gloo the buffers of sums are let go of at other moments from run to run: up to 20 % of the peak."""
+    """Replicas: to a hundredth. Of shards gloo lets buffers go at other moments from run to run: up to 20 %."""
     rows, tokens = WORKLOAD.batch // 2, WORKLOAD.batch // 2 * WORKLOAD.answer
     given = replace(PLANNED["mollm"], direction=DIRECTIONS[gram], reference=kind).facts(WORKLOAD)
     shapes = dict.fromkeys(mollm().roles, Shape(rows, WORKLOAD.tokens, tokens))
@@ -68,4 +68,5 @@ def test_the_plan_of_two_processes_is_near_what_they_allocate(kind, parallel, gr
     step = plan(replace(given, engine=engine, shapes=shapes)).phases[0]
     predicted = sum(term.size for term in step.terms if term.name not in ("weights", "optimizer state"))
     found = max(together(2, partial(measured, kind, parallel, gram)))
-    assert 0.85 < predicted / found < 1.3, (predicted, found)
+    low, high = (0.99, 1.01) if parallel == "ddp" else (0.85, 1.3)
+    assert low < predicted / found < high, (predicted, found)

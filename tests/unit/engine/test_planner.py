@@ -15,6 +15,7 @@ from mollm_cli.engine.optimizers import AdamW
 from mollm_cli.engine.planner import Plan, least_bytes, plan
 from mollm_cli.engine.settings import Engine
 from mollm_cli.gradients.settings import Direction
+from mollm_cli.losses.ga import ga
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.losses.rmu import rmu
 from mollm_cli.models.settings import Model
@@ -134,24 +135,34 @@ def test_replicas_by_hand():
     one, two = facts(), facts(engine=Engine(batch_size=4, processes=2))
     alone, found = sizes(plan(one)), sizes(plan(two))
     assert found.pop("CUDA") > alone.pop("CUDA")  # a share of all the rest
-    n = plan(one).trained
-    assert found == alone | {"reduction": 4 * n}  # float32 rows are sent from a bucket that holds all of them here
+    tensors, objectives = 2 * 9 + 3, 3
+    assert sum(found.values()) == sum(alone.values()) + 4 * objectives * tensors  # a bucket says who is reached
     assert (one.micro_batches, two.micro_batches) == (1, 1)
     assert replace(two, engine=Engine(batch_size=17, processes=2)).micro_batches == 3  # 9 rows, 4 at a time
 
 
 @pytest.mark.parametrize(
-    ("direction", "beside"),
+    ("direction", "each"),
     [
-        (Direction(), 3 * 2),  # bfloat16 rows wait for one another in float32
-        (Direction(rows="host"), 3 * 4),  # and those of the host come to the card
-        (Direction(gram="sketch"), 2),
+        (Direction(), 3 * 2 + 2 + 2),  # rows, direction, the guard's copy: rows leave float32 one after the other
+        (Direction(rows="host"), 3 * 4),  # those of the host come to the card
+        (Direction(gram="sketch", sketch_buckets=64), 2),
     ],
 )
-def test_half_precision_is_added_up_in_float32(direction, beside):
-    given = facts(model=Model("random", dtype="bfloat16"), direction=direction)
-    found = plan(replace(given, engine=Engine(batch_size=4, processes=2)))
-    assert sizes(found)["reduction"] == (beside + 4) * found.trained
+def test_half_precision_is_added_up_in_float32(direction, each):
+    shapes = dict.fromkeys(("forget", "retain"), Shape(1, 4, 3, compared=100))
+    given = facts(model=Model("random", dtype="bfloat16"), direction=direction, shapes=shapes)
+    found = plan(replace(given, engine=Engine(batch_size=2, processes=2)))
+    assert sizes(found)["gradients"] == pytest.approx(each * found.trained, rel=0.005)
+
+
+def test_what_adds_a_gradient_up_is_there_when_activations_are_not():
+    """More than them, it is the peak: the gradient and its sum in buckets."""
+    half, shapes = Model("random", dtype="bfloat16"), {"forget": Shape(1, 2, 1, compared=1)}
+    given = facts(model=half, loss=ga(), solver=WeightedSum(), reference="none", shapes=shapes)
+    alone, found = (sizes(plan(replace(given, engine=Engine(batch_size=n, processes=n)))) for n in (1, 2))
+    assert alone["gradients"] <= 2 * plan(given).trained
+    assert found["gradients"] == pytest.approx((4 + 2) * plan(given).trained, rel=0.005)
 
 
 def test_an_adapter_of_shards_is_merged_in_main_memory():

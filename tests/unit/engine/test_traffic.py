@@ -102,7 +102,7 @@ def test_seventy_billion_parameters_on_sixteen_gpus_as_documented():
     cut = blueprint(model, config, False)
     found = {
         "gathered": gathered_bytes(cut, 16),
-        "reduced": reduced_bytes(given, cut),
+        "reduced": reduced_bytes(cut),
         **{term.name: term.size for term in traffic(given, cut)},
         "replicas": traffic(replace(given, engine=replace(engine, parallel="ddp")), cut)[0].size,
         "exact": traffic(replace(given, direction=Direction(), engine=replace(engine, parallel="ddp")), cut)[0].size,
