@@ -9,15 +9,17 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict, read_write
 
 from mollm_cli.build import request
 from mollm_cli.cli.compose import composing, plain
@@ -73,13 +75,25 @@ def run_one(command: str, config: Mapping[str, Any], run_dir: Path, resume: str 
         return 1
 
 
-def launch(command: str, config_name: str, overrides: Sequence[str], directory: Path) -> int:
-    """Run ``overrides`` as one job of Hydra's with ``directory`` as run directory; returns the exit code.
+@dataclass(frozen=True, slots=True)
+class _Composed:
+    """In place of Hydra's loader of configurations: the one there is."""
 
-    Hydra's own main composes once more before, only to see whether the job is one or many.
+    config: DictConfig
+
+    def load_configuration(self, **_: Any) -> DictConfig:
+        """Whatever is asked for."""
+        return self.config
+
+
+def launch(command: str, config_name: str, config: DictConfig, directory: Path) -> int:
+    """Run ``config``, composed with its ``hydra`` node, as one job of Hydra's in ``directory``; returns the exit code.
+
+    Hydra's own main composes once to see whether the job is one or many, and once more to run it.
     """
     outcome: list[int] = []
-    where = f"hydra.run.dir={QuotedString(str(directory), Quote.double).with_quotes()}"
+    with read_write(config.hydra), open_dict(config.hydra):
+        config.hydra.run.dir, config.hydra.mode = str(directory), RunMode.RUN
 
     def task(cfg: DictConfig) -> None:
         outcome.append(_job(command, cfg, HydraConfig.get()))
@@ -88,7 +102,8 @@ def launch(command: str, config_name: str, overrides: Sequence[str], directory: 
         with composing():
             hydra_ = GlobalHydra.instance().hydra
             assert hydra_ is not None
-            hydra_.run(config_name, task, [*overrides, where, "hydra.mode=RUN"])
+            hydra_.config_loader = cast(ConfigLoader, _Composed(config))
+            hydra_.run(config_name, task, [])
     except KeyboardInterrupt:
         outcome.append(130)
     except HydraException as refused:

@@ -47,13 +47,14 @@ from mollm_cli.reporting import gates
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What will run, checked. directory: the run's, or the sweep's. fixed: the overrides that have one value.
+    """What will run, checked. composed: the run, or what the jobs of a sweep share. directory: its place.
 
-    lines: the overrides of each job of a sweep. launcher: what runs these. named: of ``sweep=NAME`` what is needed at
-    its end.
+    fixed: the overrides that have one value. lines: the overrides of each job of a sweep. launcher: what runs these.
+    named: of ``sweep=NAME`` what is needed at its end.
     """
 
     overrides: list[str]
+    composed: DictConfig
     directory: Path
     requests: list[Request]
     fixed: list[str]
@@ -98,7 +99,7 @@ def compose_and_run(command: Command, arguments: Arguments) -> int:
     directory = claim(plan.directory if resume is None else resume.directory, again=resume is not None)
     with stdout_kept_for(directory):
         if not arguments.multirun:
-            return launch(command.name, command.config, plan.overrides, directory)
+            return launch(command.name, command.config, plan.composed, directory)
         return start(plan.sweep(command.name, directory), plan.launcher)
 
 
@@ -132,7 +133,7 @@ def _plan(command: Command, arguments: Arguments, overrides: list[Override], swe
     requests = [request(config, command.name) for config in (several if arguments.multirun else [_config(base)])]
     _refuse_lost_files(requests)
     _check_processes(requests, arguments.multirun)
-    plan = _Plan(texts, directory, requests, _fixed(overrides), lines, launcher, {})
+    plan = _Plan(texts, base, directory, requests, _fixed(overrides), lines, launcher, {})
     return plan if sweep is None else _announced(plan, sweep, typed, overrides)
 
 
