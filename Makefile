@@ -13,8 +13,9 @@ WORKERS ?= 2
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-# pip compiles with one processor; this with all of them. What no Python compiles, examples of packages, is left as it is.
-COMPILE := $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib mollm_cli || true
+# pip compiles with one processor; this with all of them, but for the tests of packages. What no Python compiles, examples,
+# is left as it is.
+COMPILE := $(BIN)/python -m compileall -qq -j 0 -x /tests/ $(VENV)/lib mollm_cli || true
 
 install: $(STAMP) ## install the package and its development tools into .venv
 $(STAMP): pyproject.toml constraints.txt
@@ -50,7 +51,7 @@ test: install lint ## lint, strict types, import contracts, then all tests but t
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
 test-slow: install ## the slow tests: several processes, sweeps, kills, audits, large plans
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow $$(grep -rl "mark\.slow" tests --include="test_*.py")
 
 lint: install ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .
