@@ -43,7 +43,8 @@ class DescentRecord:
     """The record of a run: objectives by name; before, after: share of steps in which no live objective rose.
 
     steps: how many were logged with a live objective. guard: whether steps were corrected where needed; corrected:
-    share of the steps that were; largest_correction: |correction| / |Delta| of the largest.
+    share of the steps that were; largest_correction: |correction| / |Delta| of the largest. error: the standard error
+    of what the shares and the worst are made of, over |g_i| |Delta|, where it comes from sketches; 0: it is exact.
     """
 
     steps: int
@@ -54,6 +55,7 @@ class DescentRecord:
     worst_after: float
     corrected: float
     largest_correction: float
+    error: float
     objectives: dict[str, Descent]
 
 
@@ -75,6 +77,7 @@ def descent_record(steps: Sequence[Record], objectives: Sequence[str]) -> Descen
         worst_after=max(objective.worst_after for objective in each.values()),
         corrected=_share([correction > 0 for correction in corrections]) or 0.0,
         largest_correction=max(corrections),
+        error=max(finite(record.get("first_order_error")) or 0.0 for record in told),
         objectives=each,
     )
 

@@ -60,6 +60,14 @@ def test_without_the_guard_before_is_after() -> None:
     assert (record.before, record.corrected) == (record.after, 0.0)
 
 
+def test_estimates_say_how_far_they_are_to_be_trusted() -> None:
+    exact, guessed = (
+        descent_record([*STEPS, last], ["a", "b"]) for last in ({}, STEPS[4] | {"first_order_error": 0.02})
+    )
+    assert exact is not None and guessed is not None
+    assert (exact.error, guessed.error) == (0.0, 0.02)
+
+
 def test_a_zero_gradient_does_not_rise() -> None:
     record = descent_record([step(1, (0.0, 0.0), None, 0.0) | {"norm.a": 0.0}], ["a", "b"])
     assert record is not None

@@ -201,6 +201,16 @@ def test_how_it_came_about_and_what_it_cost(make_run: MakeRun, make_manifest: Ca
     assert "width:25.0%" in [a.get("style") for tag, a in page.tags if tag == "i"]
 
 
+def test_first_order_changes_from_sketches_are_called_estimates(
+    make_run: MakeRun, make_lines: Callable[..., list[dict[str, Any]]]
+) -> None:
+    bare = [{k: v for k, v in line.items() if k != "correction" and "raw." not in k} for line in make_lines()]
+    guessed = read(make_run(train=[line | {"first_order_error": 0.021} for line in bare])).text
+    assert "estimates from sketches, to a standard error of 2.1 %" in guessed and "direction.gram=exact" in guessed
+    exact = read(make_run(train=bare)).text
+    assert "estimates" not in exact and "direction.guard=true" in exact
+
+
 def test_an_audit_without_a_yardstick_has_no_tick_on_the_forget_side(
     make_run: MakeRun, make_audit: Callable[[], Any]
 ) -> None:
