@@ -116,3 +116,10 @@ def test_only_the_command_line_prints_to_stdout() -> None:
     assert calls
     loud = [f"{_name(file)}:{node.lineno}" for file, node in calls if not any(k.arg == "file" for k in node.keywords)]
     assert loud == []
+
+
+def test_slow_tests_are_marked_where_make_looks_for_them() -> None:
+    """``make test-slow`` collects the files that say so; a mark from elsewhere would leave its tests out."""
+    mark = "mark." + "slow"
+    elsewhere = [_name(file) for file in TESTS if mark in file.read_text() and not file.name.startswith("test_")]
+    assert elsewhere == []

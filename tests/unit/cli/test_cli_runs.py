@@ -7,9 +7,11 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
 from mollm_cli.build import Request
 from mollm_cli.cli.commands import EVALUATE, FINETUNE, UNLEARN, Command
@@ -37,6 +39,19 @@ def test_what_the_run_is_handed(answer: Answer) -> None:
     assert config["names"]["loss"] == "ga" and config["names"]["solver"] == "weighted_sum"
     assert config["names"]["dataset@data.forget"] == "authors-forget"
     assert json.loads((run_dir / "manifest.json").read_text())["names"] == config["names"]
+
+
+def test_what_is_run_is_what_was_checked(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hydra, which would compose it a second time, is handed it."""
+    composed, really = [], ConfigLoaderImpl.load_configuration
+
+    def load(*told: Any, **named: Any) -> Any:
+        composed.append(really(*told, **named))
+        return composed[-1]
+
+    monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", load)
+    assert answer(UNLEARN, "seed=1")[0] == 0
+    assert len(composed) == 1
 
 
 def test_two_runs_never_share_a_directory(answer: Answer) -> None:
