@@ -15,15 +15,15 @@ from benchmarks import plain
 from benchmarks.workload import CLIP_NORM, LR, SEED, Workload, move
 from mollm_cli.core.solution import Solver, Status
 from mollm_cli.core.types import Batch, Encoded, Loss, Role
-from mollm_cli.engine.optimizers import AdamW
 from mollm_cli.engine.result import StepResult
 from mollm_cli.engine.step import Stepper
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.models.adapter import with_adapter
 from mollm_cli.models.compilation import compile_layers
+from mollm_cli.models.model_settings import Model
 from mollm_cli.models.reference import Reference, starting_states
 from mollm_cli.models.reference_cache import Forward, StateCache
-from mollm_cli.models.settings import Model
+from mollm_cli.optimizers.rules import AdamW
 from mollm_cli.solvers.weighted_sum import WeightedSum
 
 Step = Callable[[dict[Role, Batch]], Mapping[str, float]]

@@ -24,7 +24,7 @@ from mollm_cli.core.types import Batch, Encoded
 from mollm_cli.data.batches import Stream
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.encoding import Encoder, encode_all
-from mollm_cli.data.load import load
+from mollm_cli.data.load_dataset import load
 from mollm_cli.run.manifest import git_commit
 
 SHARED = Path(__file__).parents[2] / "shared"

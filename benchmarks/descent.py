@@ -65,7 +65,7 @@ LILY = Task(
 
 def measured(task: Task, metric: str, guard: bool, seed: int, folder: Path) -> dict[str, Any]:
     """One run as a row."""
-    from mollm_cli.reporting.descent import descent_record
+    from mollm_cli.reporting.descent_record import descent_record
     from mollm_cli.reporting.run_files import read_run
     from mollm_cli.reporting.trajectory import evaluations, retain_at_matched_forgetting
 
@@ -113,10 +113,10 @@ def cost(rounds: int) -> dict[str, list[float]]:
     """Seconds of every interleaved step by variant; two steps of each beforehand are not counted."""
     from benchmarks.rows import EVERY_ROW
     from benchmarks.workload import CLIP_NORM, LR, Workload, move
-    from mollm_cli.engine.optimizers import AdamW
     from mollm_cli.engine.step import Stepper
     from mollm_cli.losses.mollm import mollm
     from mollm_cli.models.reference import Reference
+    from mollm_cli.optimizers.rules import AdamW
     from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 
     workload, kinds = Workload(), {

@@ -23,7 +23,7 @@ from typing import Any
 
 from benchmarks.machine import machine
 from benchmarks.report import write
-from mollm_cli.cli.listing import choices, config_dir
+from mollm_cli.configuration.choices import choices, config_dir
 from mollm_cli.run.manifest import git_commit
 
 SHARED = Path(__file__).parents[2] / "shared"

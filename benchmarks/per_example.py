@@ -18,12 +18,12 @@ import torch
 from benchmarks.machine import machine, now
 from benchmarks.plain_evaluation import evaluate_by_row
 from benchmarks.report import merge
-from mollm_cli.build import Request, request
-from mollm_cli.cli.compose import compose_job, composing, plain, without_hydra
+from mollm_cli.configuration.compose import compose_job, composing, plain, without_hydra
+from mollm_cli.configuration.request import Request, request
 from mollm_cli.core.types import Scored
-from mollm_cli.data.load import Loaded
+from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.evaluation.measuring import evaluate
-from mollm_cli.models.load import LoadedModel, load_model
+from mollm_cli.models.load_model import LoadedModel, load_model
 from mollm_cli.run.evidence import plain_model
 from mollm_cli.run.manifest import git_commit
 from mollm_cli.run.prepare import prepare

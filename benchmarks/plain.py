@@ -17,7 +17,7 @@ from benchmarks.workload import CLIP_NORM
 from mollm_cli.core.solution import Solver
 from mollm_cli.core.types import IGNORE, Batch, Objective, Role
 from mollm_cli.gradients.direction import choose
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.direction_settings import Direction
 
 Losses = dict[str, float]
 

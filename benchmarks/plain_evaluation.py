@@ -14,7 +14,7 @@ import torch
 from mollm_cli.core.masking import target_positions
 from mollm_cli.core.types import ROLES, Encoded, Example, Metric, Scored, SetsMetric
 from mollm_cli.data.encoding import Encoder
-from mollm_cli.data.load import Loaded
+from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.data.windows import overlapping_windows
 from mollm_cli.evaluation.measuring import measured
 from mollm_cli.evaluation.suite import Suite

@@ -23,17 +23,17 @@ from benchmarks.shapes import SHAPES
 from benchmarks.workload import Workload
 from mollm_cli.core.solution import Solver
 from mollm_cli.core.types import Loss
+from mollm_cli.engine.engine_settings import Engine
 from mollm_cli.engine.facts import Asking, Facts, Shape
 from mollm_cli.engine.memory import tensor_bytes
-from mollm_cli.engine.optimizers import AdamW
 from mollm_cli.engine.planner import plan
-from mollm_cli.engine.settings import Engine
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.ga import ga
 from mollm_cli.losses.ga_kl import ga_kl
 from mollm_cli.losses.mollm import mollm
+from mollm_cli.models.model_settings import Model
 from mollm_cli.models.reference import Kind
-from mollm_cli.models.settings import Model
+from mollm_cli.optimizers.rules import AdamW
 from mollm_cli.run.manifest import git_commit
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 from mollm_cli.solvers.weighted_sum import WeightedSum

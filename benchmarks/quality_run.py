@@ -13,14 +13,14 @@ import torch
 
 from benchmarks.quality_match import Look, lines
 from benchmarks.quality_tasks import Contender, Task
-from mollm_cli.build import Request, request
-from mollm_cli.cli.compose import compose_job, composing, plain, without_hydra
+from mollm_cli.configuration.compose import compose_job, composing, plain, without_hydra
+from mollm_cli.configuration.request import Request, request
 from mollm_cli.core.errors import NonFiniteError
 from mollm_cli.core.seeding import seed_everything
 from mollm_cli.core.types import Scored
-from mollm_cli.data.load import Loaded
+from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.engine.device import pick
-from mollm_cli.engine.loop import Surroundings, train
+from mollm_cli.engine.loop import Hooks, train
 from mollm_cli.engine.selection import History
 from mollm_cli.engine.stopping import Stop
 from mollm_cli.evaluation.measuring import Evaluation, evaluate
@@ -31,11 +31,11 @@ from mollm_cli.metrics.forget_quality import ForgetQuality
 from mollm_cli.metrics.perplexity import Perplexity
 from mollm_cli.metrics.probability import Probability
 from mollm_cli.metrics.truth_ratio import TruthRatio
-from mollm_cli.models.load import LoadedModel, load_model
+from mollm_cli.models.load_model import LoadedModel, load_model
 from mollm_cli.models.trainable import restrict
 from mollm_cli.run.evidence import plain_model
 from mollm_cli.run.prepare import Prepared, prepare
-from mollm_cli.run.reference import References
+from mollm_cli.run.run_reference import References
 from mollm_cli.run.training import build_stepper, build_stream, unlearning_plan
 
 METRICS = {
@@ -176,7 +176,7 @@ def run(
     reference = references.of(loaded.model, device)
     stepper = build_stepper(asked, plan, loaded, resting(asked, prepared, loaded, device), reference)
     records: list[Mapping[str, Any]] = []
-    around = Surroundings(watch, records.append, lambda step: None)
+    around = Hooks(watch, records.append, lambda step: None)
     stop = UntilMatched(watch, asked.engine.max_steps)
     try:
         outcome = train(stepper, streams, asked.engine, asked.optimizer, stop, History(), around, device)

@@ -28,13 +28,13 @@ from benchmarks.workload import CLIP_NORM, LR, Workload, move
 from mollm_cli.core.solution import Solver
 from mollm_cli.core.types import Loss
 from mollm_cli.core.world import ALONE, World, join, leave
-from mollm_cli.engine.optimizers import AdamW
 from mollm_cli.engine.step import Stepper
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.gradients.trained import Trained
 from mollm_cli.losses.ga_kl import ga_kl
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.models.reference import Reference
+from mollm_cli.optimizers.rules import AdamW
 from mollm_cli.run.manifest import git_commit
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 from mollm_cli.solvers.weighted_sum import WeightedSum

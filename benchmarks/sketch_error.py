@@ -20,7 +20,7 @@ from benchmarks.shapes import SHAPES
 from benchmarks.workload import Workload, move
 from mollm_cli.core.solution import Array
 from mollm_cli.engine.batch_losses import BatchLosses, Forwards, role_groups
-from mollm_cli.gradients.inner import Row, grams
+from mollm_cli.gradients.inner import GradientRow, grams
 from mollm_cli.gradients.matrix_sketch import MatrixSketch
 from mollm_cli.gradients.sketch import CountSketch
 from mollm_cli.gradients.taps import Taps
@@ -28,14 +28,14 @@ from mollm_cli.losses.mollm import mollm
 from mollm_cli.models.reference import Reference
 
 
-def gradients(workload: Workload) -> tuple[torch.nn.Module, list[Row]]:
+def gradients(workload: Workload) -> tuple[torch.nn.Module, list[GradientRow]]:
     """(the model, a row an objective)."""
     model, loss = workload.model(), mollm()
     reference = Reference(model, "cache", filled(model, workload, loss, 1))
     move(model)
     batches = {role: [workload.batch_of(workload.rows(role, 0))] for role in loss.roles}
     losses = BatchLosses(Forwards(model, reference, loss), batches)
-    rows: list[Row] = [[] for _ in loss.objectives]
+    rows: list[GradientRow] = [[] for _ in loss.objectives]
     for group in role_groups(loss.objectives):
         for values in losses.of(group):
             for k, (i, value) in enumerate(values):
@@ -45,7 +45,7 @@ def gradients(workload: Workload) -> tuple[torch.nn.Module, list[Row]]:
     return model, rows
 
 
-def error(sketches: Sequence[CountSketch], rows: Sequence[Row], exact: Array) -> tuple[float, float]:
+def error(sketches: Sequence[CountSketch], rows: Sequence[GradientRow], exact: Array) -> tuple[float, float]:
     """(of i = j, of i != j), over ``sketches``."""
     lengths, off = np.sqrt(np.diag(exact)), []
     for sketch in sketches:

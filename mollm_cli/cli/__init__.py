@@ -3,8 +3,9 @@
 import sys
 from typing import NoReturn
 
-from mollm_cli.cli.commands import EVALUATE, FINETUNE, UNLEARN
-from mollm_cli.cli.main import leave, main
+from mollm_cli.cli.main import main
+from mollm_cli.configuration.programs import EVALUATE, FINETUNE, UNLEARN
+from mollm_cli.launch.leave import leave
 
 
 def unlearn() -> NoReturn:
@@ -24,13 +25,13 @@ def evaluate() -> NoReturn:
 
 def compare() -> NoReturn:
     """``mollm-compare``: ends with the exit code."""
-    from mollm_cli.cli.comparison import main as compare_runs
+    from mollm_cli.cli.compare_runs import main as compare_runs
 
     sys.exit(compare_runs())
 
 
 def try_out() -> NoReturn:
     """``mollm-try``: ends with the exit code."""
-    from mollm_cli.cli.trial import main as ask
+    from mollm_cli.cli.try_out import main as ask
 
     sys.exit(ask())

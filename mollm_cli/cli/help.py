@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mollm_cli.cli.commands import Command
-from mollm_cli.cli.listing import choices, table
+from mollm_cli.cli.listing import table
+from mollm_cli.configuration.choices import choices
+from mollm_cli.configuration.programs import Command
 
 FLAGS = {
     "-h, --help": "this text",

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from mollm_cli import __version__
 from mollm_cli.cli.arguments import PASSED_ON, read
-from mollm_cli.cli.commands import Command
-from mollm_cli.cli.ending import exit_code
 from mollm_cli.cli.help import help_text
-from mollm_cli.cli.listing import config_dir, listing
-from mollm_cli.cli.processes import follows
+from mollm_cli.cli.listing import listing
+from mollm_cli.configuration.choices import config_dir
+from mollm_cli.configuration.programs import Command
 from mollm_cli.core.errors import RequestError
+from mollm_cli.launch.ending import exit_code
+from mollm_cli.launch.processes import follows
 
 
 def main(command: Command, typed: Sequence[str] | None = None) -> int:
     """Answer the command line ``typed`` (sys.argv by default) and return the exit code; nothing is raised."""
     arguments = sys.argv[1:] if typed is None else list(typed)
     return exit_code(command.program, lambda: _follow(arguments) if follows() else _answer(command, arguments))
-
-
-def leave(code: int) -> NoReturn:
-    """End this process with ``code``; at once where threads of it still wait for processes that are gone."""
-    distributed = sys.modules.get("torch.distributed")
-    if distributed is not None and distributed.is_available() and distributed.is_initialized():
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
 
 
 def _follow(typed: Sequence[str]) -> int:
@@ -43,7 +32,7 @@ def _follow(typed: Sequence[str]) -> int:
     answers = (arguments.help, arguments.version, arguments.listed, arguments.purge, arguments.cfg)
     if any(answers) or arguments.check or arguments.plan:
         return 0
-    from mollm_cli.cli.rank import follow
+    from mollm_cli.launch.rank import follow
 
     return follow()
 
@@ -71,7 +60,7 @@ def _answer(command: Command, typed: Sequence[str]) -> int:
 
 
 def _hydra_answers(command: Command, typed: Sequence[str]) -> int:
-    from mollm_cli.cli.launch import hydra_main
+    from mollm_cli.launch.door import hydra_main
 
     flags = [text for text in typed if text.startswith("-")]
     hydra_main(lambda cfg: None, command.config, [*flags, *(text for text in typed if text not in flags)])

@@ -15,10 +15,9 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mollm_cli.build import Request, request
 from mollm_cli.cli.arguments import Arguments
-from mollm_cli.cli.commands import Command
-from mollm_cli.cli.compose import (
+from mollm_cli.configuration.choices import config_dir
+from mollm_cli.configuration.compose import (
     combinations,
     compose_job,
     composing,
@@ -29,20 +28,21 @@ from mollm_cli.cli.compose import (
     refuse_sweep,
     without_hydra,
 )
-from mollm_cli.cli.jobs import Jobs
-from mollm_cli.cli.launch import claim, exit_code, launch, run_one, stdout_kept_for
-from mollm_cli.cli.listing import config_dir
-from mollm_cli.cli.processes import launched, to_start
-from mollm_cli.cli.rank import nothing_to_do
-from mollm_cli.cli.recommend import EXPERIMENT, STOPS
-from mollm_cli.cli.resume import KEYS, Resume, require_lasting, resumed_config, resuming
-from mollm_cli.cli.search import require_optuna
-from mollm_cli.cli.sweep import GROUP, Sweep, budget, expanded, space, sweeping
-from mollm_cli.cli.sweep_run import BASIC
-from mollm_cli.cli.sweeps import chosen_launcher, go_on_with, start
+from mollm_cli.configuration.programs import Command
+from mollm_cli.configuration.request import Request, request
+from mollm_cli.configuration.resumed_config import KEYS, Resume, require_lasting, resumed_config, resuming
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.secrets import shown_override
-from mollm_cli.reporting import gates
+from mollm_cli.launch.door import claim, exit_code, launch, run_one, stdout_kept_for
+from mollm_cli.launch.processes import launched, to_start
+from mollm_cli.launch.rank import nothing_to_do
+from mollm_cli.reporting import gate_reports
+from mollm_cli.sweep.conduct import chosen_launcher, go_on_with, start
+from mollm_cli.sweep.launchers import BASIC
+from mollm_cli.sweep.ledger import Ledger
+from mollm_cli.sweep.recommend import EXPERIMENT, STOPS
+from mollm_cli.sweep.search import require_optuna
+from mollm_cli.sweep.spec import GROUP, SweepSpec, budget, expanded, space, sweeping
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,9 @@ class _Plan:
     launcher: str
     named: dict[str, Any]
 
-    def sweep(self, command: str, directory: Path) -> Jobs:
+    def sweep(self, command: str, directory: Path) -> Ledger:
         """The jobs, whose sweep is in ``directory``."""
-        return Jobs(directory, command, tuple(self.fixed), tuple(map(tuple, self.lines)), self.named)
+        return Ledger(directory, command, tuple(self.fixed), tuple(map(tuple, self.lines)), self.named)
 
 
 def compose_and_run(command: Command, arguments: Arguments) -> int:
@@ -73,7 +73,7 @@ def compose_and_run(command: Command, arguments: Arguments) -> int:
     Raises RequestError before anything is made on disk.
     """
     if arguments.resume_sweep is not None:
-        return go_on_with(Path(arguments.resume_sweep), command, arguments)
+        return go_on_with(Path(arguments.resume_sweep), command, arguments.overrides, arguments.check)
     with composing():
         overrides = parse([*arguments.overrides, *_searchpath(arguments)])
         sweep = None
@@ -111,7 +111,7 @@ def _searchpath(arguments: Arguments) -> list[str]:
     return [f"hydra.searchpath=[{','.join(quoted)}]"] if quoted else []
 
 
-def _plan(command: Command, arguments: Arguments, overrides: list[Override], sweep: Sweep | None) -> _Plan:
+def _plan(command: Command, arguments: Arguments, overrides: list[Override], sweep: SweepSpec | None) -> _Plan:
     base = compose_job(command.config, _fixed(overrides))
     typed = overrides
     if sweep is not None:
@@ -148,7 +148,7 @@ def _fixed(overrides: Sequence[Override]) -> list[str]:
     return [str(override.input_line) for override in overrides if not override.is_sweep_override()]
 
 
-def _announced(plan: _Plan, sweep: Sweep, typed: Sequence[Override], overrides: Sequence[Override]) -> _Plan:
+def _announced(plan: _Plan, sweep: SweepSpec, typed: Sequence[Override], overrides: Sequence[Override]) -> _Plan:
     """``plan`` of a named sweep: its budget is told now, what it has found at the end."""
     print(budget(sweep, plan.overrides, plan.requests, job_count(overrides)), file=sys.stderr)
     swept = [override.get_key_element() for override in overrides if override.is_sweep_override()]
@@ -165,7 +165,7 @@ def _announced(plan: _Plan, sweep: Sweep, typed: Sequence[Override], overrides: 
 def _refuse_lost_files(requests: Sequence[Request]) -> None:
     """What the gates are to be told in can be written, and no job overwrites another's JUnit file."""
     for asked in requests:
-        gates.files(asked.junit, asked.github_summary)
+        gate_reports.files(asked.junit, asked.github_summary)
     named = [asked.junit for asked in requests if asked.junit is not None]
     if len(set(named)) < len(named):
         raise RequestError(

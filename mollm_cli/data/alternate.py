@@ -7,7 +7,7 @@ from collections import defaultdict
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Example
 from mollm_cli.data.identity import subject
-from mollm_cli.data.load import Loaded
+from mollm_cli.data.load_dataset import Loaded
 
 
 def follow(forget: Loaded, alternate: Loaded) -> Loaded:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.limits import LARGEST_BYTES, too_large
-from mollm_cli.data.rows import Numbered
+from mollm_cli.data.source_row import Numbered
 
 STATE = "state.json"
 """The file that makes a folder one of ``save_to_disk``; beside it stand the .arrow files that it names, in order."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.limits import LONGEST_ROW, too_long
-from mollm_cli.data.rows import Numbered
+from mollm_cli.data.source_row import Numbered
 
 
 def read_csv(text: str, name: str) -> Numbered:

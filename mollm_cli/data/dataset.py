@@ -27,7 +27,7 @@ HUB = "hub:"
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    r"""One dataset; ``conf/dataset/*.yaml`` builds it, data/load.py reads it.
+    r"""One dataset; ``conf/dataset/*.yaml`` builds it, data/load_dataset.py reads it.
 
     Source, the first that is set: ``path`` (a file, a folder, a glob, embedded:FILE, or a list of these), ``embedded``
     (a file shipped with the package), ``hub`` with ``config``, ``revision`` and ``split`` (slices such as

@@ -12,11 +12,11 @@ from mollm_cli.data.columns import ABSENT, look
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.fields import missing, variants
 from mollm_cli.data.files import numbered_lines
-from mollm_cli.data.load import Loaded, digest
+from mollm_cli.data.load_dataset import Loaded, digest
 from mollm_cli.data.perturbed import join_perturbed
 from mollm_cli.data.reading import check_count, first_failed, other_answers
-from mollm_cli.data.rows import Row, Source
 from mollm_cli.data.shapes import to_example
+from mollm_cli.data.source_row import Source, SourceRow
 from mollm_cli.data.streaming import stream_rows
 
 MOST_NAMED = 20
@@ -102,17 +102,17 @@ class _Division:
                 elif "retain" in self.datasets:
                     self._keep(name, variant)
 
-    def _keep(self, name: str, row: Row) -> None:
+    def _keep(self, name: str, row: SourceRow) -> None:
         retain = self.datasets["retain"]
         if first_failed(row, retain, "data.retain") is None:
             self._add("retain", f"{retain.name}:{name.rpartition(':')[2]}", row)
 
-    def _add(self, role: Role, name: str, row: Row) -> None:
+    def _add(self, role: Role, name: str, row: SourceRow) -> None:
         dataset, examples = self.datasets[role], self.examples[role]
         if dataset.limit is None or len(examples) < dataset.limit or role == "deleted":
             examples.append(to_example(name, row, dataset, f"data.{role}", self.answers[role]))
 
-    def _id(self, row: Row) -> str | None:
+    def _id(self, row: SourceRow) -> str | None:
         """The id of a row; None where nobody asks for ids. Raises RequestError where it has no such column."""
         if self.ids is None and self.deleted is None:
             return None

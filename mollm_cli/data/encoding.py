@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import IGNORE, Encoded, Example, Role
+from mollm_cli.data.chat_turns import label_every_turn
 from mollm_cli.data.dataset import Dataset
-from mollm_cli.data.load import Loaded
-from mollm_cli.data.template import both_texts, given_text, is_chat
+from mollm_cli.data.load_dataset import Loaded
+from mollm_cli.data.prompt_template import both_texts, given_text, is_chat
 from mollm_cli.data.token_cache import TokenCache
-from mollm_cli.data.turns import label_every_turn
 from mollm_cli.data.windows import encode_windows
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from typing import Any
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.columns import ABSENT, look
 from mollm_cli.data.dataset import NEEDED, Dataset, Field
-from mollm_cli.data.rows import Row
+from mollm_cli.data.source_row import SourceRow
 
 MAYBE = "?"
 """A variant's column that ends so may be absent: releases differ in columns that only filters read."""
 
 
-def variants(row: Row, dataset: Dataset, key: str) -> Iterator[tuple[str, Row]]:
+def variants(row: SourceRow, dataset: Dataset, key: str) -> Iterator[tuple[str, SourceRow]]:
     """(id, row) once per variant, canonical names added; without variants the row itself. Raises RequestError."""
     if not dataset.variants:
         yield f"{dataset.name}:{row.number}", row
@@ -37,7 +37,7 @@ def names(field: Field) -> list[str]:
     return [field] if isinstance(field, str) else list(field or ())
 
 
-def value_of(option: str, row: Row, dataset: Dataset, key: str) -> tuple[str, Any]:
+def value_of(option: str, row: SourceRow, dataset: Dataset, key: str) -> tuple[str, Any]:
     """(column, value) that the field ``option`` reads. Raises RequestError where the row has none of its columns."""
     field: Field = getattr(dataset, option)
     column = _column(field, row)
@@ -48,7 +48,7 @@ def value_of(option: str, row: Row, dataset: Dataset, key: str) -> tuple[str, An
     return column, look(row.values, column)
 
 
-def text_of(option: str, row: Row, dataset: Dataset, key: str) -> str:
+def text_of(option: str, row: SourceRow, dataset: Dataset, key: str) -> str:
     """The text that the field ``option`` reads. Raises RequestError where it is missing, empty or no text."""
     column, found = value_of(option, row, dataset, key)
     value = _text(found, column, row, dataset)
@@ -60,13 +60,13 @@ def text_of(option: str, row: Row, dataset: Dataset, key: str) -> str:
     return value
 
 
-def optional_text(field: Field, row: Row, dataset: Dataset) -> str | None:
+def optional_text(field: Field, row: SourceRow, dataset: Dataset) -> str | None:
     """The text in ``field``, None where it is absent, null or empty. Raises RequestError where it is no text."""
     column = _column(field, row)
     return (_text(look(row.values, column), column, row, dataset) or None) if column else None
 
 
-def optional_texts(field: Field, row: Row, dataset: Dataset) -> tuple[str, ...]:
+def optional_texts(field: Field, row: SourceRow, dataset: Dataset) -> tuple[str, ...]:
     """The texts in ``field``: of a list, or the one. Raises RequestError where one is no text."""
     column = _column(field, row)
     value = look(row.values, column) if column else None
@@ -87,16 +87,16 @@ def encodable(text: str, where: str) -> str:
     return text
 
 
-def missing(dataset: Dataset, row: Row, field: str) -> str:
+def missing(dataset: Dataset, row: SourceRow, field: str) -> str:
     """The beginning of the message for a column that is not there."""
     return f"Dataset '{dataset.name}': {row.where} has no field '{field}'; found: {', '.join(row.values) or 'none'}"
 
 
-def _column(field: Field, row: Row) -> str | None:
+def _column(field: Field, row: SourceRow) -> str | None:
     return next((name for name in names(field) if look(row.values, name) is not ABSENT), None)
 
 
-def _text(value: Any, column: str, row: Row, dataset: Dataset) -> str:
+def _text(value: Any, column: str, row: SourceRow, dataset: Dataset) -> str:
     if value is None:
         return ""
     where = f"Dataset '{dataset.name}': {row.where}"
@@ -105,7 +105,7 @@ def _text(value: Any, column: str, row: Row, dataset: Dataset) -> str:
     return encodable(value, f"{where}, '{column}',")
 
 
-def _likely(option: str, row: Row, dataset: Dataset) -> str:
+def _likely(option: str, row: SourceRow, dataset: Dataset) -> str:
     """The column that was probably meant: one of a similar name, else the first that no other field takes."""
     for name in names(getattr(dataset, option)):
         close = difflib.get_close_matches(name, row.values, n=1)

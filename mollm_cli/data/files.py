@@ -15,7 +15,7 @@ from mollm_cli.data.compression import UNPACK, ZIP, bare, unpacked
 from mollm_cli.data.csv_rows import read_csv
 from mollm_cli.data.json_rows import read_json
 from mollm_cli.data.limits import LARGEST_BYTES, check_lines, too_large
-from mollm_cli.data.rows import Numbered, Row, Source
+from mollm_cli.data.source_row import Numbered, Source, SourceRow
 from mollm_cli.data.text_rows import read_document, read_text
 
 TEXT_READERS = {".jsonl": read_json, ".json": read_json, ".csv": read_csv, ".txt": read_text}
@@ -35,7 +35,7 @@ def read_files(path: str | Sequence[str], key: str, whole: bool = False) -> Sour
     Formats: .jsonl and .json (lines or array), .csv, .txt, .parquet, .arrow; .gz, .bz2, .xz and .zip of these; a folder
     of datasets' save_to_disk. ``whole``: a .txt file is one row, not a row per line. Raises RequestError.
     """
-    rows: list[Row] = []
+    rows: list[SourceRow] = []
     record = []
     files = find_files(path, key)
     for file in files:
@@ -43,7 +43,7 @@ def read_files(path: str | Sequence[str], key: str, whole: bool = False) -> Sour
         for name, data in unpacked(content, file.name, EXTENSIONS):
             before = rows[-1].number if rows else 0
             for row, values in _parse(data, name, key, whole):
-                rows.append(Row(values, name, row, before + row))
+                rows.append(SourceRow(values, name, row, before + row))
         record.append({"path": file.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
     label = files[0].name if len(files) == 1 else f"{len(files)} files of {_shown(path)}"
     return Source(rows, len(rows), label, {"files": record})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.data.rows import Numbered, Values
+from mollm_cli.data.source_row import Numbered, Values
 
 
 def read_json(text: str, name: str) -> Numbered:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Example
-from mollm_cli.data.load import Loaded
+from mollm_cli.data.load_dataset import Loaded
 
 WORD = re.compile(r"[぀-ヿ㐀-鿿]|(?:(?![぀-ヿ㐀-鿿])\w)+")
 """Letters and digits in a row; a Chinese or Japanese character is a word."""

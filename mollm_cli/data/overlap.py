@@ -5,7 +5,7 @@ from __future__ import annotations
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Role
 from mollm_cli.data.identity import pair, subject
-from mollm_cli.data.load import Loaded
+from mollm_cli.data.load_dataset import Loaded
 
 
 def refuse_overlap(forget: Loaded, retain: Loaded, key: str = "data.retain") -> None:

@@ -12,7 +12,7 @@ from mollm_cli.data.alternate import follow
 from mollm_cli.data.carve import carve
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.deletion import divide
-from mollm_cli.data.load import Loaded, load
+from mollm_cli.data.load_dataset import Loaded, load
 from mollm_cli.data.near_duplicates import drop_near_duplicates
 from mollm_cli.data.overlap import drop_overlap, refuse_overlap, unseen, untested
 
@@ -34,7 +34,7 @@ class Pairing:
     by the starting model. ``sets``: evaluated only, under their names. A dataset without a source is an absent role.
     ``epoch``: the role whose rows make an epoch (engine.max_epochs); the other comes round as often as it does.
     ``cache``: what is computed of rows that are not personal is kept between runs: token ids of large sets
-    (data/token_cache.py), states of the reference (run/reference.py).
+    (data/token_cache.py), states of the reference (run/run_reference.py).
     ``drop_overlap`` leaves rows that are to be forgotten out of retain; ``allow_overlap`` trains on both. Otherwise
     overlap is refused. ``near_duplicates``: rows of retain that are as similar as this to a row to forget are left out
     (data/near_duplicates.py). ``source``: a file of which forget takes some rows and retain the rest, ``id_field`` the

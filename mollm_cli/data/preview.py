@@ -10,7 +10,7 @@ from mollm_cli.core.printable import printable
 from mollm_cli.core.privacy import KeepText, shows_text
 from mollm_cli.core.types import IGNORE, Encoded, Role
 from mollm_cli.data.encoding import Encoder, encode_row
-from mollm_cli.data.load import Loaded
+from mollm_cli.data.load_dataset import Loaded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -14,9 +14,9 @@ from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.fields import variants
 from mollm_cli.data.files import read_files, read_lines
 from mollm_cli.data.filters import keeps
-from mollm_cli.data.hub import read_hub
-from mollm_cli.data.rows import Row, Source
+from mollm_cli.data.hub_datasets import read_hub
 from mollm_cli.data.shapes import to_example
+from mollm_cli.data.source_row import Source, SourceRow
 
 
 def open_source(dataset: Dataset, key: str, option: str = "path") -> Source:
@@ -79,7 +79,9 @@ def _texts(given: str | list[str], key: str, what: str) -> list[str]:
     return lines
 
 
-def _kept(rows: Iterable[Row], dataset: Dataset, key: str, removed: Counter[str]) -> Iterator[tuple[str, Row]]:
+def _kept(
+    rows: Iterable[SourceRow], dataset: Dataset, key: str, removed: Counter[str]
+) -> Iterator[tuple[str, SourceRow]]:
     """Rows in all their variants that pass every filter; ``removed`` counts the others under the field that did it."""
     for source_row in rows:
         for id, row in variants(source_row, dataset, key):
@@ -90,7 +92,7 @@ def _kept(rows: Iterable[Row], dataset: Dataset, key: str, removed: Counter[str]
                 removed[failed] += 1
 
 
-def first_failed(row: Row, dataset: Dataset, key: str) -> str | None:
+def first_failed(row: SourceRow, dataset: Dataset, key: str) -> str | None:
     """The field whose filter ``row`` does not pass; None where it passes all. Raises RequestError: no such field."""
     for name, rule in dataset.filter.items():
         value = look(row.values, name)

@@ -11,12 +11,12 @@ from mollm_cli.data.choice import listed, read_choices, right_choice
 from mollm_cli.data.dataset import Dataset, Kind
 from mollm_cli.data.dialogue import Turn, as_prompt, question_and_answer, read_turns
 from mollm_cli.data.fields import encodable, optional_text, optional_texts, text_of, value_of
-from mollm_cli.data.rows import Row
+from mollm_cli.data.source_row import SourceRow
 
-Shape = Callable[[str, Row, Dataset, str], Example]
+Shape = Callable[[str, SourceRow, Dataset, str], Example]
 
 
-def to_example(id: str, row: Row, dataset: Dataset, key: str, answers: Sequence[str] = ()) -> Example:
+def to_example(id: str, row: SourceRow, dataset: Dataset, key: str, answers: Sequence[str] = ()) -> Example:
     """The example in ``row``; ``answers``: those that stand in for its own, one of them by its prompt's hash.
 
     Where answers come from the model, it is still empty. Raises RequestError where a needed column is missing, empty or
@@ -35,7 +35,7 @@ def drawn(prompt: str, answers: Sequence[str]) -> str:
     return answers[int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:8]) % len(answers)]
 
 
-def _qa(id: str, row: Row, dataset: Dataset, key: str) -> Example:
+def _qa(id: str, row: SourceRow, dataset: Dataset, key: str) -> Example:
     return Example(
         id,
         _asked(text_of("prompt_field", row, dataset, key), dataset),
@@ -46,11 +46,11 @@ def _qa(id: str, row: Row, dataset: Dataset, key: str) -> Example:
     )
 
 
-def _plain(id: str, row: Row, dataset: Dataset, key: str) -> Example:
+def _plain(id: str, row: SourceRow, dataset: Dataset, key: str) -> Example:
     return Example(id, "", text_of("text_field", row, dataset, key))
 
 
-def _chat(id: str, row: Row, dataset: Dataset, key: str) -> Example:
+def _chat(id: str, row: SourceRow, dataset: Dataset, key: str) -> Example:
     column, messages = value_of("messages_field", row, dataset, key)
     try:
         before, answer = question_and_answer(read_turns(messages))
@@ -62,7 +62,7 @@ def _chat(id: str, row: Row, dataset: Dataset, key: str) -> Example:
     return Example(id, as_prompt(before, dataset.system), encodable(answer, where))
 
 
-def _choice(id: str, row: Row, dataset: Dataset, key: str) -> Example:
+def _choice(id: str, row: SourceRow, dataset: Dataset, key: str) -> Example:
     question = text_of("prompt_field", row, dataset, key)
     column, found = value_of("choices_field", row, dataset, key)
     try:
@@ -81,7 +81,7 @@ def _asked(prompt: str, dataset: Dataset) -> str:
     return as_prompt((Turn("user", prompt),), dataset.system)
 
 
-def _misshapen(row: Row, dataset: Dataset, column: str, problem: ValueError) -> RequestError:
+def _misshapen(row: SourceRow, dataset: Dataset, column: str, problem: ValueError) -> RequestError:
     return RequestError(
         f"Dataset '{dataset.name}': {row.where} must hold in '{column}' {problem}. Repair or remove the row"
     )

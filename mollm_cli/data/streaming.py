@@ -14,7 +14,7 @@ from mollm_cli.data.csv_rows import csv_rows
 from mollm_cli.data.files import BOM, find_files, read_files
 from mollm_cli.data.json_rows import json_line
 from mollm_cli.data.limits import FREE_EXPANSION, LONGEST_ROW, MOST_EXPANSION, too_expanded, too_long
-from mollm_cli.data.rows import Numbered, Row
+from mollm_cli.data.source_row import Numbered, SourceRow
 
 
 class Hashed(io.RawIOBase):
@@ -37,7 +37,9 @@ class Hashed(io.RawIOBase):
         return len(found)
 
 
-def stream_rows(path: str | Sequence[str], key: str, files: list[dict[str, Any]], whole: bool = False) -> Iterator[Row]:
+def stream_rows(
+    path: str | Sequence[str], key: str, files: list[dict[str, Any]], whole: bool = False
+) -> Iterator[SourceRow]:
     """The rows that ``read_files`` gives, one at a time; ``files`` is filled with path, bytes and sha256 of each file.
 
     JSON Lines and CSV (also .gz, .bz2, .xz) are never in memory as a whole, other formats one file at a time.
@@ -48,11 +50,11 @@ def stream_rows(path: str | Sequence[str], key: str, files: list[dict[str, Any]]
         last = 0
         for row in _rows(file, key, files, whole):
             last = row.number
-            yield Row(row.values, row.source, row.row, before + row.number)
+            yield SourceRow(row.values, row.source, row.row, before + row.number)
         before += last
 
 
-def _rows(file: Path, key: str, files: list[dict[str, Any]], whole: bool) -> Iterator[Row]:
+def _rows(file: Path, key: str, files: list[dict[str, Any]], whole: bool) -> Iterator[SourceRow]:
     extension = PurePosixPath(bare(file.name)).suffix.lower()
     if extension not in (".jsonl", ".csv") or _is_array(file):
         source = read_files(str(file), key, whole)
@@ -64,7 +66,7 @@ def _rows(file: Path, key: str, files: list[dict[str, Any]], whole: bool) -> Ite
             raw = Hashed(opened)
             lines = _lines(raw, file.name, file.stat().st_size)
             for number, values in csv_rows(lines, file.name) if extension == ".csv" else _json(lines, file.name):
-                yield Row(values, file.name, number, number)
+                yield SourceRow(values, file.name, number, number)
             while raw.read(1 << 20):  # what follows the end of a compressed stream
                 pass
     except PROBLEMS as problem:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mollm_cli.data.rows import Numbered
+from mollm_cli.data.source_row import Numbered
 
 
 def read_text(text: str, name: str) -> Numbered:

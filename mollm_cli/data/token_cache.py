@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from mollm_cli.core.kept import kept
 from mollm_cli.core.privacy import FILE, make_private
 from mollm_cli.core.types import Encoded
-from mollm_cli.data.load import Loaded
+from mollm_cli.data.load_dataset import Loaded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -19,7 +19,7 @@ from mollm_cli.models.reference import Reference
 from mollm_cli.objectives.label_log_probs import label_log_probs, sequence_means
 
 Batches = Mapping[Role, Sequence[Batch]]
-Group = tuple[tuple[int, ...], tuple[Role, ...]]
+RoleGroup = tuple[tuple[int, ...], tuple[Role, ...]]
 """(indices, roles) of the objectives that come from one forward pass a role."""
 Values = list[tuple[int, Any]]
 """[(i, value_i)] of one micro-batch, with graph; over micro-batches value_i sums to the mean over the step."""
@@ -59,7 +59,7 @@ class BatchLosses:
         self._sums: dict[int, torch.Tensor] = {}
         self._probabilities: list[torch.Tensor] = []
 
-    def of(self, group: Group) -> Iterator[Values]:
+    def of(self, group: RoleGroup) -> Iterator[Values]:
         """The values of each micro-batch in turn, remembered for ``totals``; freed where the caller lets go of them."""
         indices, roles = group
         for k in range(len(self.batches[roles[0]])):
@@ -73,7 +73,7 @@ class BatchLosses:
             yield values
             del values
 
-    def again(self, group: Group) -> Iterator[Values]:
+    def again(self, group: RoleGroup) -> Iterator[Values]:
         """The same values, from forward passes of their own: nothing is drawn at random in one, dropout is 0."""
         indices, roles = group
         for k in range(len(self.batches[roles[0]])):
@@ -83,11 +83,11 @@ class BatchLosses:
             yield values
             del values
 
-    def at_once(self, group: Group) -> bool:
+    def at_once(self, group: RoleGroup) -> bool:
         """Whether one pass gives the group's losses whole, so that they are known before anything is sent backward."""
         return len(self.batches[group[1][0]]) == 1
 
-    def so_far(self, group: Group) -> tuple[Array, float | None]:
+    def so_far(self, group: RoleGroup) -> tuple[Array, float | None]:
         """Losses [m], nan where they are not of ``group``, and the forget probability, None where it is not read there.
 
         After the passes of ``group``; one transfer.
@@ -143,7 +143,7 @@ def _probabilities(outputs: Outputs) -> torch.Tensor:
     return sequence_means(label_log_probs(outputs), outputs).exp()
 
 
-def role_groups(objectives: Sequence[Objective]) -> list[Group]:
+def role_groups(objectives: Sequence[Objective]) -> list[RoleGroup]:
     """Objectives that share a role are computed from one forward pass of it: (indices, roles) per group, in order."""
     groups: list[tuple[list[int], list[Role]]] = []
     for i, objective in enumerate(objectives):

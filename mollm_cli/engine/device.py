@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.engine.settings import Engine
+from mollm_cli.engine.engine_settings import Engine
 
 ALLOCATOR = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
 """The environment that torch's CUDA allocator reads, its name since 2.9 and the one before."""

@@ -8,12 +8,12 @@ from typing import Any
 
 from mollm_cli.core.solution import Solver
 from mollm_cli.core.types import Loss, Role
-from mollm_cli.engine.eight_bit import AdamW8bit
-from mollm_cli.engine.optimizers import SGD, AdamW
-from mollm_cli.engine.settings import Engine
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.engine.engine_settings import Engine
+from mollm_cli.gradients.direction_settings import Direction
+from mollm_cli.models.model_settings import Model
 from mollm_cli.models.reference import Kind
-from mollm_cli.models.settings import Model
+from mollm_cli.optimizers.eight_bit import AdamW8bit
+from mollm_cli.optimizers.rules import SGD, AdamW
 
 Optimizer = AdamW | SGD | AdamW8bit
 

@@ -14,13 +14,13 @@ from mollm_cli.core.errors import InterruptionError, NonFiniteError
 from mollm_cli.core.types import Role
 from mollm_cli.engine.batch_losses import Batches
 from mollm_cli.engine.device import matmul_precision
+from mollm_cli.engine.engine_settings import Engine
+from mollm_cli.engine.micro_batches import MicroBatches
 from mollm_cli.engine.parallel import check_pieces
-from mollm_cli.engine.pieces import Pieces
 from mollm_cli.engine.prefetch import BatchSource, prefetched
 from mollm_cli.engine.record import step_record
 from mollm_cli.engine.result import StepResult
 from mollm_cli.engine.selection import History
-from mollm_cli.engine.settings import Engine
 from mollm_cli.engine.step import Stepper
 from mollm_cli.engine.stopping import Stop, StopRules
 
@@ -37,7 +37,7 @@ class Rate(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Hooks:
     """What the loop calls and does not know: how to evaluate, where to write, how to save, whether to stop.
 
     keep: called after the step whose evaluation is the best so far, by ``History.selection``. broken: told of a step
@@ -68,10 +68,10 @@ def train(
     rate: Rate,
     rules: StopRules,
     history: History,
-    around: Surroundings,
+    around: Hooks,
     device: torch.device,
     start: int = 0,
-    pieces: Pieces | None = None,
+    pieces: MicroBatches | None = None,
 ) -> Outcome:
     """Step until a rule says stop.
 
@@ -79,7 +79,7 @@ def train(
     """
     names = [o.name for o in stepper.loss.objectives]
     tokens, seconds, step, stop = 0, 0.0, start, _over(start, rules, history)
-    pieces = pieces or Pieces.of(settings)
+    pieces = pieces or MicroBatches.of(settings)
     check_pieces(settings, stepper.trained.world.size)
     in_order = prefetched(streams, settings.rows, device, start, rules.total_steps, stepper.trained.world)
     with matmul_precision(settings), in_order as ready:
@@ -106,7 +106,7 @@ def train(
     return Outcome(step, str(stop or rules.last_word), tokens / seconds if seconds else 0.0)
 
 
-def _step(take: Callable[[], StepResult], step: int, batches: Batches, around: Surroundings, start: int) -> StepResult:
+def _step(take: Callable[[], StepResult], step: int, batches: Batches, around: Hooks, start: int) -> StepResult:
     """Take ``step``. Where a number in it is not finite, what the step before left is saved before the run fails."""
     try:
         return take()
@@ -117,7 +117,7 @@ def _step(take: Callable[[], StepResult], step: int, batches: Batches, around: S
         raise NonFiniteError(f"step {step}: {error}") from error
 
 
-def _look(step: int, history: History, around: Surroundings) -> dict[str, float]:
+def _look(step: int, history: History, around: Hooks) -> dict[str, float]:
     """Evaluate, and keep the weights where nothing better was seen before; what train.jsonl says of it."""
     evaluation = around.evaluate()
     if history.add(step, evaluation):
@@ -131,7 +131,7 @@ def _over(start: int, rules: StopRules, history: History) -> Stop | None:
     return rules.after(history) if looked else None
 
 
-def _heed_signal(around: Surroundings, step: int) -> None:
+def _heed_signal(around: Hooks, step: int) -> None:
     code = around.signalled()
     if code is not None:
         around.save(step)

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from mollm_cli.engine.eight_bit import AdamW8bit
 from mollm_cli.engine.facts import Optimizer
-from mollm_cli.engine.optimizers import AdamW
+from mollm_cli.optimizers.eight_bit import AdamW8bit
+from mollm_cli.optimizers.rules import AdamW
 
 GIB = 2**30
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)

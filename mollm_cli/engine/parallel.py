@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.engine.eight_bit import AdamW8bit
-from mollm_cli.engine.settings import Engine
-from mollm_cli.models.settings import Model
+from mollm_cli.engine.engine_settings import Engine
+from mollm_cli.models.model_settings import Model
+from mollm_cli.optimizers.eight_bit import AdamW8bit
 
 
 def check_parallel(engine: Engine, model: Model, optimizer: Any) -> None:

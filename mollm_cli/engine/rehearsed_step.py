@@ -14,8 +14,6 @@ from mollm_cli.core.solution import Array, Solver
 from mollm_cli.core.types import Batch, Loss
 from mollm_cli.core.world import ALONE, World
 from mollm_cli.engine.facts import Facts, Optimizer, Shape
-from mollm_cli.engine.float32_update import updating
-from mollm_cli.engine.optimizers import AdamW
 from mollm_cli.engine.rehearsal import Asked, Ledger, rehearse
 from mollm_cli.engine.step import Stepper
 from mollm_cli.gradients import descent, inner
@@ -28,6 +26,8 @@ from mollm_cli.models.head import vocabulary_size
 from mollm_cli.models.reference import Reference
 from mollm_cli.models.reference_cache import StateCache
 from mollm_cli.objectives.label_log_probs import label_log_probs
+from mollm_cli.optimizers.float32_update import updating
+from mollm_cli.optimizers.rules import AdamW
 
 MICRO_BATCHES = 2
 """How many are rehearsed where a step has more: from the second on, gradients are added to what is there."""

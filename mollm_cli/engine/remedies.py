@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from mollm_cli.engine.eight_bit import AdamW8bit
 from mollm_cli.engine.facts import Facts, Shape
-from mollm_cli.engine.optimizers import AdamW
 from mollm_cli.engine.planner import Plan, least_bytes, plan
 from mollm_cli.models.reference import Kind
+from mollm_cli.optimizers.eight_bit import AdamW8bit
+from mollm_cli.optimizers.rules import AdamW
 
 Planner = Callable[[Facts], Plan]
 

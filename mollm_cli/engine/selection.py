@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mollm_cli.engine.settings import Keep
+from mollm_cli.engine.engine_settings import Keep
 
 REASONS = {
     "last": "the weights after the last step",

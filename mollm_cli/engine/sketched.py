@@ -22,16 +22,16 @@ import torch
 from numpy.typing import NDArray
 
 from mollm_cli.core.solution import Array
-from mollm_cli.engine.batch_losses import BatchLosses, Group, Values, role_groups, weighted
+from mollm_cli.engine.batch_losses import BatchLosses, RoleGroup, Values, role_groups, weighted
 from mollm_cli.gradients.descent import Descent
 from mollm_cli.gradients.gradient_sketches import GradientSketches, Images
-from mollm_cli.gradients.inner import Row
+from mollm_cli.gradients.inner import GradientRow
 from mollm_cli.gradients.kept_factors import KeptFactors
 from mollm_cli.gradients.matrix_sketch import MatrixSketch
 from mollm_cli.gradients.taps import Taps
 from mollm_cli.gradients.trained import Trained
 
-Resting = Callable[[BatchLosses, Group], NDArray[np.bool_]]
+Resting = Callable[[BatchLosses, RoleGroup], NDArray[np.bool_]]
 """Who of a group needs no backward pass, [m], after its forward pass."""
 
 
@@ -44,8 +44,8 @@ class Sketched:
     """
 
     sketches: GradientSketches
-    groups: list[Group]
-    held: tuple[int, Row] | None = None
+    groups: list[RoleGroup]
+    held: tuple[int, GradientRow] | None = None
     kept: KeptFactors | None = None
     graph: Values = field(default_factory=list)
 

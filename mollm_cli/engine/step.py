@@ -21,24 +21,24 @@ from numpy.typing import NDArray
 
 from mollm_cli.core.solution import Array, Solver, Status
 from mollm_cli.core.types import Loss
-from mollm_cli.engine.adam import AdamRows, applied, preconditioner
-from mollm_cli.engine.batch_losses import Batches, BatchLosses, Forwards, Group, role_groups, weighted
-from mollm_cli.engine.clipping import Clipping
+from mollm_cli.engine.batch_losses import Batches, BatchLosses, Forwards, RoleGroup, role_groups, weighted
+from mollm_cli.engine.buffers import Buffers
 from mollm_cli.engine.refresh import age_weights, keep_weights, kept_weights
 from mollm_cli.engine.result import StepResult
-from mollm_cli.engine.room import Room
 from mollm_cli.engine.sketched import descend_by_sketch, send_weighted_back, sketch_gradients
 from mollm_cli.gradients.by_layer import choose_by_layer
+from mollm_cli.gradients.clipping import Clipping
 from mollm_cli.gradients.descent import Descent, guarded
 from mollm_cli.gradients.direction import Choice, choose, kl_budget, live_rows, resting_rows
-from mollm_cli.gradients.inner import Row, grams
+from mollm_cli.gradients.direction_settings import Direction
+from mollm_cli.gradients.gradient_rows import GradientRows, require_finite
+from mollm_cli.gradients.inner import GradientRow, grams
 from mollm_cli.gradients.layers import layer_indices
 from mollm_cli.gradients.matrix_sketch import MatrixSketch
-from mollm_cli.gradients.rows import GradientRows, require_finite
-from mollm_cli.gradients.settings import Direction
 from mollm_cli.gradients.taps import Taps
 from mollm_cli.gradients.trained import Trained
 from mollm_cli.models.reference import Reference
+from mollm_cli.optimizers.adam import AdamRows, applied, preconditioner
 
 
 @dataclass(slots=True)
@@ -64,13 +64,13 @@ class Stepper:
     state: dict[str, float] = field(default_factory=dict)
     trained: Trained = None  # type: ignore[assignment]  # filled in at once
     parameters: list[torch.nn.Parameter] = field(init=False)
-    carried: list[Row] = field(init=False)
+    carried: list[GradientRow] = field(init=False)
     layers: tuple[list[str], list[int]] | None = field(init=False, default=None)
     sketch: MatrixSketch | None = field(init=False, default=None)
     taps: Taps | None = field(init=False, default=None)
     _clipping: Clipping = field(init=False)
-    _before: Room = field(init=False)
-    _direction: Room = field(init=False)
+    _before: Buffers = field(init=False)
+    _direction: Buffers = field(init=False)
 
     def __post_init__(self) -> None:
         """Bind the solver to the objectives' order."""
@@ -80,7 +80,7 @@ class Stepper:
         self.trained.require_moved_by(self.optimizer)
         self.carried = [[None] * len(self.parameters) for _ in self.solver.carries]
         self._clipping = Clipping(self.trained, self._names, self.clip_norm)
-        self._before, self._direction = Room(self.parameters), Room(self.parameters)
+        self._before, self._direction = Buffers(self.parameters), Buffers(self.parameters)
         if "gram" not in self.solver.needs:
             return
         self.direction.check_carries(self.solver.name, self.solver.carries)
@@ -216,7 +216,7 @@ class Stepper:
     def _losses(self, batches: Batches) -> BatchLosses:
         return BatchLosses(Forwards(self.model, self.reference, self.loss, self.bf16), batches, self.trained.world)
 
-    def _resting(self, losses: BatchLosses, group: Group) -> NDArray[np.bool_]:
+    def _resting(self, losses: BatchLosses, group: RoleGroup) -> NDArray[np.bool_]:
         """Who of ``group`` wants nothing in this step, [m], where its losses are known before they are sent back."""
         objectives, settings = self.loss.objectives, self.direction
         may = [o.divergence or ("forget" in o.roles and self.target is not None) for o in objectives]
@@ -277,7 +277,7 @@ def _certain(probability: float | None) -> float:
     return 1.0 if probability is None else probability
 
 
-def _nobody(losses: BatchLosses, group: Group) -> NDArray[np.bool_]:
+def _nobody(losses: BatchLosses, group: RoleGroup) -> NDArray[np.bool_]:
     return np.zeros(len(losses.objectives), dtype=bool)
 
 

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mollm_cli.engine.engine_settings import Engine
 from mollm_cli.engine.selection import History, collapsed
-from mollm_cli.engine.settings import Engine
 
 
 class Stop(StrEnum):

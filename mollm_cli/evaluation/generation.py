@@ -8,7 +8,7 @@ from itertools import groupby, takewhile
 from typing import TYPE_CHECKING, Any
 
 from mollm_cli.evaluation.teacher_forcing import length_sorted, scoring
-from mollm_cli.evaluation.turns import ONE, Turns
+from mollm_cli.evaluation.work_sharing import ONE, WorkSharing
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -26,7 +26,7 @@ def generate(
     end_ids: Sequence[int],
     seed: int | None = None,
     with_prompt: bool = False,
-    turns: Turns = ONE,
+    turns: WorkSharing = ONE,
 ) -> list[str]:
     """The most likely next token, again and again; with a ``seed`` one drawn from the model (temperature 1).
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mollm_cli.core import network
 from mollm_cli.core.errors import RequestError, nearest
-from mollm_cli.models.hub import refusals
+from mollm_cli.models.hub_models import refusals
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from mollm_cli.core.types import IGNORE, Encoded, Scored
 from mollm_cli.evaluation.clock import Clock
 from mollm_cli.evaluation.measuring import Scores, measured
-from mollm_cli.evaluation.plan import needs_by_set
-from mollm_cli.evaluation.turns import ONE, Turns
+from mollm_cli.evaluation.metric_plan import needs_by_set
+from mollm_cli.evaluation.work_sharing import ONE, WorkSharing
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from mollm_cli.data.dataset import Dataset
     from mollm_cli.data.encoding import Encoder
-    from mollm_cli.data.load import Loaded
+    from mollm_cli.data.load_dataset import Loaded
     from mollm_cli.evaluation.suite import Suite
 
 SPACED = "{prompt} "
@@ -57,7 +57,7 @@ def with_fluency(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     clock: Clock,
-    turns: Turns = ONE,
+    turns: WorkSharing = ONE,
 ) -> Scores:
     """``scores`` with the mean token log p under ``model`` of each answer that is not blank, where a metric reads it.
 

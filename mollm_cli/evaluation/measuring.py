@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from mollm_cli.core.types import Example, Result, Scored
 from mollm_cli.evaluation.clock import Clock
-from mollm_cli.evaluation.plan import Plan, across, needs_by_set, plan, rewrite_of
-from mollm_cli.evaluation.turns import ONE, Turns
+from mollm_cli.evaluation.metric_plan import MetricPlan, across, needs_by_set, plan, rewrite_of
+from mollm_cli.evaluation.work_sharing import ONE, WorkSharing
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from mollm_cli.data.load import Loaded
+    from mollm_cli.data.load_dataset import Loaded
     from mollm_cli.evaluation.suite import Suite
 
 Scores = dict[str, list[Scored]]
@@ -58,7 +58,7 @@ class Evaluation:
             self.details[flat] = dict(result.details)
 
 
-def measured(suite: Suite, sets: Mapping[str, Loaded], oracle: bool) -> Plan:
+def measured(suite: Suite, sets: Mapping[str, Loaded], oracle: bool) -> MetricPlan:
     """What a suite measures on these sets."""
     return plan(suite.chosen, suite.rows(sets), oracle, suite.rewrites)
 
@@ -71,7 +71,7 @@ def score_sets(
     oracle: bool,
     clock: Clock,
     keeper: Keeper | None = None,
-    turns: Turns = ONE,
+    turns: WorkSharing = ONE,
 ) -> Scores:
     """Score every set that some metric fits, once; ``oracle``: whether there is one. Raises what scoring raises."""
     from mollm_cli.data.encoding import Encoder

@@ -12,7 +12,7 @@ from mollm_cli.core.errors import RequestError
 from mollm_cli.metrics.auc import auc
 
 if TYPE_CHECKING:
-    from mollm_cli.data.load import Loaded
+    from mollm_cli.data.load_dataset import Loaded
     from mollm_cli.evaluation.suite import Suite
 
 FAR = 0.25

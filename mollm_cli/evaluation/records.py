@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mollm_cli.core.privacy import KeepText, shows_text
-from mollm_cli.evaluation.attacks.verdict import robustness
+from mollm_cli.evaluation.attacks.robustness_verdict import robustness
 from mollm_cli.evaluation.measuring import measured
-from mollm_cli.evaluation.plan import better
+from mollm_cli.evaluation.metric_plan import better
 from mollm_cli.evaluation.suite import decoding
 from mollm_cli.evaluation.verdict import judge
 
 if TYPE_CHECKING:
     from mollm_cli.core.types import Example
-    from mollm_cli.data.load import Loaded
+    from mollm_cli.data.load_dataset import Loaded
     from mollm_cli.evaluation.measuring import Evaluation
     from mollm_cli.evaluation.suite import Suite
 

@@ -17,7 +17,7 @@ from mollm_cli.core.world import ALONE, World
 from mollm_cli.evaluation.records import sha256
 
 if TYPE_CHECKING:
-    from mollm_cli.data.load import Loaded
+    from mollm_cli.data.load_dataset import Loaded
 
 VERSION = 1
 """Raised whenever the same model, rows and settings would give other scores."""

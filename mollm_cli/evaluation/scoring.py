@@ -10,15 +10,15 @@ from mollm_cli.data.windows import overlapping_windows
 from mollm_cli.evaluation.clock import Clock
 from mollm_cli.evaluation.generation import generate
 from mollm_cli.evaluation.gradient_norms import gradient_norms
-from mollm_cli.evaluation.sampling import sample
+from mollm_cli.evaluation.sampled_texts import sample
 from mollm_cli.evaluation.teacher_forcing import TokenScores, joined, teacher_forced
-from mollm_cli.evaluation.turns import ONE, Turns
+from mollm_cli.evaluation.work_sharing import ONE, WorkSharing
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from mollm_cli.data.encoding import Encoder
-    from mollm_cli.data.load import Loaded
+    from mollm_cli.data.load_dataset import Loaded
     from mollm_cli.evaluation.suite import Suite
 
 GENERATED = frozenset({"generation", "fluency", "judged"})
@@ -34,7 +34,7 @@ def score(
     needs: Set[str],
     clock: Clock,
     samples: int = 0,
-    turns: Turns = ONE,
+    turns: WorkSharing = ONE,
 ) -> list[Scored]:
     """One record for each of the set's first ``suite.limit`` examples, in order.
 
@@ -86,7 +86,7 @@ def _generations(
     needs: Set[str],
     clock: Clock,
     samples: int,
-    turns: Turns,
+    turns: WorkSharing,
 ) -> tuple[Sequence[str | None], Sequence[tuple[str, ...]]]:
     """Greedy continuations (None where none is needed), and drawn ones (empty where none is)."""
     said: Sequence[str | None] = [None] * len(examples)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mollm_cli.core.privacy import KeepText
 from mollm_cli.core.types import Example, Metric, SetsMetric
-from mollm_cli.evaluation.attacks.protocol import Attack, Rewrite
+from mollm_cli.evaluation.attacks.attack_protocol import Attack, Rewrite
 from mollm_cli.evaluation.harness import Harness
-from mollm_cli.evaluation.judges.protocol import Judge
-from mollm_cli.evaluation.plan import NEEDS
+from mollm_cli.evaluation.judges.judge_protocol import Judge
+from mollm_cli.evaluation.metric_plan import NEEDS
 
 if TYPE_CHECKING:
-    from mollm_cli.data.load import Loaded
+    from mollm_cli.data.load_dataset import Loaded
 
 
 @dataclass(frozen=True)

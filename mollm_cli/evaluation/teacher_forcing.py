@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mollm_cli.core.errors import NonFiniteError, RequestError
 from mollm_cli.core.types import Encoded
-from mollm_cli.evaluation.turns import ONE, Turns
+from mollm_cli.evaluation.work_sharing import ONE, WorkSharing
 
 if TYPE_CHECKING:
     import torch
@@ -79,7 +79,7 @@ def teacher_forced(
     batch_size: int,
     device: torch.device,
     moments: bool = False,
-    turns: Turns = ONE,
+    turns: WorkSharing = ONE,
 ) -> list[TokenScores]:
     """The scores of every example's target tokens, in the order given; softmax in float32.
 
@@ -110,7 +110,7 @@ def mean_probability(
     pad_id: int,
     batch_size: int,
     device: torch.device,
-    turns: Turns = ONE,
+    turns: WorkSharing = ONE,
 ) -> float:
     """The mean over examples of exp(mean_t log p_t), in [0, 1]: the cheap measure of progress while training."""
     scores = teacher_forced(model, encoded, pad_id, batch_size, device, turns=turns)

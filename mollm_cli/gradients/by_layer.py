@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mollm_cli.core.solution import Array, Solver, Status
 from mollm_cli.core.types import Objective
 from mollm_cli.gradients.direction import ASCENT, Choice, alignment, kl_budget, live_rows, solved
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.direction_settings import Direction
 
 
 def choose_by_layer(

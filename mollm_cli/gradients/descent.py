@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 
 from mollm_cli.core.nonnegative import smallest_correction
 from mollm_cli.core.solution import Array
-from mollm_cli.gradients.inner import Change, Changes, Metric, Row, Sums, first_order, grams, inner, raised
+from mollm_cli.gradients.inner import (
+    Changes,
+    GradientRow,
+    Metric,
+    ParameterChange,
+    Sums,
+    first_order,
+    grams,
+    inner,
+    raised,
+)
 
 SLACK = 1e-7
 """cos(g_i, Delta) below this is no rise but the rounding of Delta and of its inner products in float32."""
@@ -50,7 +60,7 @@ class Descent:
 def guarded(
     parameters: Sequence[torch.nn.Parameter],
     before: Sequence[torch.Tensor],
-    rows: Sequence[Row],
+    rows: Sequence[GradientRow],
     norms: Array,
     live: NDArray[np.bool_] | None,
     metric: Metric,
@@ -66,8 +76,8 @@ def guarded(
     sums: where ``parameters`` and rows are one process's part of them.
     """
 
-    def moved(k: int) -> Change:
-        return Change(torch.sub, parameters[k].detach(), before[k])
+    def moved(k: int) -> ParameterChange:
+        return ParameterChange(torch.sub, parameters[k].detach(), before[k])
 
     found, lengths = first_order(rows, parameters, [moved] if rule is None else [moved, rule], sums)
     raw, length, predicted = found[0], float(lengths[0]), None if rule is None else found[1]
@@ -89,7 +99,7 @@ def guarded(
 
 def _subtract(
     parameters: Sequence[torch.nn.Parameter],
-    rows: Sequence[Row],
+    rows: Sequence[GradientRow],
     multipliers: Array,
     metric: Metric,
     sums: Sums | None,

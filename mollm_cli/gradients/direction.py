@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mollm_cli.core.solution import Array, Solver, State, Status
 from mollm_cli.core.types import Objective
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.direction_settings import Direction
 
 ASCENT = 1e-9
 """cos(g_i, d) below minus this is an ascent, not rounding."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mollm_cli.core.solution import Array
-from mollm_cli.gradients.inner import Row
+from mollm_cli.gradients.inner import GradientRow
 from mollm_cli.gradients.kept_factors import KeptFactors
 from mollm_cli.gradients.matrix_sketch import MatrixSketch
 from mollm_cli.gradients.taps import Factors, Taps
@@ -65,11 +65,11 @@ class GradientSketches:
             if self.collect is not None:
                 self.take(objective)
 
-    def take(self, objective: int) -> Row:
+    def take(self, objective: int) -> GradientRow:
         """Add what is in ``.grad`` to the sketch of ``objective``, and hand it over: ``.grad`` is empty then."""
         if self.collect is not None:
             self.collect()
-        row: Row = [parameter.grad for parameter in self.parameters]
+        row: GradientRow = [parameter.grad for parameter in self.parameters]
         for k, (parameter, gradient) in enumerate(zip(self.parameters, row, strict=True)):
             parameter.grad = None
             if gradient is not None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mollm_cli.core.solution import Array
 
-Row = list[torch.Tensor | None]
+GradientRow = list[torch.Tensor | None]
 """One gradient, a tensor a parameter; None where the objective does not reach it, which counts as zero."""
 Sums = Callable[[Array], Array]
 """Inner products of a process's part of gradients -> those of all of them; nothing where it holds all."""
@@ -66,7 +66,7 @@ def inner(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return torch.stack([torch.dot(x, y) for x, y in blocks([a, b], a.device)]).double().sum()
 
 
-class Table:
+class ProductTable:
     """A table of inner products, [cells], of which each adds up over parameters; they come from the device at once."""
 
     def __init__(self, cells: int) -> None:
@@ -93,7 +93,7 @@ class Table:
 
 
 def grams(
-    rows: Sequence[Row],
+    rows: Sequence[GradientRow],
     parameters: Sequence[torch.Tensor],
     layers: Sequence[int] | None = None,
     metric: Metric | None = None,
@@ -105,7 +105,7 @@ def grams(
     m (m + 1) / 2 products of a block are taken while it is in the cache. Nothing is transferred before the end.
     """
     m, count = len(rows), 1 if layers is None else max(layers, default=0) + 1
-    table = Table(count * m * m)
+    table = ProductTable(count * m * m)
     for k, parameter in enumerate(parameters):
         reached = [i for i, row in enumerate(rows) if row[k] is not None]
         if reached:
@@ -132,7 +132,7 @@ def _products(
     return dots, 1.0 if isinstance(diagonal, torch.Tensor) else diagonal
 
 
-class Change:
+class ParameterChange:
     """A change of one parameter that is computed block by block: ``formula`` of ``operands``, all of its shape."""
 
     __slots__ = ("formula", "operands")
@@ -141,16 +141,19 @@ class Change:
         self.formula, self.operands = formula, operands
 
 
-Changes = Callable[[int], Change | None]
+Changes = Callable[[int], ParameterChange | None]
 """The change of parameter k; None where it does not move."""
 
 
 def first_order(
-    rows: Sequence[Row], parameters: Sequence[torch.Tensor], changes: Sequence[Changes], sums: Sums | None = None
+    rows: Sequence[GradientRow],
+    parameters: Sequence[torch.Tensor],
+    changes: Sequence[Changes],
+    sums: Sums | None = None,
 ) -> tuple[Array, NDArray[np.float64]]:
     """g_i . Delta_c, [c, m], and |Delta_c|, [c], for rows [m] and ``changes`` [c]: one pass, one transfer."""
     m, c = len(rows), len(changes)
-    table = Table(c * (m + 1))
+    table = ProductTable(c * (m + 1))
     for k, parameter in enumerate(parameters):
         found = {n: change for n, of in enumerate(changes) if (change := of(k)) is not None}
         if found:
@@ -162,7 +165,9 @@ def first_order(
     return values[:, :m], np.sqrt(values[:, m])
 
 
-def _against(parts: Sequence[torch.Tensor], changes: Sequence[Change], device: torch.device) -> list[torch.Tensor]:
+def _against(
+    parts: Sequence[torch.Tensor], changes: Sequence[ParameterChange], device: torch.device
+) -> list[torch.Tensor]:
     """[part . change..., change . change] of every change in turn, block after block."""
     dots: list[torch.Tensor] = []
     for pieces in blocks([*parts, *(x for change in changes for x in change.operands)], device):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from mollm_cli.core.world import World
-from mollm_cli.gradients.inner import Row, raised
+from mollm_cli.gradients.inner import GradientRow, raised
 
 BUCKET = 2**23
 """Elements that are summed in one collective: large beside its latency, small beside a gradient."""
@@ -25,7 +25,7 @@ class RowSum:
     others count as zero; where by none, it stays without an entry.
     """
 
-    def __init__(self, world: World, row: Row, parameters: Sequence[torch.nn.Parameter]) -> None:
+    def __init__(self, world: World, row: GradientRow, parameters: Sequence[torch.nn.Parameter]) -> None:
         self.parameters = parameters
         self.row = row
         self._buckets = [self._begun(world, ks) for ks in _bucketed(parameters)]
@@ -45,7 +45,7 @@ class RowSum:
             at += size
         return ks, flat, world.begin_sum(flat)
 
-    def finish(self) -> Row:
+    def finish(self) -> GradientRow:
         """The row, once all of it is there; parts of half precision come in float32."""
         for _, _, wait in self._buckets:
             wait()

@@ -1,7 +1,7 @@
 """One metric a file: per-example records in, one value out.
 
-``Metric.needs`` says which sets a metric is for and what must be known of their rows. evaluation/plan.py reads these
-words:
+``Metric.needs`` says which sets a metric is for and what must be known of their rows. evaluation/metric_plan.py reads
+these words:
 
 "prompt"        rows with a prompt (questions and answers)
 "text"          rows without one (plain text)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.models.settings import Model
+from mollm_cli.models.model_settings import Model
 
 FILE = "adapter_config.json"
 """What a folder needs to be a saved adapter."""

@@ -8,9 +8,9 @@ from typing import Any
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.models.adapter import with_adapter
-from mollm_cli.models.hub import cache_only, explain, refusals
-from mollm_cli.models.load import DROPOUTS, source
-from mollm_cli.models.settings import Model
+from mollm_cli.models.hub_models import cache_only, explain, refusals
+from mollm_cli.models.load_model import DROPOUTS, source
+from mollm_cli.models.model_settings import Model
 
 
 def architecture(description: Model) -> Any:

@@ -14,8 +14,8 @@ from mollm_cli.core.outputs import TargetStates
 from mollm_cli.core.types import Batch
 from mollm_cli.models.forward import target_hidden, target_logits
 from mollm_cli.models.head import states_with, target_states, vocabulary_size
+from mollm_cli.models.model_settings import Model
 from mollm_cli.models.reference_cache import Forward, StateCache
-from mollm_cli.models.settings import Model
 from mollm_cli.models.sharding import frozen_head, frozen_twin, is_sharded
 
 Kind = Literal["none", "copy", "adapter_off", "cache"]

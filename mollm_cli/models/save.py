@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mollm_cli.core.atomic import whole
-from mollm_cli.models.load import LoadedModel, plain_weights
+from mollm_cli.models.load_model import LoadedModel, plain_weights
 
 
 def save_checkpoint(loaded: LoadedModel, folder: Path) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mollm_cli.reporting.formatting import finite, label, yardstick_name
 from mollm_cli.reporting.measures import yardstick
 from mollm_cli.reporting.plots import Chart, Mark, Series
 from mollm_cli.reporting.run_files import Run
 from mollm_cli.reporting.trajectory import curve, evaluations, keys_under
-from mollm_cli.reporting.words import finite, label, yardstick_name
 
 FORGET_TONE, RETAIN_TONE, COSINE_TONE = 0, 1, 3
 """Colours: forget and retain, and where the cosines begin; objectives count from 0 in the order of their rows."""
@@ -17,7 +17,7 @@ UNIT = (0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ChartGroup:
     """Charts under one heading."""
 
     title: str
@@ -64,14 +64,14 @@ def way_charts(run: Run) -> list[Chart]:
     return [way, steps]
 
 
-def groups(run: Run) -> list[Group]:
+def groups(run: Run) -> list[ChartGroup]:
     """The curves over the steps: losses, what the solver saw and chose, first-order changes."""
     found = (
-        Group("Loss of each objective", "Every objective is minimised; each has its own scale.", losses(run)),
-        Group(
+        ChartGroup("Loss of each objective", "Every objective is minimised; each has its own scale.", losses(run)),
+        ChartGroup(
             "The solver", "What it saw between the objectives' gradients, and the shares it gave them.", programme(run)
         ),
-        Group("First-order change per step", "Below 0 the step descended on the objective.", changes(run)),
+        ChartGroup("First-order change per step", "Below 0 the step descended on the objective.", changes(run)),
     )
     return [group for group in found if group.charts]
 

@@ -15,11 +15,11 @@ from rich.text import Text
 
 from mollm_cli.core.printable import printable
 from mollm_cli.core.secrets import redacted
-from mollm_cli.reporting.attacks import attacks
+from mollm_cli.reporting.attack_tables import attacks
+from mollm_cli.reporting.formatting import label, number, verdict_line, with_span
 from mollm_cli.reporting.measures import ATTACK, Measure, measures, others
 from mollm_cli.reporting.summary_tables import attack_table, notes, other_sets, side_by_side, standing_lines, verdict
 from mollm_cli.reporting.trajectory import FORGET, RETAIN
-from mollm_cli.reporting.words import label, number, verdict_line, with_span
 
 NARROWEST = 76
 """Terminals narrower than this get lines, for the table would not fit."""

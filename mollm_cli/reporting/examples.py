@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mollm_cli.reporting.formatting import finite, label
 from mollm_cli.reporting.measures import ATTACK
-from mollm_cli.reporting.words import finite, label
 
 Sample = Mapping[str, Any]
 TEXT_KEYS = ("prompt", "answer")

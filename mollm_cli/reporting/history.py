@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mollm_cli.core.printable import printable
+from mollm_cli.reporting.formatting import finite, label, number
 from mollm_cli.reporting.run_files import Run
-from mollm_cli.reporting.words import finite, label, number
 
 _STOPPED = {
     "max_steps": "all its steps were taken",
@@ -21,7 +21,7 @@ _STOPPED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class GateLine:
     """A condition that was asked of the run, what was found, whether it held and, where not, why."""
 
     gate: str
@@ -54,10 +54,10 @@ def kept(run: Run) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def gates(run: Run) -> list[Gate]:
+def gates(run: Run) -> list[GateLine]:
     """The gates and what came of them."""
     return [
-        Gate(
+        GateLine(
             printable(entry.get("gate") or "", one_line=True),
             number(entry.get("value")),
             number(entry.get("bound")),

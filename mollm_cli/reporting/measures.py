@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mollm_cli.core.printable import printable
-from mollm_cli.reporting.words import finite, label, number
+from mollm_cli.reporting.formatting import finite, label, number
 
-Change = Literal["better", "worse", "past", "same", "unknown"]
+Movement = Literal["better", "worse", "past", "same", "unknown"]
 Interval = tuple[float, float]
 
-SIGN: dict[Change, str] = {"better": "✓", "worse": "✗", "past": "↧", "same": "≈", "unknown": ""}
+SIGN: dict[Movement, str] = {"better": "✓", "worse": "✗", "past": "↧", "same": "≈", "unknown": ""}
 """How a change is told where colour is not enough."""
 
 COLUMNS = {"before": "before", "after": "after", "oracle": "oracle", "holdout": "never seen"}
@@ -85,7 +85,7 @@ class Measure:
         return (self.details.get("after") or {}).get("power") == NO_POWER
 
     @property
-    def change(self) -> Change:
+    def change(self) -> Movement:
         """From before to after: on the forget side toward the yardstick is better, elsewhere the metric's own way.
 
         past: it came down to the yardstick and went on; unknown also where ``powerless``.
@@ -156,7 +156,7 @@ def of_set(rows: Iterable[Measure], group: str) -> dict[str, Measure]:
 def others(rows: Iterable[Measure]) -> list[Measure]:
     """The measures that stand in no side-by-side table: other sets by name, then numbers about the whole model.
 
-    Those of attacks are left out: reporting/attacks.py has them.
+    Those of attacks are left out: reporting/attack_tables.py has them.
     """
     paired = {group for pair in SIDE_BY_SIDE for group in pair}
     rest = [row for row in rows if row.set not in paired and not row.name.startswith(ATTACK)]

@@ -8,11 +8,11 @@ from typing import Any
 
 from mollm_cli.core.atomic import write_text
 from mollm_cli.core.printable import printable
-from mollm_cli.reporting import facts, history
-from mollm_cli.reporting.attacks import attacks
+from mollm_cli.reporting import history, request_lines
+from mollm_cli.reporting.attack_tables import attacks
+from mollm_cli.reporting.formatting import label, over, verdict_line, with_span, yardstick_name
 from mollm_cli.reporting.measures import ATTACK, COLUMNS, Measure, columns, measures
 from mollm_cli.reporting.run_files import Run, read_run
-from mollm_cli.reporting.words import label, over, verdict_line, with_span, yardstick_name
 
 
 def write_model_card(run_dir: Path, checkpoint_dir: Path) -> Path:
@@ -29,7 +29,7 @@ def write_model_card(run_dir: Path, checkpoint_dir: Path) -> Path:
 def _card(run: Run) -> str:
     sections = [
         _front_matter(run),
-        f"# {facts.model_title(run) or 'A model'}, unlearned",
+        f"# {request_lines.model_title(run) or 'A model'}, unlearned",
         _asked(run),
         _measured(run),
         _attacked(run),
@@ -43,7 +43,7 @@ def _front_matter(run: Run) -> str:
     import yaml
 
     tags = ["unlearning", "machine-unlearning"]
-    loss = facts.loss_name(run)
+    loss = request_lines.loss_name(run)
     content = {
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
@@ -53,11 +53,11 @@ def _front_matter(run: Run) -> str:
 
 
 def _asked(run: Run) -> str:
-    lines = [f"- {what}: {_cell(value)}" for what, value in facts.asked(run) if what != "model"]
-    data = [f"- {entry.role}: {_cell(entry.name)}, {entry.rows} rows" for entry in facts.datasets(run)]
+    lines = [f"- {what}: {_cell(value)}" for what, value in request_lines.asked(run) if what != "model"]
+    data = [f"- {entry.role}: {_cell(entry.name)}, {entry.rows} rows" for entry in request_lines.datasets(run)]
     lines += [f"- {what}: {_cell(value)}" for what, value in (("kept", history.kept(run)),) if value]
     lines += [f"- came through: {_cell(entry)}" for entry in history.lineage(run)]
-    model = _cell(facts.model_title(run))
+    model = _cell(request_lines.model_title(run))
     start = f"The model {model} was made to forget the forget set below, and to stay as it was on the rest."
     return "\n".join(["## What was asked", "", start, "", *data, *lines])
 
@@ -114,13 +114,13 @@ def _attacked(run: Run) -> str:
         for row in rows
     ]
     head = ["| attack | metric | after | yardstick | |", "| --- | --- | ---: | ---: | --- |"]
-    said = facts.attacked_rows(run)
+    said = request_lines.attacked_rows(run)
     return "\n\n".join(part for part in ("## What an attacker can still get", "\n".join(head + lines), said) if part)
 
 
 def _limits(run: Run) -> str:
-    untested = "\n".join(f"- {entry.what}: {entry.why}" for entry in facts.not_tested(run.metrics))
-    return f"## Limits\n\n{facts.LIMITS} None of this was tested:\n\n{untested}"
+    untested = "\n".join(f"- {entry.what}: {entry.why}" for entry in request_lines.not_tested(run.metrics))
+    return f"## Limits\n\n{request_lines.LIMITS} None of this was tested:\n\n{untested}"
 
 
 def _loading(run: Run) -> str:

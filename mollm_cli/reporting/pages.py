@@ -42,7 +42,7 @@ def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from mollm_cli.core.printable import printable
-    from mollm_cli.reporting import measures, plots, words
+    from mollm_cli.reporting import formatting, measures, plots
 
     environment = Environment(
         loader=PackageLoader("mollm_cli.reporting"),
@@ -52,13 +52,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "number": words.number,
-        "span": words.span,
-        "words": words.label,
+        "number": formatting.number,
+        "span": formatting.span,
+        "words": formatting.label,
         "printable": printable,
-        "excerpt": words.excerpt,
-        "size": words.size,
-        "duration": words.duration,
+        "excerpt": formatting.excerpt,
+        "size": formatting.size,
+        "duration": formatting.duration,
         "layout": plots.layout,
         "describe": plots.describe,
     }
@@ -67,7 +67,7 @@ def _environment() -> Environment:
         "stylesheet": stylesheet,
         "policy": policy(str(stylesheet)),
         "signs": measures.SIGN,
-        "mood_signs": words.MOOD_SIGN,
+        "mood_signs": formatting.MOOD_SIGN,
         "column_titles": measures.COLUMNS,
         "tick": plots.tick,
         "tones": plots.TONES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mollm_cli.reporting.words import duration, size
+from mollm_cli.reporting.formatting import duration, size
 
 if TYPE_CHECKING:
     from rich.console import Console

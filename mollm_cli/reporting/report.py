@@ -8,15 +8,11 @@ from typing import Any
 
 from mollm_cli.core.atomic import write_text
 from mollm_cli.core.printable import printable
-from mollm_cli.reporting import attacks, charts, facts, history
+from mollm_cli.reporting import attack_tables, charts, history, request_lines
 from mollm_cli.reporting.bars import standing
-from mollm_cli.reporting.descent import IS, IS_NOT, descent_record
+from mollm_cli.reporting.descent_record import IS, IS_NOT, descent_record
 from mollm_cli.reporting.examples import Examples, pick, pick_attacked
-from mollm_cli.reporting.measures import SAME, SIDE_BY_SIDE, Measure, columns, measures, of_set, others
-from mollm_cli.reporting.pages import page
-from mollm_cli.reporting.run_files import Run, read_run
-from mollm_cli.reporting.trajectory import evaluations, retain_at_matched_forgetting, statuses
-from mollm_cli.reporting.words import (
+from mollm_cli.reporting.formatting import (
     Mood,
     headline,
     label,
@@ -27,6 +23,10 @@ from mollm_cli.reporting.words import (
     with_span,
     yardstick_name,
 )
+from mollm_cli.reporting.measures import SAME, SIDE_BY_SIDE, Measure, columns, measures, of_set, others
+from mollm_cli.reporting.pages import page
+from mollm_cli.reporting.run_files import Run, read_run
+from mollm_cli.reporting.trajectory import evaluations, retain_at_matched_forgetting, statuses
 
 EXAMPLE_SETS = ("forget", "retain")
 
@@ -39,7 +39,7 @@ _SET_TITLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ReportTable:
     """The metrics of one set; ``measures`` has a row for each metric of either side, None where this side lacks it."""
 
     title: str
@@ -82,9 +82,9 @@ def _view(run: Run) -> dict[str, Any]:
         "lineage": history.lineage(run),
         "tiles": [] if run.metrics is None else _tiles(metrics),
         "started": printable(run.manifest.get("started") or "", one_line=True),
-        "command": facts.command(run),
-        "asked": facts.asked(run),
-        "datasets": facts.datasets(run),
+        "command": request_lines.command(run),
+        "asked": request_lines.asked(run),
+        "datasets": request_lines.datasets(run),
         "tables": [table for pair in SIDE_BY_SIDE for table in _tables(pair, found)],
         "others": _others(found),
         "standing": standing(found),
@@ -96,16 +96,16 @@ def _view(run: Run) -> dict[str, Any]:
         "matched_retain": _matched(run, found),
         "chart_groups": charts.groups(run),
         "examples": _examples(run),
-        "evaluation_cost": facts.evaluation_cost(run),
+        "evaluation_cost": request_lines.evaluation_cost(run),
         "statuses": statuses(run.steps),
         "descent": descent_record(run.steps, run.objectives),
         "descent_is": IS,
         "descent_is_not": IS_NOT,
-        "cost": facts.cost(run),
-        "limits": facts.LIMITS,
-        "not_tested": facts.not_tested(run.metrics),
+        "cost": request_lines.cost(run),
+        "limits": request_lines.LIMITS,
+        "not_tested": request_lines.not_tested(run.metrics),
         "robustness": verdict_words(metrics)["robustness"],
-        "made_with": facts.made_with(run),
+        "made_with": request_lines.made_with(run),
         "files": _files(run),
         "config": _text(run.path / "config.yaml"),
     }
@@ -113,24 +113,24 @@ def _view(run: Run) -> dict[str, Any]:
 
 def _attacked(run: Run, found: list[Measure]) -> dict[str, Any]:
     """What the section about attackers names."""
-    rows = attacks.attacks(run.metrics or {}, found)
-    rounded = attacks.roundings(rows)
-    membership = [row for row in found if attacks.is_membership(row)]
-    under = attacks.under_attack(found)
+    rows = attack_tables.attacks(run.metrics or {}, found)
+    rounded = attack_tables.roundings(rows)
+    membership = [row for row in found if attack_tables.is_membership(row)]
+    under = attack_tables.under_attack(found)
     return {
         "attacks": rows,
-        "attacked_rows": facts.attacked_rows(run) if rows else "",
-        "attack_charts": attacks.curves(rows),
+        "attacked_rows": request_lines.attacked_rows(run) if rows else "",
+        "attack_charts": attack_tables.curves(rows),
         "roundings": rounded,
-        "rounding_columns": attacks.rounding_columns(rounded),
-        "membership": membership and Table("Membership inference", columns(membership), _rows(membership)),
-        "under_attack": under and Table("Every number under attack", columns(under), _rows(under)),
+        "rounding_columns": attack_tables.rounding_columns(rounded),
+        "membership": membership and ReportTable("Membership inference", columns(membership), _rows(membership)),
+        "under_attack": under and ReportTable("Every number under attack", columns(under), _rows(under)),
     }
 
 
-def _others(found: list[Measure]) -> Table | None:
-    rest = [measure for measure in others(found) if not attacks.is_membership(measure)]
-    return Table("Other sets and the model as a whole", columns(rest), _rows(rest)) if rest else None
+def _others(found: list[Measure]) -> ReportTable | None:
+    rest = [measure for measure in others(found) if not attack_tables.is_membership(measure)]
+    return ReportTable("Other sets and the model as a whole", columns(rest), _rows(rest)) if rest else None
 
 
 def _rows(found: list[Measure]) -> tuple[tuple[str, Measure | None], ...]:
@@ -166,12 +166,12 @@ def _tiles(metrics: dict[str, Any]) -> list[Tile]:
     return [Tile(part, words, mood(part, metrics)) for part, words in verdict_words(metrics).items()]
 
 
-def _tables(pair: tuple[str, str], found: list[Measure]) -> list[Table]:
+def _tables(pair: tuple[str, str], found: list[Measure]) -> list[ReportTable]:
     """The tables of two sets that stand side by side, with the same rows in the same order."""
     sides = [of_set(found, group) for group in pair]
     metrics = list(dict.fromkeys(measure.metric for measure in found if any(measure.metric in side for side in sides)))
     return [
-        Table(
+        ReportTable(
             _SET_TITLES[group], columns(side.values()), tuple((label(metric), side.get(metric)) for metric in metrics)
         )
         for group, side in zip(pair, sides, strict=True)
@@ -187,7 +187,9 @@ def _matched(run: Run, found: list[Measure]) -> float | None:
 def _examples(run: Run) -> list[Examples]:
     content = run.manifest.get("content") or {}
     picked = [pick(run.samples, group, str(content.get(group, "personal"))) for group in EXAMPLE_SETS]
-    headlines = {row.name: row.headline for row in attacks.attacks(run.metrics or {}, measures(run.metrics or {}))}
+    headlines = {
+        row.name: row.headline for row in attack_tables.attacks(run.metrics or {}, measures(run.metrics or {}))
+    }
     picked.append(pick_attacked(run.samples, headlines, str(content.get("forget", "personal"))))
     return [examples for examples in picked if examples is not None]
 

@@ -9,12 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from mollm_cli.core.printable import printable
-from mollm_cli.reporting.attacks import Attack
+from mollm_cli.reporting.attack_tables import AttackTable
 from mollm_cli.reporting.bars import NEVER_SEEN, standing
-from mollm_cli.reporting.measures import ATTACK, SIDE_BY_SIDE, SIGN, Change, Measure, columns, of_set
-from mollm_cli.reporting.words import MOOD_SIGN, NONE, Mood, label, mood, number, verdict_words, with_span
+from mollm_cli.reporting.formatting import MOOD_SIGN, NONE, Mood, label, mood, number, verdict_words, with_span
+from mollm_cli.reporting.measures import ATTACK, SIDE_BY_SIDE, SIGN, Measure, Movement, columns, of_set
 
-_STYLE: dict[Change, str] = {"better": "green", "worse": "bold red", "past": "bold red", "same": "dim", "unknown": ""}
+_STYLE: dict[Movement, str] = {"better": "green", "worse": "bold red", "past": "bold red", "same": "dim", "unknown": ""}
 _MOOD_STYLE: dict[Mood, str] = {"good": "green", "bad": "bold red", "open": "bold"}
 _TITLES = {"before": "before", "after": "after", "oracle": "oracle", "holdout": "unseen"}
 
@@ -55,7 +55,7 @@ def other_sets(rest: Sequence[Measure]) -> Table:
     return table
 
 
-def attack_table(rows: Sequence[Attack]) -> Table:
+def attack_table(rows: Sequence[AttackTable]) -> Table:
     """What each attack gets, beside what it gets from what never saw the rows."""
     table = _empty()
     for title in ("under attack", ""):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from mollm_cli.reporting.words import finite
+from mollm_cli.reporting.formatting import finite
 
 Record = Mapping[str, Any]
 FORGET = "evaluation.forget_probability"
@@ -16,7 +16,7 @@ RETAIN = "evaluation.retain_probability"
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class ProgressPoint:
     """One progress evaluation: the probabilities of the forget and retain answers after ``step`` steps."""
 
     step: int
@@ -34,13 +34,13 @@ def keys_under(steps: Sequence[Record], prefix: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for record in steps for key in record if key.startswith(prefix)))
 
 
-def evaluations(steps: Sequence[Record]) -> tuple[Evaluation, ...]:
+def evaluations(steps: Sequence[Record]) -> tuple[ProgressPoint, ...]:
     """The progress evaluations that have both sides."""
     found = ((record["step"], finite(record.get(FORGET)), finite(record.get(RETAIN))) for record in steps)
-    return tuple(Evaluation(step, f, r) for step, f, r in found if f is not None and r is not None)
+    return tuple(ProgressPoint(step, f, r) for step, f, r in found if f is not None and r is not None)
 
 
-def retain_at_matched_forgetting(path: Sequence[Evaluation], target: float | None) -> float | None:
+def retain_at_matched_forgetting(path: Sequence[ProgressPoint], target: float | None) -> float | None:
     """The retain probability where the forget probability first comes down to ``target``.
 
     Linear interpolation between the two evaluations a, b around it, with forget_a > target >= forget_b:

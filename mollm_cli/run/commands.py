@@ -9,26 +9,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mollm_cli.build import Request
+from mollm_cli.configuration.request import Request
 from mollm_cli.core.seeding import seed_everything
 from mollm_cli.core.world import World
 from mollm_cli.run.manifest import Manifest
-from mollm_cli.run.peers import Peers
+from mollm_cli.run.process_group import ProcessGroup
 from mollm_cli.run.session import session
 from mollm_cli.run.signals import Signals
 
 
-def unlearn(request: Request, run_dir: Path, config: Mapping[str, Any], peers: Peers | None = None) -> int:
+def unlearn(request: Request, run_dir: Path, config: Mapping[str, Any], peers: ProcessGroup | None = None) -> int:
     """Move a model away from the forget rows; returns the exit code (DESIGN: 0, 1, 2, 3, 130, 143)."""
     return session(request, run_dir, config, "unlearn", _unlearn, peers)
 
 
-def finetune(request: Request, run_dir: Path, config: Mapping[str, Any], peers: Peers | None = None) -> int:
+def finetune(request: Request, run_dir: Path, config: Mapping[str, Any], peers: ProcessGroup | None = None) -> int:
     """Fine-tune a model on the rows of ``train``; returns the exit code."""
     return session(request, run_dir, config, "finetune", _finetune, peers)
 
 
-def evaluate(request: Request, run_dir: Path, config: Mapping[str, Any], peers: Peers | None = None) -> int:
+def evaluate(request: Request, run_dir: Path, config: Mapping[str, Any], peers: ProcessGroup | None = None) -> int:
     """Judge a model as it is; returns the exit code."""
     return session(request, run_dir, config, "evaluate", _evaluate, peers)
 
@@ -50,12 +50,12 @@ def _train(
 ) -> None:
     """Prepare, judge the start, train, save, judge what is on disk, hold the gates."""
     from mollm_cli.engine.device import pick
-    from mollm_cli.models.load import fingerprint, source
+    from mollm_cli.models.load_model import fingerprint, source
     from mollm_cli.run.evidence import Evidence, plain_model
-    from mollm_cli.run.peers import after_first
+    from mollm_cli.run.out_of_memory import EVALUATION, TRAINING, explained
     from mollm_cli.run.planning import before_loading
     from mollm_cli.run.prepare import prepare
-    from mollm_cli.run.room import EVALUATION, TRAINING, explained
+    from mollm_cli.run.process_group import after_first
     from mollm_cli.run.training import run_training, saved
 
     assert request.engine is not None
@@ -110,7 +110,7 @@ def _end(
 
 def _placed(device: Any, world: World) -> tuple[Any, World]:
     """The device of this process, and its world, whose sums are made there."""
-    from mollm_cli.run.peers import device_of
+    from mollm_cli.run.process_group import device_of
 
     own = device_of(world, device)
     return own, replace(world, device=str(own))
@@ -118,7 +118,7 @@ def _placed(device: Any, world: World) -> tuple[Any, World]:
 
 def _loaded(request: Request, plan: Any, prepared: Any, run_dir: Path, manifest: Manifest) -> Any:
     """The model to train, on the CPU. Raises RequestError where its context or the disk is too small."""
-    from mollm_cli.models.load import load_model
+    from mollm_cli.models.load_model import load_model
     from mollm_cli.models.trainable import restrict
     from mollm_cli.run.prepare import check_context, check_disk
 
@@ -135,8 +135,8 @@ def _loaded(request: Request, plan: Any, prepared: Any, run_dir: Path, manifest:
 
 def _check_machine(request: Request, device: Any) -> None:
     """Refuse an optimizer or a compilation that this machine has not got what it takes for."""
-    from mollm_cli.engine.eight_bit import AdamW8bit
     from mollm_cli.models.compilation import check_compiler
+    from mollm_cli.optimizers.eight_bit import AdamW8bit
 
     if isinstance(request.optimizer, AdamW8bit):
         request.optimizer.check(device)
@@ -146,11 +146,11 @@ def _check_machine(request: Request, device: Any) -> None:
 
 def _evaluate(request: Request, run_dir: Path, manifest: Manifest, signals: Signals, world: World) -> None:
     from mollm_cli.engine.device import pick
-    from mollm_cli.models.load import commit, fingerprint, source
+    from mollm_cli.models.load_model import commit, fingerprint, source
     from mollm_cli.run.evidence import Evidence, plain_model
-    from mollm_cli.run.peers import after_first
+    from mollm_cli.run.out_of_memory import EVALUATION, explained
     from mollm_cli.run.prepare import prepare
-    from mollm_cli.run.room import EVALUATION, explained
+    from mollm_cli.run.process_group import after_first
 
     seed_everything(request.seed)
     device, world = _placed(pick("auto"), world)

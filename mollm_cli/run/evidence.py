@@ -10,32 +10,32 @@ from typing import Any
 
 import torch
 
-from mollm_cli.build import Request
+from mollm_cli.configuration.request import Request
 from mollm_cli.core.atomic import whole, write_text
 from mollm_cli.core.errors import GateError
 from mollm_cli.core.world import ALONE, World
-from mollm_cli.data.load import Loaded
+from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.evaluation.clock import Clock
 from mollm_cli.evaluation.harness import harness_results
 from mollm_cli.evaluation.judging import judged, with_fluency
 from mollm_cli.evaluation.measuring import Evaluation, Scores, compute, measured, score_sets
-from mollm_cli.evaluation.plan import needs_by_set
+from mollm_cli.evaluation.metric_plan import needs_by_set
 from mollm_cli.evaluation.records import metrics_record, sample_rows
 from mollm_cli.evaluation.score_store import ScoreStore, forget_scores
 from mollm_cli.evaluation.suite import decoding
-from mollm_cli.evaluation.turns import Turns
-from mollm_cli.models.load import LoadedModel, fingerprint, load_model, source
-from mollm_cli.models.settings import Model
+from mollm_cli.evaluation.work_sharing import WorkSharing
+from mollm_cli.models.load_model import LoadedModel, fingerprint, load_model, source
+from mollm_cli.models.model_settings import Model
 from mollm_cli.models.sharding import shard
 from mollm_cli.reporting.console import stderr_console, summary
-from mollm_cli.reporting.descent import descent_summary
-from mollm_cli.reporting.gates import GateTable
+from mollm_cli.reporting.descent_record import descent_summary
+from mollm_cli.reporting.gate_reports import GateTable
 from mollm_cli.reporting.model_card import write_model_card
 from mollm_cli.reporting.run_files import read_run
-from mollm_cli.run.attacks import Attacker
+from mollm_cli.run.attack_runs import Attacker
 from mollm_cli.run.manifest import Manifest
-from mollm_cli.run.peers import after_first
 from mollm_cli.run.prepare import Prepared, check_context
+from mollm_cli.run.process_group import after_first
 
 SCORES = Path("resume") / "scores"
 """Where a run keeps its scores until it has ended."""
@@ -85,9 +85,9 @@ class Evidence:
         return self.world.size > 1 and engine is not None and engine.parallel == "fsdp"
 
     @property
-    def turns(self) -> Turns:
+    def turns(self) -> WorkSharing:
         """Which process evaluates what."""
-        return Turns(self.world, together=self.sharded)
+        return WorkSharing(self.world, together=self.sharded)
 
     def place(self, model: Any) -> None:
         """Bring ``model`` to where it computes: the device, or one shard of it."""

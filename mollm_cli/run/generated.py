@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mollm_cli.build import Request
+from mollm_cli.configuration.request import Request
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.kept import kept
 from mollm_cli.core.privacy import FILE, make_private
 from mollm_cli.core.types import Example, Role
 from mollm_cli.data.dataset import Dataset
-from mollm_cli.data.load import Loaded
+from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.data.token_cache import cache_folder
-from mollm_cli.models.load import fingerprint, load_model, source
+from mollm_cli.models.load_model import fingerprint, load_model, source
 
 VERSION = 1
 """Raised whenever the same model, prompts and settings would give other answers."""

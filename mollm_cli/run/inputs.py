@@ -6,17 +6,19 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mollm_cli.build import Request
-from mollm_cli.build.lasting import numbers
+from mollm_cli.configuration.request import Request
 from mollm_cli.core.safe_yaml import load_yaml
-from mollm_cli.models.load import LoadedModel
+from mollm_cli.models.load_model import LoadedModel
+from mollm_cli.resume.lasting import numbers
 
 if TYPE_CHECKING:
     from mollm_cli.run.prepare import Prepared
-    from mollm_cli.run.training import Plan
+    from mollm_cli.run.training import TrainingSet
 
 
-def inputs(run_dir: Path, request: Request, plan: Plan, prepared: Prepared, loaded: LoadedModel) -> dict[str, Any]:
+def inputs(
+    run_dir: Path, request: Request, plan: TrainingSet, prepared: Prepared, loaded: LoadedModel
+) -> dict[str, Any]:
     """The lasting keys of config.yaml, and what else could be another under the same keys: weights and trained rows.
 
     Of these the first 16 digits of their sha256: "weights of model.path", "rows of data.forget".

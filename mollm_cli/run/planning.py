@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from mollm_cli.build import Request
+from mollm_cli.configuration.request import Request
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Encoded
 from mollm_cli.engine import planner
@@ -21,14 +21,14 @@ from mollm_cli.engine.terms import Phase, Term
 from mollm_cli.models.blueprint import architecture
 from mollm_cli.reporting import plan as told
 from mollm_cli.reporting.console import stderr_console
-from mollm_cli.reporting.words import size
+from mollm_cli.reporting.formatting import size
 from mollm_cli.run.prepare import Prepared, prepare
-from mollm_cli.run.reference import References
+from mollm_cli.run.run_reference import References
 from mollm_cli.run.timing import timed
-from mollm_cli.run.training import Plan
+from mollm_cli.run.training import TrainingSet
 
 
-def facts(request: Request, plan: Plan, prepared: Prepared, device: str) -> Facts:
+def facts(request: Request, plan: TrainingSet, prepared: Prepared, device: str) -> Facts:
     """What ``request`` comes to as far as memory goes. Raises RequestError where its config.json cannot be read."""
     engine, optimizer, loss = request.engine, request.optimizer, plan.loss
     assert engine is not None and optimizer is not None
@@ -105,7 +105,9 @@ def require_room(given: Facts, found: planner.Plan, data: dict[str, Any]) -> Non
     )
 
 
-def before_loading(request: Request, plan: Plan, prepared: Prepared, device: torch.device) -> dict[str, Any] | None:
+def before_loading(
+    request: Request, plan: TrainingSet, prepared: Prepared, device: torch.device
+) -> dict[str, Any] | None:
     """What a run on CUDA does unasked: plan, say the peak, refuse what does not fit; returns what the manifest keeps.
 
     Where no plan can be made that is said, and the run goes on (None).
@@ -124,7 +126,7 @@ def before_loading(request: Request, plan: Plan, prepared: Prepared, device: tor
     return {"peak_bytes": found.peak.size, "phase": found.peak.name, "free_bytes": data["device"]["free_bytes"]}
 
 
-def show_plan(request: Request, planned: Callable[[Request, Prepared], Plan]) -> dict[str, Any]:
+def show_plan(request: Request, planned: Callable[[Request, Prepared], TrainingSet]) -> dict[str, Any]:
     """``--plan``: memory and disk, then, where it fits, the hours that three steps with random weights speak for.
 
     The table goes to stderr; returns the same as data. Raises RequestError where the run would not fit, or cannot be

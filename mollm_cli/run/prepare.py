@@ -10,23 +10,23 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
-from mollm_cli.build import Request
+from mollm_cli.configuration.request import Request
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import ROLES, Encoded, Role
 from mollm_cli.data.deletion import report
 from mollm_cli.data.encoding import Encoder, encode_all
-from mollm_cli.data.load import Loaded
+from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.data.mixture import Share
 from mollm_cli.data.pairing import MIX, SETS, load_roles, mixture
 from mollm_cli.evaluation.attacks import rewriting
-from mollm_cli.evaluation.attacks.protocol import PREFIX, WeightsAttack
+from mollm_cli.evaluation.attacks.attack_protocol import PREFIX, WeightsAttack
 from mollm_cli.evaluation.gates import check_names
 from mollm_cli.evaluation.harness import check_harness
 from mollm_cli.evaluation.judging import check_judges
 from mollm_cli.evaluation.measuring import measured
 from mollm_cli.evaluation.membership import check_membership
 from mollm_cli.evaluation.suite import Suite
-from mollm_cli.models.load import load_tokenizer
+from mollm_cli.models.load_model import load_tokenizer
 from mollm_cli.run.generated import Answers
 
 SPARE_BYTES = 64 << 20

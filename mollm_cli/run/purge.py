@@ -13,7 +13,7 @@ from typing import Any
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.token_cache import cache_folder
-from mollm_cli.run.held import held
+from mollm_cli.run.lock import held
 
 MANIFEST, SAMPLES, SCORES = "manifest.json", "samples.jsonl", Path("resume") / "scores"
 

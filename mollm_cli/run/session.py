@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from mollm_cli.build import Request
+from mollm_cli.configuration.request import Request
 from mollm_cli.core import privacy
 from mollm_cli.core.atomic import sweep, write_text
 from mollm_cli.core.errors import GateError, InterruptionError, MollmError, RequestError
@@ -20,12 +20,12 @@ from mollm_cli.core.kept import listed
 from mollm_cli.core.paths import short_paths
 from mollm_cli.core.secrets import without_secrets
 from mollm_cli.core.world import World
-from mollm_cli.reporting import gates
+from mollm_cli.reporting import gate_reports
 from mollm_cli.run.faults import explained
-from mollm_cli.run.held import held
 from mollm_cli.run.links import refuse_links
+from mollm_cli.run.lock import held
 from mollm_cli.run.manifest import Manifest
-from mollm_cli.run.peers import FINE, NEWS_SECONDS, Ending, Peers
+from mollm_cli.run.process_group import FINE, NEWS_SECONDS, Ending, ProcessGroup
 from mollm_cli.run.signals import Signals, listening
 
 Body = Callable[[Request, Path, Manifest, Signals, World], None]
@@ -34,7 +34,12 @@ STATUS = {GateError: "gate_failed", InterruptionError: "interrupted"}
 
 
 def session(
-    request: Request, run_dir: Path, config: Mapping[str, Any], command: str, body: Body, peers: Peers | None = None
+    request: Request,
+    run_dir: Path,
+    config: Mapping[str, Any],
+    command: str,
+    body: Body,
+    peers: ProcessGroup | None = None,
 ) -> int:
     """Write config.yaml and the manifest, run ``body``, and turn how it ended into status and exit code.
 
@@ -43,10 +48,10 @@ def session(
     does all that; the others run ``body`` with it. Raises RequestError where ``run_dir``, or a file that the gates are
     to be told in, cannot be written to, or another process is at work in it.
     """
-    peers = peers or Peers()
+    peers = peers or ProcessGroup()
     if not peers.world.first:
         return _taken_part(request, run_dir, command, body, peers)
-    gates.files(request.junit, request.github_summary)
+    gate_reports.files(request.junit, request.github_summary)
     with listening() as signals:
         with _writing(run_dir):
             _make(run_dir)
@@ -66,7 +71,7 @@ def session(
     return code
 
 
-def _taken_part(request: Request, run_dir: Path, command: str, body: Body, peers: Peers) -> int:
+def _taken_part(request: Request, run_dir: Path, command: str, body: Body, peers: ProcessGroup) -> int:
     """As one of several processes, of which another writes and speaks."""
     with listening() as signals:
         manifest = Manifest(run_dir, {"caches": []}, writes=False)
@@ -74,7 +79,7 @@ def _taken_part(request: Request, run_dir: Path, command: str, body: Body, peers
 
 
 def _run(
-    request: Request, run_dir: Path, command: str, manifest: Manifest, signals: Signals, body: Body, peers: Peers
+    request: Request, run_dir: Path, command: str, manifest: Manifest, signals: Signals, body: Body, peers: ProcessGroup
 ) -> int:
     def lost(ending: Ending) -> None:
         _close(manifest, command, "failed", 1, ending.explained(run_dir))
@@ -98,7 +103,7 @@ def _run(
     return code
 
 
-def _unforeseen(failed: BaseException, run_dir: Path, signals: Signals, peers: Peers) -> tuple[str, int, str]:
+def _unforeseen(failed: BaseException, run_dir: Path, signals: Signals, peers: ProcessGroup) -> tuple[str, int, str]:
     """Status, exit code and message of what no part of the run raises by itself.
 
     Where another process has ended before its time, sums with it fail, and signals follow: its ending is the reason.
@@ -207,7 +212,7 @@ def _facts(request: Request, command: str) -> dict[str, Any]:
 def _tell_gates(request: Request, manifest: Manifest, command: str) -> None:
     """The files for CI; one that can no longer be written changes nothing of how the run ended."""
     try:
-        gates.write_files(manifest.facts, request.junit, request.github_summary)
+        gate_reports.write_files(manifest.facts, request.junit, request.github_summary)
     except (OSError, RequestError) as refused:
         print(f"mollm-{command}: the gates are in manifest.json only: {refused}", file=sys.stderr)
 

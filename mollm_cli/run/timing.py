@@ -11,18 +11,18 @@ from typing import Any
 
 import torch
 
-from mollm_cli.build import Request
+from mollm_cli.configuration.request import Request
 from mollm_cli.engine.stopping import rules
-from mollm_cli.models.load import load_model
+from mollm_cli.models.load_model import load_model
 from mollm_cli.models.trainable import restrict
 from mollm_cli.run.prepare import Prepared
-from mollm_cli.run.reference import References
-from mollm_cli.run.training import Evaluator, Plan, build_stepper, build_stream
+from mollm_cli.run.run_reference import References
+from mollm_cli.run.training import Evaluator, TrainingSet, build_stepper, build_stream
 
 STEPS = 3
 
 
-def timed(request: Request, plan: Plan, prepared: Prepared, device: torch.device) -> dict[str, Any]:
+def timed(request: Request, plan: TrainingSet, prepared: Prepared, device: torch.device) -> dict[str, Any]:
     """seconds_per_step (the median of STEPS), seconds_per_evaluation, and the hours of all of them together.
 
     hours = (steps * seconds_per_step + evaluations * seconds_per_evaluation) / 3600. Weights come from the seed and

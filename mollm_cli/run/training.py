@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from mollm_cli.build import Request
+from mollm_cli.configuration.request import Request
 from mollm_cli.core.errors import InterruptionError, RequestError
 from mollm_cli.core.solution import Solver
 from mollm_cli.core.types import Encoded, Loss
@@ -19,35 +19,35 @@ from mollm_cli.data.batches import Stream
 from mollm_cli.data.mixture import Share
 from mollm_cli.data.order import common_lengths
 from mollm_cli.engine.batch_losses import role_groups
-from mollm_cli.engine.loop import Outcome, Surroundings, train
-from mollm_cli.engine.pieces import Pieces
+from mollm_cli.engine.loop import Hooks, Outcome, train
+from mollm_cli.engine.micro_batches import MicroBatches
 from mollm_cli.engine.selection import History, Selection
 from mollm_cli.engine.step import Stepper
 from mollm_cli.engine.stopping import rules
 from mollm_cli.evaluation.teacher_forcing import mean_probability
-from mollm_cli.evaluation.turns import ONE, Turns
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.evaluation.work_sharing import ONE, WorkSharing
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.gradients.trained import Trained
 from mollm_cli.losses.finetune import finetune as finetune_loss
 from mollm_cli.models.compilation import compile_layers
-from mollm_cli.models.load import LoadedModel, load_model
+from mollm_cli.models.load_model import LoadedModel, load_model
 from mollm_cli.models.reference import Reference
 from mollm_cli.models.sharding import gathered
 from mollm_cli.reporting.console import Progress
+from mollm_cli.resume.resume_points import ResumePoints
 from mollm_cli.run.evidence import plain_model
 from mollm_cli.run.inputs import inputs
 from mollm_cli.run.logs import Logs, NoLogs, agreed, followed
 from mollm_cli.run.manifest import Manifest
-from mollm_cli.run.peers import after_first
-from mollm_cli.run.points import Points
 from mollm_cli.run.prepare import Prepared
-from mollm_cli.run.reference import References
+from mollm_cli.run.process_group import after_first
+from mollm_cli.run.run_reference import References
 from mollm_cli.run.signals import Signals
 from mollm_cli.solvers.weighted_sum import WeightedSum
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrainingSet:
     """What is trained on: the loss with its solver, rows per role and the sets they are made of, whose rows lead."""
 
     loss: Loss
@@ -58,7 +58,7 @@ class Plan:
     leader: str
 
 
-def unlearning_plan(request: Request, prepared: Prepared) -> Plan:
+def unlearning_plan(request: Request, prepared: Prepared) -> TrainingSet:
     """The loss the user picked, on the roles it reads.
 
     Raises RequestError where engine.keep has no target, or where rows that are read pairwise are not as many.
@@ -78,10 +78,10 @@ def unlearning_plan(request: Request, prepared: Prepared) -> Plan:
                 "data.alternate.answers=[...]"
             )
     leader = request.data.epoch if request.data.epoch in rows else loss.roles[0]
-    return Plan(loss, request.solver, request.direction, rows, shares, leader)
+    return TrainingSet(loss, request.solver, request.direction, rows, shares, leader)
 
 
-def finetuning_plan(request: Request, prepared: Prepared) -> Plan:
+def finetuning_plan(request: Request, prepared: Prepared) -> TrainingSet:
     """Cross-entropy on all rows of ``train`` together, which the engine reads as the role ``retain``.
 
     Raises RequestError where they are not there, or where engine.keep looks for a forget target.
@@ -100,7 +100,7 @@ def finetuning_plan(request: Request, prepared: Prepared) -> Plan:
         )
     rows, shares = prepared.training(*(request.train or ()))
     direction = Direction(forget_target=None)
-    return Plan(finetune_loss(), WeightedSum(), direction, {"retain": rows}, {"retain": shares}, "retain")
+    return TrainingSet(finetune_loss(), WeightedSum(), direction, {"retain": rows}, {"retain": shares}, "retain")
 
 
 def _check_selection(request: Request, prepared: Prepared) -> None:
@@ -124,7 +124,13 @@ class Evaluator:
     """Progress evaluations: the mean answer probability on a fixed sample of forget and retain rows."""
 
     def __init__(
-        self, model: Any, prepared: Prepared, limit: int, batch_size: int, device: torch.device, turns: Turns = ONE
+        self,
+        model: Any,
+        prepared: Prepared,
+        limit: int,
+        batch_size: int,
+        device: torch.device,
+        turns: WorkSharing = ONE,
     ) -> None:
         self.turns = turns
         self.model, self.prepared = model, prepared
@@ -141,7 +147,7 @@ class Evaluator:
 
 
 def forget_target(
-    plan: Plan, prepared: Prepared, evaluator: Evaluator, progress: Progress, manifest: Manifest
+    plan: TrainingSet, prepared: Prepared, evaluator: Evaluator, progress: Progress, manifest: Manifest
 ) -> float | None:
     """The forget probability at which forgetting rests; "auto" is measured here. Says where the forget rows stand."""
     wanted = plan.direction.forget_target
@@ -176,14 +182,14 @@ def selection(
 
 def run_training(
     request: Request,
-    plan: Plan,
+    plan: TrainingSet,
     prepared: Prepared,
     loaded: LoadedModel,
     run_dir: Path,
     manifest: Manifest,
     signals: Signals,
     device: torch.device,
-    turns: Turns = ONE,
+    turns: WorkSharing = ONE,
 ) -> Outcome:
     """Train ``loaded.model`` in place, to the weights that engine.keep chooses; writes train.jsonl and resume/."""
     engine, optimizer, world = request.engine, request.optimizer, turns.world
@@ -199,15 +205,17 @@ def run_training(
     stepper = build_stepper(request, plan, loaded, target, reference, world)
     manifest.set(reference=reference.facts)
     history = History(selection(request, prepared, target, progress, device))
-    pieces = Pieces.of(engine, progress.message)
+    pieces = MicroBatches.of(engine, progress.message)
     noted = inputs(run_dir, request, plan, prepared, loaded)
-    points = Points(run_dir / "resume", stepper, history, noted, pieces, progress.message, total=limits.total_steps)
+    points = ResumePoints(
+        run_dir / "resume", stepper, history, noted, pieces, progress.message, total=limits.total_steps
+    )
     start = points.load()
     for line in _said_of_start(start, points, optimizer.schedule):
         progress.message(line)
     logs = Logs(run_dir, request.tracker, start, progress) if world.first else NoLogs()
     points.settle_log, signalled = logs.settle, agreed(signals, world)
-    around = Surroundings(evaluator, logs.write, points.save, signalled, points.keep, logs.broken)
+    around = Hooks(evaluator, logs.write, points.save, signalled, points.keep, logs.broken)
     with followed(progress, logs, signals):
         outcome = train(stepper, streams, engine, optimizer, limits, history, around, device, start, pieces)
         points.save(outcome.steps)
@@ -220,7 +228,7 @@ def run_training(
     return outcome
 
 
-def _said_of_start(start: int, points: Points, schedule: str) -> Iterator[str]:
+def _said_of_start(start: int, points: ResumePoints, schedule: str) -> Iterator[str]:
     """Where a run goes on, and that its learning rates no longer follow the length that it had."""
     if start:
         yield f"going on after step {start}"
@@ -243,7 +251,12 @@ def saved(loaded: LoadedModel, folder: Path, world: World) -> None:
 
 
 def build_stepper(
-    request: Request, plan: Plan, loaded: LoadedModel, target: float | None, reference: Reference, world: World = ALONE
+    request: Request,
+    plan: TrainingSet,
+    loaded: LoadedModel,
+    target: float | None,
+    reference: Reference,
+    world: World = ALONE,
 ) -> Stepper:
     """Everything a step needs; ``reference`` is of the model before a resume point is put back."""
     engine, optimizer, model = request.engine, request.optimizer, loaded.model
@@ -265,14 +278,14 @@ def build_stepper(
     )
 
 
-def build_stream(plan: Plan, role: str, request: Request, prepared: Prepared) -> Stream:
+def build_stream(plan: TrainingSet, role: str, request: Request, prepared: Prepared) -> Stream:
     """The endless stream of one role's rows."""
     assert request.engine is not None
     size, shares = request.engine.batch_size, plan.shares[role]
     return Stream(plan.rows[role], size, request.seed, prepared.pad_id, _common_lengths(plan, role), shares=shares)
 
 
-def _common_lengths(plan: Plan, role: str) -> list[int] | None:
+def _common_lengths(plan: TrainingSet, role: str) -> list[int] | None:
     """One length a row for roles that are read row by row together, so that they are passed in one order."""
     together = next(roles for _, roles in role_groups(plan.loss.objectives) if role in roles)
     if len(together) == 1:

@@ -31,7 +31,7 @@ WRONG = [
     "--chekc",
 ]
 IN_TURN = f"""
-from mollm_cli.cli.commands import UNLEARN
+from mollm_cli.configuration.programs import UNLEARN
 from mollm_cli.cli.main import main
 print([main(UNLEARN, [override]) for override in {WRONG!r}])
 """

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import mollm_cli.run
-from mollm_cli.cli.comparison import main
+from mollm_cli.cli.compare_runs import main
 from tests.support.cli import read, unlearn
 
 pytestmark = pytest.mark.slow

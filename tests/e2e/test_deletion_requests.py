@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mollm_cli.cli.commands import UNLEARN
+from mollm_cli.configuration.programs import UNLEARN
 from tests.support.cli import Answer, answer, read_lines, unlearn, write_lines
 
 WORDS = ("apple", "bear", "cedar", "dune", "elm", "fox", "gulf", "hill", "ice", "jade", "kelp", "lime")

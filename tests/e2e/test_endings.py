@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mollm_cli.cli.commands import UNLEARN
+from mollm_cli.configuration.programs import UNLEARN
 from tests.support.cli import Answer, answer, evaluate, read, read_lines, unlearn
 
 
@@ -152,7 +152,7 @@ def test_a_signal_before_the_first_step_ends_the_run_at_once(
 
 
 def test_a_signal_during_the_last_step_is_heeded_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mollm_cli.engine import checkpoint
+    from mollm_cli.resume import checkpoint
 
     honest = checkpoint.save
 

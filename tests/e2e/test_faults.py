@@ -17,9 +17,9 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from mollm_cli.engine import checkpoint
-from mollm_cli.run.held import held
-from mollm_cli.run.points import Points
+from mollm_cli.resume import checkpoint
+from mollm_cli.resume.resume_points import ResumePoints
+from mollm_cli.run.lock import held
 from mollm_cli.trackers.train_log import TrainLog
 from tests.support.cli import ROOT, Answer, read, unlearn, write_lines
 from tests.support.disk import fill, make_room, small_disk
@@ -101,7 +101,7 @@ def test_a_disk_that_fills_up_at_the_checkpoint_or_the_report(
     whole: Answer, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as filling:
-        _at(filling, Points, "settle", 4, lambda points: fill(disk, MIB))
+        _at(filling, ResumePoints, "settle", 4, lambda points: fill(disk, MIB))
         run = unlearn(disk / "out", *STEPS)
     _failed(run, "the disk must have room for what the run writes")
     _readable(run.run_dir, 4)
@@ -146,7 +146,7 @@ def test_a_run_directory_that_was_moved_away_goes_on_when_it_is_back(
     whole: Answer, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as moving:
-        _at(moving, Points, "save", 3, lambda points: points.folder.parent.rename(tmp_path / "away"))
+        _at(moving, ResumePoints, "save", 3, lambda points: points.folder.parent.rename(tmp_path / "away"))
         run = unlearn(root, *STEPS)
     _failed(run, "gone or replaced")
     (tmp_path / "away").rename(root / "back")
@@ -196,7 +196,7 @@ def test_no_room_names_the_terms_of_the_plan_and_the_change(
 ) -> None:
     """The plan is the run's own; the search for a change, which plans many times, has tests of its own."""
     half = SimpleNamespace(overrides=("engine.micro_batch=4",))
-    monkeypatch.setattr("mollm_cli.run.room.remedy", lambda given, capacity: half if capacity > MIB else None)
+    monkeypatch.setattr("mollm_cli.run.out_of_memory.remedy", lambda given, capacity: half if capacity > MIB else None)
     run = unlearn(root, *STEPS)
     _failed(run, "the training must fit into the memory of cpu, found no room; the largest terms of its plan: ", " MiB")
     assert "at the peak of 'step'. Go on with a tenth less: resume=RUN_DIR engine.micro_batch=4\n" in run.err

@@ -68,7 +68,7 @@ def warm(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 ONE_BY_ONE = """
 import json, sys
-from mollm_cli.cli.commands import COMMANDS
+from mollm_cli.configuration.programs import COMMANDS
 from tests.support.cli import answer
 for name, *line in json.loads(sys.argv[1]):
     print(json.dumps([(done := answer(COMMANDS[name], *line)).code, done.out, done.err]))

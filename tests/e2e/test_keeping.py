@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from mollm_cli.cli.commands import UNLEARN
+from mollm_cli.configuration.programs import UNLEARN
 from tests.support.cli import Answer, answer, read, unlearn
 
 LOOKED = ("engine.evaluate_every=1", "engine.evaluate_limit=4", "optimizer.lr=1e-3")

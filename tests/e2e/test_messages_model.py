@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from mollm_cli.assets.locate import resolve
-from mollm_cli.cli.commands import EVALUATE, UNLEARN
+from mollm_cli.configuration.programs import EVALUATE, UNLEARN
 from tests.support.cli import Answer, answer, evaluate, read, unlearn
 
 Usage = namedtuple("Usage", "total used free")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mollm_cli.cli.commands import UNLEARN
+from mollm_cli.configuration.programs import UNLEARN
 from tests.support.cli import Answer, answer, read_lines, unlearn
 
 SECRETS = ("Quibble", "Marzipan", "zyxw", "wxyz")

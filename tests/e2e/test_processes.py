@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import pytest
 from safetensors.torch import load_file
 
-from mollm_cli.cli.commands import UNLEARN
+from mollm_cli.configuration.programs import UNLEARN
 from tests.support.cli import ROOT, Answer, answer, read, read_lines, unlearn
 
 pytestmark = pytest.mark.slow

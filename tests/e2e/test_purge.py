@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mollm_cli.cli.commands import UNLEARN
+from mollm_cli.configuration.programs import UNLEARN
 from mollm_cli.data import token_cache
 from tests.support.cli import answer, read_lines, unlearn
 

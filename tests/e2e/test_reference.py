@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mollm_cli.data.token_cache import cache_folder
-from mollm_cli.run import reference
+from mollm_cli.run import run_reference
 from tests.support.cli import Answer, unlearn
 
 
@@ -72,7 +72,7 @@ def test_personal_rows_leave_no_states_behind(root: Path) -> None:
 
 def test_a_cache_that_cannot_be_is_a_wrong_request(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cache").write_text("")  # no folder, for nobody
-    monkeypatch.setattr(reference, "tensor_bytes", lambda model, trained=False: 1)
+    monkeypatch.setattr(run_reference, "tensor_bytes", lambda model, trained=False: 1)
     refused = unlearn(root, "loss=ga_kl", "model.reference=cache")
     assert refused.code == 2
     assert "cannot be written to" in refused.err and "Set model.reference=copy" in refused.err

@@ -12,7 +12,7 @@ import yaml
 from transformers import AutoModelForCausalLM
 
 from mollm_cli.assets.locate import resolve
-from mollm_cli.cli.listing import choices, config_dir
+from mollm_cli.configuration.choices import choices, config_dir
 from tests.support.cli import Answer, evaluate, finetune, unlearn
 from tests.support.losses import LOSSES
 from tests.support.needed import NEEDED

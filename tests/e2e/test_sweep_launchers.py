@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from joblib.externals.loky import get_reusable_executor
 
-from mollm_cli.cli.commands import UNLEARN
+from mollm_cli.configuration.programs import UNLEARN
 from mollm_cli.data.token_cache import FEWEST_ROWS
 from tests.support.cli import answer, read, unlearn, write_lines
 from tests.support.slurm import fake_slurm, signal_step

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mollm_cli.cli.listing import config_dir
+from mollm_cli.configuration.choices import config_dir
 from tests.support.cli import Answer, read, read_lines, unlearn
 
 

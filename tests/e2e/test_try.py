@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from mollm_cli.assets.locate import resolve
-from mollm_cli.cli.trial import main
-from mollm_cli.run.trial import open_trial
+from mollm_cli.cli.try_out import main
+from mollm_cli.run.side_by_side import open_trial
 from tests.support.cli import ROOT, Answer
 
 QUESTION = json.loads(resolve("embedded:authors/forget.jsonl").read_text().splitlines()[0])["question"]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mollm_cli.cli.commands import EVALUATE, FINETUNE, UNLEARN, Command
 from mollm_cli.cli.main import main
+from mollm_cli.configuration.programs import EVALUATE, FINETUNE, UNLEARN, Command
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared"

@@ -16,9 +16,9 @@ from typing import Any, Literal, Union, get_args, get_origin
 import yaml
 from hypothesis import strategies as st
 
-from mollm_cli.build.nodes import TARGET, annotation, locate, parameters
-from mollm_cli.cli.commands import EVALUATE, FINETUNE, UNLEARN, Command
-from mollm_cli.cli.listing import choices, config_dir, groups
+from mollm_cli.configuration.choices import choices, config_dir, groups
+from mollm_cli.configuration.nodes import TARGET, annotation, locate, parameters
+from mollm_cli.configuration.programs import EVALUATE, FINETUNE, UNLEARN, Command
 from tests.support.odd_words import FLAGS, HOSTILE, ODD_KEYS, WORDS
 
 CONF = config_dir()

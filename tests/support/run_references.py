@@ -11,13 +11,13 @@ import torch
 
 from mollm_cli.core.types import Encoded, Loss
 from mollm_cli.data.batches import Stream
-from mollm_cli.engine.settings import Engine
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.engine.engine_settings import Engine
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.mollm import mollm
+from mollm_cli.models.model_settings import Model
 from mollm_cli.models.reference import Reference
-from mollm_cli.models.settings import Model
-from mollm_cli.run.reference import References
-from mollm_cli.run.training import Plan
+from mollm_cli.run.run_reference import References
+from mollm_cli.run.training import TrainingSet
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 from tests.support.references import rows_of
 from tests.support.tiny import batch, llama
@@ -58,7 +58,7 @@ def build(
     loss, rows, model = loss or mollm(), rows or ROWS, model or llama()
     settings = Engine(batch_size=4, **(engine or {}))
     streams = {role: Stream(rows[role], 4, seed, 0) for role in loss.roles}
-    plan = Plan(loss, solver or DualSpaceMGDA(), direction or Direction(), rows, {}, loss.roles[0])
+    plan = TrainingSet(loss, solver or DualSpaceMGDA(), direction or Direction(), rows, {}, loss.roles[0])
     described = SimpleNamespace(cache=True, content="ordinary")
     prepared: Any = SimpleNamespace(pad_id=0, loaded=dict.fromkeys(rows, described) | (loaded or {}))
     prepared.sets_of = lambda role: (retained or {}).get(role, {role: 1.0})

@@ -14,12 +14,12 @@ from mollm_cli.core.world import World
 from mollm_cli.data.batches import Stream
 from mollm_cli.data.order import common_lengths
 from mollm_cli.engine.step import Stepper
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.gradients.trained import Trained
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.models.adapter import with_adapter
+from mollm_cli.models.model_settings import Model
 from mollm_cli.models.reference import Reference
-from mollm_cli.models.settings import Model
 from mollm_cli.models.sharding import gathered, shard
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 from tests.support.tiny import llama, opt

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.solvers.weighted_sum import WeightedSum
 from tests.support.tiny import batch, split
 

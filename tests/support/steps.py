@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from mollm_cli.engine.step import Stepper
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.models.reference import Reference
 
 

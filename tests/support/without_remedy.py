@@ -11,12 +11,12 @@ _AROUND = "passes on what was caught, which says it"
 _RANGE = "what must hold is the remedy"
 
 WITHOUT: Mapping[str, str] = {
-    "cli/compose.py compose_job": "Hydra's own words",
-    "cli/compose.py plain": "Hydra's own words",
-    "cli/resume.py _apply": "Hydra's own words",
-    "cli/trial.py _pipe": _AROUND,
-    "cli/trial.py _positive": _RANGE,
-    "cli/trial.py _template": _RANGE,
+    "configuration/compose.py compose_job": "Hydra's own words",
+    "configuration/compose.py plain": "Hydra's own words",
+    "configuration/resumed_config.py _apply": "Hydra's own words",
+    "cli/try_out.py _pipe": _AROUND,
+    "cli/try_out.py _positive": _RANGE,
+    "cli/try_out.py _template": _RANGE,
     "core/chunked.py chunk_rows": _CALLER,
     "core/chunked.py chunked": _CALLER,
     "core/nonnegative.py smallest_correction": _CALLER,
@@ -43,9 +43,9 @@ WITHOUT: Mapping[str, str] = {
     "models/reference_shards.py _load": "a torn file is filled again",
     "objectives/preference.py preference": _CALLER,
     "run/evidence.py hold_gates": "exit code 3 is what was asked for; manifest.json and report.html say by how much",
-    "run/reference.py References._check_start": _REASON,
-    "run/reference.py References._fill": _REASON,
-    "run/reference.py References._filled": _REASON,
-    "run/reference.py References._settle": _REASON,
+    "run/run_reference.py References._check_start": _REASON,
+    "run/run_reference.py References._fill": _REASON,
+    "run/run_reference.py References._filled": _REASON,
+    "run/run_reference.py References._settle": _REASON,
     "solvers/simplex.py min_norm_point": _CALLER,
 }

@@ -13,11 +13,11 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from mollm_cli.build import Request, request
-from mollm_cli.build.nodes import construct
-from mollm_cli.cli.commands import EVALUATE, FINETUNE, UNLEARN
-from mollm_cli.cli.compose import compose_job, composing, plain, without_hydra
-from mollm_cli.cli.listing import choices, config_dir, head
+from mollm_cli.configuration.choices import choices, config_dir, head
+from mollm_cli.configuration.compose import compose_job, composing, plain, without_hydra
+from mollm_cli.configuration.nodes import construct
+from mollm_cli.configuration.programs import EVALUATE, FINETUNE, UNLEARN
+from mollm_cli.configuration.request import Request, request
 from mollm_cli.core.errors import RequestError
 from tests.support import needed
 from tests.support.solvers import ABSENT
@@ -221,7 +221,7 @@ def _leaves(file: Path) -> Iterator[tuple[str, object]]:
 )
 def test_one_yaml_is_one_callable(file: Path) -> None:
     """No key of a file is left to a default that the reader of the YAML cannot see."""
-    from mollm_cli.build.nodes import locate, parameters
+    from mollm_cli.configuration.nodes import locate, parameters
 
     if file.stem.startswith("_"):
         pytest.skip("a base of other files")

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from mollm_cli.build import request
-from mollm_cli.build.nodes import construct
-from mollm_cli.cli.compose import compose_job, composing, plain, without_hydra
-from mollm_cli.cli.listing import choices, config_dir
+from mollm_cli.configuration.choices import choices, config_dir
+from mollm_cli.configuration.compose import compose_job, composing, plain, without_hydra
+from mollm_cli.configuration.nodes import construct
+from mollm_cli.configuration.request import request
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Loss
 from tests.support.needed import NEEDED

@@ -8,7 +8,7 @@ from dataclasses import replace
 from mollm_cli.core.types import Example
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.dialogue import Turn, as_prompt, turns_of
-from mollm_cli.data.load import Loaded
+from mollm_cli.data.load_dataset import Loaded
 
 METRICS = frozenset({"probability", "rouge_l", "extraction_strength"})
 """What is measured on rows that are asked otherwise: what teacher forcing finds, and what is said."""

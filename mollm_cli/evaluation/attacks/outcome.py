@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mollm_cli.evaluation.attacks.protocol import PREFIX, Attack
-from mollm_cli.evaluation.attacks.verdict import attack_verdict
+from mollm_cli.evaluation.attacks.attack_protocol import PREFIX, Attack
+from mollm_cli.evaluation.attacks.robustness_verdict import attack_verdict
 
 if TYPE_CHECKING:
     from mollm_cli.evaluation.measuring import Evaluation

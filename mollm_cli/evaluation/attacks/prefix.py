@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from mollm_cli.core.types import Example
 from mollm_cli.data.dialogue import BEGUN, Dialogue, Turn, turns_of
-from mollm_cli.data.load import Loaded
+from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.evaluation.attacks.asking import METRICS, asked
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Encoded, Role
-from mollm_cli.evaluation.attacks.protocol import Bench
+from mollm_cli.evaluation.attacks.attack_protocol import Bench
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mollm_cli.core.errors import RequestError, nearest
 from mollm_cli.core.types import Encoded, Role
-from mollm_cli.evaluation.attacks.protocol import Bench, Finetuning
+from mollm_cli.evaluation.attacks.attack_protocol import Bench, Finetuning
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

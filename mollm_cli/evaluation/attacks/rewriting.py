@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.encoding import Encoder
-from mollm_cli.data.load import Loaded
-from mollm_cli.evaluation.attacks.protocol import PREFIX, Attack, Rewrite
+from mollm_cli.data.load_dataset import Loaded
+from mollm_cli.evaluation.attacks.attack_protocol import PREFIX, Attack, Rewrite
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

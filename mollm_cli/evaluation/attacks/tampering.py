@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-    from mollm_cli.evaluation.attacks.protocol import Bench, WeightsAttack
+    from mollm_cli.evaluation.attacks.attack_protocol import Bench, WeightsAttack
 
 PROBABILITY = "probability"
 Curve = list[tuple[float, dict[str, Result]]]

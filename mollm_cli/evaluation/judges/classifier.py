@@ -11,7 +11,7 @@ from mollm_cli.assets.locate import resolve
 from mollm_cli.core import network
 from mollm_cli.core.errors import NonFiniteError, RequestError, nearest
 from mollm_cli.evaluation.teacher_forcing import length_sorted, scoring
-from mollm_cli.models.hub import cache_only, refusals
+from mollm_cli.models.hub_models import cache_only, refusals
 
 if TYPE_CHECKING:
     import torch

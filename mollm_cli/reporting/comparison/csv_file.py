@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from mollm_cli.core.printable import printable
-from mollm_cli.reporting.comparison.rows import Row
+from mollm_cli.reporting.comparison.run_rows import RunRow
 from mollm_cli.reporting.comparison.table import compare
 
 FIRST = ("forget_probability", "retain_probability", "forget_test_probability", "retain_test_probability")
@@ -17,7 +17,7 @@ COMPARED = ("retain_at_matched_forgetting", "group", "on_front", "differs")
 first finished run."""
 
 
-def write_csv(rows: Sequence[Row], file: TextIO) -> None:
+def write_csv(rows: Sequence[RunRow], file: TextIO) -> None:
     """Write ``rows`` with every metric before, after and of the oracle, and the 95 % intervals where there are some.
 
     A value that is not there is empty; without rows only the header is written. Numbers are not rounded. A text that
@@ -39,7 +39,7 @@ def write_csv(rows: Sequence[Row], file: TextIO) -> None:
         writer.writerow(map(_cell, [*known, row.matched_retain, *place, *measured, *intervals]))
 
 
-def _places(rows: Sequence[Row]) -> list[tuple[str, bool, str]]:
+def _places(rows: Sequence[RunRow]) -> list[tuple[str, bool, str]]:
     """(group's letter, on the front, how it differs) of each row."""
     if not rows:
         return []

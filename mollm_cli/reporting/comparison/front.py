@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mollm_cli.reporting.comparison.groups import Group
-from mollm_cli.reporting.comparison.rows import Row
+from mollm_cli.reporting.comparison.run_rows import RunRow
 
 FORGET, RETAIN = "forget_probability", "retain_probability"
 
@@ -23,7 +23,7 @@ class Point:
         return self != other and self.forget <= other.forget and self.retain >= other.retain
 
 
-def distance(row: Row) -> float | None:
+def distance(row: RunRow) -> float | None:
     """|forget probability - its yardstick|; None where either is missing."""
     measure = row.measures.get(FORGET)
     if measure is None or measure.after is None or measure.yardstick is None:
@@ -31,13 +31,13 @@ def distance(row: Row) -> float | None:
     return abs(measure.after - measure.yardstick)
 
 
-def has_yardstick(rows: Sequence[Row]) -> bool:
+def has_yardstick(rows: Sequence[RunRow]) -> bool:
     """Whether every finished run that has a forget probability has a yardstick for it; False where there is none."""
     measured = [row for row in rows if row.finished and row.value(FORGET) is not None]
     return bool(measured) and all(distance(row) is not None for row in measured)
 
 
-def point(row: Row, to_yardstick: bool) -> Point | None:
+def point(row: RunRow, to_yardstick: bool) -> Point | None:
     """A run's place: its distance to the yardstick, else the forget probability itself; None where unmeasured."""
     forget, retain = distance(row) if to_yardstick else row.value(FORGET), row.value(RETAIN)
     return None if forget is None or retain is None else Point(forget, retain)

@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mollm_cli.reporting.comparison.evidence import differences
-from mollm_cli.reporting.comparison.rows import Row
-from mollm_cli.reporting.words import NONE
+from mollm_cli.reporting.comparison.comparability import differences
+from mollm_cli.reporting.comparison.run_rows import RunRow
+from mollm_cli.reporting.formatting import NONE
 
 MOST_SETTINGS = 3
 """How many settings a group's name holds; the configurations have the rest."""
@@ -32,7 +32,7 @@ class Group:
     solver: str
     learning_rate: float | None
     varied: str
-    rows: tuple[Row, ...]
+    rows: tuple[RunRow, ...]
 
     @property
     def name(self) -> str:
@@ -41,11 +41,11 @@ class Group:
         return ", ".join(part for part in (self.loss, self.solver, rate, self.varied) if part)
 
     @property
-    def finished(self) -> tuple[Row, ...]:
+    def finished(self) -> tuple[RunRow, ...]:
         """The runs whose numbers count."""
         return tuple(row for row in self.rows if row.finished)
 
-    def estimate(self, value: Callable[[Row], float | None]) -> Estimate:
+    def estimate(self, value: Callable[[RunRow], float | None]) -> Estimate:
         """Mean and standard error s / sqrt(n) of ``value`` over the finished runs that have it; s with n - 1."""
         found = [number for number in map(value, self.finished) if number is not None]
         if not found:
@@ -54,18 +54,18 @@ class Group:
         return Estimate(statistics.mean(found), error, len(found))
 
 
-def groups(rows: Sequence[Row]) -> list[Group]:
+def groups(rows: Sequence[RunRow]) -> list[Group]:
     """``rows`` by loss, solver and learning rate, in order of first appearance.
 
     Where rows of one such group differ in another setting than the seed, or in what they were measured on or how,
     they are told apart by it: a mean over different things would be a mean of nothing.
     """
-    alike: dict[tuple[str, str, float | None], list[Row]] = {}
+    alike: dict[tuple[str, str, float | None], list[RunRow]] = {}
     for row in rows:
         alike.setdefault((row.loss, row.solver, row.learning_rate), []).append(row)
     found = []
     for (loss, solver, rate), members in alike.items():
-        by_settings: dict[str, list[Row]] = {}
+        by_settings: dict[str, list[RunRow]] = {}
         for row, key in zip(members, _keys(members), strict=True):
             by_settings.setdefault(key, []).append(row)
         names = _names([same[0] for same in by_settings.values()])
@@ -76,9 +76,9 @@ def groups(rows: Sequence[Row]) -> list[Group]:
     return found
 
 
-def _comparable(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+def _comparable(rows: Sequence[RunRow]) -> list[tuple[str, list[RunRow]]]:
     """``rows`` in parts within which none differs in its evidence; each part but the first with what sets it apart."""
-    parts: list[list[Row]] = []
+    parts: list[list[RunRow]] = []
     for row in rows:
         fits = (p for p in parts if not any(differences(other.evidence, row.evidence) for other in p))
         part = next(fits, None)
@@ -93,18 +93,18 @@ def _comparable(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     return named
 
 
-def _differing(rows: Sequence[Row]) -> list[str]:
+def _differing(rows: Sequence[RunRow]) -> list[str]:
     keys = sorted({key for row in rows for key in row.settings})
     return [key for key in keys if len({row.settings.get(key) for row in rows}) > 1]
 
 
-def _keys(rows: Sequence[Row]) -> list[str]:
+def _keys(rows: Sequence[RunRow]) -> list[str]:
     """For each row the settings in which ``rows`` differ, all of them."""
     differing = _differing(rows)
     return [repr([(key, row.settings.get(key)) for key in differing]) for row in rows]
 
 
-def _names(rows: Sequence[Row]) -> list[str]:
+def _names(rows: Sequence[RunRow]) -> list[str]:
     """For each row the first settings in which ``rows`` differ, "direction.kl_budget=0.02"; derived keys come last."""
     differing = sorted(_differing(rows), key=lambda key: (key.startswith("names.") or key.endswith("_target_"), key))
     more = f", {len(differing) - MOST_SETTINGS} settings more" if len(differing) > MOST_SETTINGS else ""

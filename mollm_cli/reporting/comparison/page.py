@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mollm_cli.reporting.comparison.front import FORGET, RETAIN, Point, distance, point
-from mollm_cli.reporting.comparison.rows import Row
+from mollm_cli.reporting.comparison.run_rows import RunRow
 from mollm_cli.reporting.comparison.table import STAR, Comparison, Entry
-from mollm_cli.reporting.facts import LIMITS
 from mollm_cli.reporting.pages import page
 from mollm_cli.reporting.plots import XY, Chart, Mark, Series, same
+from mollm_cli.reporting.request_lines import LIMITS
 
 FRONT_TONE = 1
 ACROSS = 5
@@ -22,7 +22,7 @@ class RunLine:
     """A run in the list of all runs."""
 
     entry: Entry
-    row: Row
+    row: RunRow
     forget: float | None
     retain: float | None
     distance: float | None

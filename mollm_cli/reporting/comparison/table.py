@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mollm_cli.reporting.comparison.columns import MATCHED, NO_POWER, Column, choose
-from mollm_cli.reporting.comparison.evidence import SYMBOLS, Difference, differences, merged
+from mollm_cli.reporting.comparison.comparability import SYMBOLS, Difference, differences, merged
+from mollm_cli.reporting.comparison.comparison_columns import MATCHED, NO_POWER, Column, choose
 from mollm_cli.reporting.comparison.front import Point, has_yardstick, mean_point, on_front
 from mollm_cli.reporting.comparison.groups import Group, groups
-from mollm_cli.reporting.comparison.rows import Row
-from mollm_cli.reporting.words import label
+from mollm_cli.reporting.comparison.run_rows import RunRow
+from mollm_cli.reporting.formatting import label
 
 STAR = "★"
 HEAD = ("", "runs", "finished", "front")
@@ -43,11 +43,11 @@ class Entry:
 class Comparison:
     """Runs beside each other. to_yardstick: forgetting is judged by the distance to it, else lower is better."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[RunRow, ...]
     entries: tuple[Entry, ...]
     columns: tuple[Column, ...]
     to_yardstick: bool
-    first: Row
+    first: RunRow
 
     @property
     def header(self) -> list[str]:
@@ -121,7 +121,7 @@ class Comparison:
         return next(e.key for e in self.entries if any(row is self.first for row in e.group.rows))
 
 
-def _ending(key: str, row: Row) -> str:
+def _ending(key: str, row: RunRow) -> str:
     """A line such as: run 5 (B, seed 2): failed after step 1, in no mean (step 2: the loss is not finite)."""
     seed = "" if row.seed is None else f", seed {row.seed}"
     status = {"running": "still running, or killed"}.get(row.status, label(row.status))
@@ -131,7 +131,7 @@ def _ending(key: str, row: Row) -> str:
     return f"run {row.run} ({key}{seed}): {status}{step}, in no mean" + (f" ({row.why})" if row.why else "")
 
 
-def compare(rows: Sequence[Row], picked: Sequence[str] = (), every: bool = False) -> Comparison:
+def compare(rows: Sequence[RunRow], picked: Sequence[str] = (), every: bool = False) -> Comparison:
     """``rows`` in groups beside each other, with the columns ``picked``, ``every`` one, or the usual ones.
 
     Groups that differ from that of the first finished run in data, model, metric versions, decoding or yardstick are

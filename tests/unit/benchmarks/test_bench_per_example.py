@@ -11,7 +11,7 @@ import torch
 from benchmarks import per_example
 from benchmarks.per_example import RATIO, UnequalValuesError, embedded, interleaved, main, require_equal
 from benchmarks.plain_evaluation import evaluate_by_row
-from mollm_cli.evaluation.plan import plan
+from mollm_cli.evaluation.metric_plan import plan
 
 
 @pytest.fixture(scope="module")

@@ -13,16 +13,16 @@ from benchmarks.memory import peak_on_cpu
 from benchmarks.plan import PLANNED
 from benchmarks.rows import SKETCH
 from benchmarks.workload import CLIP_NORM, LR, Workload
+from mollm_cli.engine.engine_settings import Engine
 from mollm_cli.engine.facts import Shape
 from mollm_cli.engine.memory import tensor_bytes
-from mollm_cli.engine.optimizers import AdamW
 from mollm_cli.engine.planner import plan
-from mollm_cli.engine.settings import Engine
 from mollm_cli.engine.step import Stepper
 from mollm_cli.gradients.trained import Trained
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.models.reference import Reference
 from mollm_cli.models.sharding import shard
+from mollm_cli.optimizers.rules import AdamW
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 from tests.support.processes import together
 

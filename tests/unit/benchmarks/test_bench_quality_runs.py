@@ -11,9 +11,9 @@ import torch
 from benchmarks.quality_match import lines, matched
 from benchmarks.quality_run import Yardstick, composed, harmonic_mean, looks_of, overrides, run, yardstick
 from benchmarks.quality_tasks import CONTENDERS, VARIANTS, embedded, lily, tofu
-from mollm_cli.build import request
-from mollm_cli.cli.compose import compose_job, composing
-from mollm_cli.reporting.trajectory import Evaluation, retain_at_matched_forgetting
+from mollm_cli.configuration.compose import compose_job, composing
+from mollm_cli.configuration.request import request
+from mollm_cli.reporting.trajectory import ProgressPoint, retain_at_matched_forgetting
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ def test_a_match_by_hand():
 
 @pytest.mark.parametrize("mark", [0.95, 0.9, 0.75, 0.6, 0.25, 0.2, 0.1])
 def test_a_match_is_the_report_s(mark):
-    path = [Evaluation(step, forget, retain) for step, forget, _, retain in PATH]
+    path = [ProgressPoint(step, forget, retain) for step, forget, _, retain in PATH]
     found = matched(LOOKS, PROBABILITY, mark)
     assert (found and found["retain_probability"]) == pytest.approx(retain_at_matched_forgetting(path, mark))
 
@@ -70,7 +70,7 @@ def test_every_contender_is_a_request_or_says_that_it_cannot(task, name):
 
 
 def test_every_loss_of_the_tool_is_a_contender():
-    from mollm_cli.cli.listing import choices, config_dir
+    from mollm_cli.configuration.choices import choices, config_dir
 
     assert set(choices("loss", [config_dir()])) <= {contender.loss for contender in CONTENDERS}
     with composing():

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from mollm_cli.build import Request
-from mollm_cli.cli.commands import EVALUATE, FINETUNE, UNLEARN, Command
 from mollm_cli.cli.help import EXIT_CODES, help_text
-from mollm_cli.cli.listing import choices, config_dir
+from mollm_cli.configuration.choices import choices, config_dir
+from mollm_cli.configuration.programs import EVALUATE, FINETUNE, UNLEARN, Command
+from mollm_cli.configuration.request import Request
 
 COMMANDS = pytest.mark.parametrize("command", [UNLEARN, FINETUNE, EVALUATE], ids=lambda command: command.name)
 EXAMPLES = [(c, line) for c in (UNLEARN, FINETUNE, EVALUATE) for line, _ in c.examples]

@@ -6,9 +6,9 @@ import pytest
 
 import mollm_cli
 from mollm_cli.cli.arguments import read
-from mollm_cli.cli.commands import EVALUATE, FINETUNE, UNLEARN
 from mollm_cli.cli.main import main
 from mollm_cli.cli.runs import compose_and_run
+from mollm_cli.configuration.programs import EVALUATE, FINETUNE, UNLEARN
 from mollm_cli.core.errors import RequestError
 
 

@@ -13,10 +13,10 @@ import pytest
 import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
-from mollm_cli.build import Request
-from mollm_cli.cli.commands import EVALUATE, FINETUNE, UNLEARN, Command
-from mollm_cli.cli.launch import claim, exit_code, worst
+from mollm_cli.configuration.programs import EVALUATE, FINETUNE, UNLEARN, Command
+from mollm_cli.configuration.request import Request
 from mollm_cli.core.errors import RequestError
+from mollm_cli.launch.door import claim, exit_code, worst
 
 Answer = Callable[..., tuple[int, str, str]]
 
@@ -122,7 +122,7 @@ def test_a_table_that_cannot_be_written_changes_no_exit_code(answer: Answer, mon
     def refuse(sweep_dir: Path) -> None:
         raise RequestError("manifest.json cannot be read")
 
-    monkeypatch.setattr("mollm_cli.reporting.compare.write_sweep_csv", refuse)
+    monkeypatch.setattr("mollm_cli.reporting.run_comparison.write_sweep_csv", refuse)
     code, printed, errors = answer(UNLEARN, "-m", "seed=8")
     assert code == 3 and "sweep.csv is not written: manifest.json cannot be read" in errors
     assert Path(printed.strip()).is_dir()

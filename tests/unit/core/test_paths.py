@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mollm_cli.cli.commands import UNLEARN
-from mollm_cli.cli.comparison import main as compare
+from mollm_cli.cli.compare_runs import main as compare
+from mollm_cli.configuration.programs import UNLEARN
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.paths import short_paths
 from tests.support.cli import answer

@@ -18,7 +18,7 @@ from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import IGNORE
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.encoding import encode_all
-from mollm_cli.data.load import load
+from mollm_cli.data.load_dataset import load
 from mollm_cli.data.preview import preview
 from tests.unit.data.conftest import build
 

@@ -7,8 +7,8 @@ import pytest
 
 from mollm_cli.core import network
 from mollm_cli.core.errors import RequestError
-from mollm_cli.data import hub
-from mollm_cli.data.load import load
+from mollm_cli.data import hub_datasets
+from mollm_cli.data.load_dataset import load
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -73,7 +73,9 @@ def test_offline_another_revision_than_the_cached_is_refused(qa, asked):
 def test_online_only_a_commit_can_be_compared(qa, monkeypatch):
     monkeypatch.setattr(network, "silence", lambda: None)
     described = qa(hub="org/name", split="train", revision="v9")
-    assert hub.check_commit(described, Table.cache_files, "data.forget") == COMMIT
-    assert hub.check_commit(described, [], "data.forget") is None
+    assert hub_datasets.check_commit(described, Table.cache_files, "data.forget") == COMMIT
+    assert hub_datasets.check_commit(described, [], "data.forget") is None
     with pytest.raises(RequestError, match=r"data.forget.revision must be the commit"):
-        hub.check_commit(qa(hub="org/name", split="train", revision="f" * 40), Table.cache_files, "data.forget")
+        hub_datasets.check_commit(
+            qa(hub="org/name", split="train", revision="f" * 40), Table.cache_files, "data.forget"
+        )

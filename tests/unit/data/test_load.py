@@ -4,7 +4,7 @@ import pytest
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Example
-from mollm_cli.data.load import digest, load
+from mollm_cli.data.load_dataset import digest, load
 
 PKU = [
     {"prompt": "p1", "response_0": "bad", "response_1": "good", "bad_0": True, "bad_1": False},

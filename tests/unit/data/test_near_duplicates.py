@@ -7,7 +7,7 @@ import pytest
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Example
-from mollm_cli.data.load import Loaded
+from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.data.near_duplicates import NearDuplicates, drop_near_duplicates, words
 
 

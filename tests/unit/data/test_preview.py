@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mollm_cli.data.load import load
+from mollm_cli.data.load_dataset import load
 from mollm_cli.data.preview import Shown, preview
 
 

@@ -16,7 +16,7 @@ from hydra.utils import instantiate
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import IGNORE
 from mollm_cli.data.encoding import encode_all
-from mollm_cli.data.load import load
+from mollm_cli.data.load_dataset import load
 
 CONF = Path(__file__).parents[3] / "conf"
 END = "</s>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.data.load import load
+from mollm_cli.data.load_dataset import load
 from mollm_cli.data.pairing import Pairing, load_roles
 
 TOFU_ROWS = {

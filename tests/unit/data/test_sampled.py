@@ -8,7 +8,7 @@ import pytest
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Example
-from mollm_cli.data.load import load
+from mollm_cli.data.load_dataset import load
 from mollm_cli.data.pairing import Pairing, load_roles
 
 

@@ -10,7 +10,7 @@ from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Example
 from mollm_cli.data.choice import listed, right_choice
 from mollm_cli.data.dialogue import Dialogue, Turn, as_prompt
-from mollm_cli.data.load import digest, load
+from mollm_cli.data.load_dataset import digest, load
 from mollm_cli.data.shapes import drawn
 
 TURNS = [

@@ -7,7 +7,7 @@ import pytest
 
 from mollm_cli.data import token_cache
 from mollm_cli.data.encoding import Encoder, encode_all
-from mollm_cli.data.load import load
+from mollm_cli.data.load_dataset import load
 from mollm_cli.data.pairing import Pairing, load_roles
 from mollm_cli.data.token_cache import TokenCache, cache_folder, tokenizer_fingerprint
 

@@ -127,7 +127,7 @@ def test_the_targets_are_the_answer_and_its_end(tokenizer, answer, prompt, templ
 
 
 def test_every_turn_of_a_chat_is_a_target_with_its_end():
-    from mollm_cli.data.turns import label_every_turn
+    from mollm_cli.data.chat_turns import label_every_turn
 
     tokenizer = family("chat")
     encoder = Encoder(tokenizer)

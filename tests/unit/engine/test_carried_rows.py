@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 
 from mollm_cli.core.errors import NonFiniteError
 from mollm_cli.core.types import Loss, Objective
-from mollm_cli.engine import checkpoint
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.grad_diff import grad_diff
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.models.forward import forward
 from mollm_cli.objectives.cross_entropy import cross_entropy
 from mollm_cli.objectives.label_log_probs import on
+from mollm_cli.resume import checkpoint
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 from mollm_cli.solvers.projected_forget import ProjectedForget
 from tests.support.steps import stepper

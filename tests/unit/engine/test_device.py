@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mollm_cli.engine.device import ALLOCATOR, matmul_precision, pick
-from mollm_cli.engine.settings import Engine
+from mollm_cli.engine.engine_settings import Engine
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.dpo import dpo
 from mollm_cli.losses.pdu import pdu
 from mollm_cli.losses.rmu import rmu

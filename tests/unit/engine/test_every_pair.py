@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mollm_cli.core.solution import Status
 from mollm_cli.engine.batch_losses import role_groups
-from mollm_cli.gradients.rows import GradientRows
+from mollm_cli.gradients.gradient_rows import GradientRows
 from tests.support.losses import LOSSES
 from tests.support.solvers import SOLVERS
 from tests.support.steps import stepper

@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.dpo import dpo
 from mollm_cli.losses.ga_kl import ga_kl
 from mollm_cli.losses.grad_diff import grad_diff

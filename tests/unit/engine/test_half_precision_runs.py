@@ -8,13 +8,13 @@ import torch
 
 from mollm_cli.core.types import Encoded
 from mollm_cli.data.batches import Stream
-from mollm_cli.engine import checkpoint
-from mollm_cli.engine.loop import Surroundings, train
-from mollm_cli.engine.optimizers import AdamW
+from mollm_cli.engine.engine_settings import Engine
+from mollm_cli.engine.loop import Hooks, train
 from mollm_cli.engine.selection import History
-from mollm_cli.engine.settings import Engine
 from mollm_cli.engine.stopping import Stop, StopRules
 from mollm_cli.losses.mollm import mollm
+from mollm_cli.optimizers.rules import AdamW
+from mollm_cli.resume import checkpoint
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 from tests.support.steps import stepper
 from tests.support.tiny import llama
@@ -38,7 +38,7 @@ def go(step, steps, start=0, lr=1e-4):
     written = []
     streams = {role: Stream(encoded(role), 4, 0, 0) for role in ("forget", "retain")}
     engine = Engine(max_steps=steps, batch_size=4, evaluate_every=None)
-    around = Surroundings(dict, written.append, lambda number: None)
+    around = Hooks(dict, written.append, lambda number: None)
     train(step, streams, engine, AdamW(lr), StopRules(steps, Stop.MAX_STEPS), History(), around, CPU, start)
     return written
 
@@ -87,7 +87,7 @@ def test_the_rule_is_known_to_the_descent_record(update):
 @pytest.mark.parametrize(("precision", "within"), [("float32", "highest"), ("bf16", "high")])
 def test_products_of_float32_while_training_in_bf16(precision, within):
     seen = []
-    around = Surroundings(lambda: seen.append(torch.get_float32_matmul_precision()) or {}, lambda record: None, print)
+    around = Hooks(lambda: seen.append(torch.get_float32_matmul_precision()) or {}, lambda record: None, print)
     streams = {role: Stream(encoded(role), 4, 0, 0) for role in ("forget", "retain")}
     engine = Engine(max_steps=1, batch_size=4, evaluate_every=1, precision=precision)
     train(job("plain"), streams, engine, AdamW(), StopRules(1, Stop.MAX_STEPS), History(), around, CPU)

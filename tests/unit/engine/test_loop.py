@@ -11,14 +11,14 @@ import torch
 from mollm_cli.core.errors import InterruptionError, RequestError
 from mollm_cli.core.types import Encoded
 from mollm_cli.data.batches import Stream
-from mollm_cli.engine import checkpoint
 from mollm_cli.engine.device import peak_memory_bytes, pick
-from mollm_cli.engine.loop import Surroundings, train
-from mollm_cli.engine.optimizers import SGD, AdamW, scheduled
+from mollm_cli.engine.engine_settings import Engine
+from mollm_cli.engine.loop import Hooks, train
 from mollm_cli.engine.selection import History
-from mollm_cli.engine.settings import Engine
 from mollm_cli.engine.stopping import Stop, StopRules
 from mollm_cli.losses.mollm import mollm
+from mollm_cli.optimizers.rules import SGD, AdamW, scheduled
+from mollm_cli.resume import checkpoint
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 from tests.support.steps import stepper
 from tests.support.tiny import llama
@@ -41,7 +41,7 @@ def job(optimizer=None, seed=0):
 
 
 def around(written=None, save=lambda step: None, evaluate=dict, signalled=lambda: None, keep=lambda step: None):
-    return Surroundings(evaluate, (written if written is not None else []).append, save, signalled, keep)
+    return Hooks(evaluate, (written if written is not None else []).append, save, signalled, keep)
 
 
 def weights(step):

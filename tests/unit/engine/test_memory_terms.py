@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from mollm_cli.engine import memory
-from mollm_cli.engine.eight_bit import AdamW8bit
-from mollm_cli.engine.optimizers import SGD, AdamW
+from mollm_cli.optimizers.eight_bit import AdamW8bit
+from mollm_cli.optimizers.rules import SGD, AdamW
 
 N = 8192
 

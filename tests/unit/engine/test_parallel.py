@@ -9,12 +9,12 @@ import torch
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.world import World
-from mollm_cli.engine.eight_bit import AdamW8bit
-from mollm_cli.engine.optimizers import AdamW
+from mollm_cli.engine.engine_settings import Engine
 from mollm_cli.engine.parallel import check_parallel, check_pieces
-from mollm_cli.engine.settings import Engine
 from mollm_cli.gradients.trained import Trained
-from mollm_cli.models.settings import Model
+from mollm_cli.models.model_settings import Model
+from mollm_cli.optimizers.eight_bit import AdamW8bit
+from mollm_cli.optimizers.rules import AdamW
 from tests.support.tiny import llama
 
 SHARDS = Engine(processes=2, parallel="fsdp")

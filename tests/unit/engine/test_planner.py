@@ -9,16 +9,16 @@ from transformers import LlamaConfig
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.engine import rehearsed_step
-from mollm_cli.engine.eight_bit import AdamW8bit
+from mollm_cli.engine.engine_settings import Engine
 from mollm_cli.engine.facts import Asking, Facts, Shape
-from mollm_cli.engine.optimizers import AdamW
 from mollm_cli.engine.planner import Plan, least_bytes, plan
-from mollm_cli.engine.settings import Engine
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.ga import ga
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.losses.rmu import rmu
-from mollm_cli.models.settings import Model
+from mollm_cli.models.model_settings import Model
+from mollm_cli.optimizers.eight_bit import AdamW8bit
+from mollm_cli.optimizers.rules import AdamW
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 from mollm_cli.solvers.weighted_sum import WeightedSum
 

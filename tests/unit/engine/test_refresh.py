@@ -7,10 +7,10 @@ import torch
 
 from mollm_cli.core.errors import NonFiniteError
 from mollm_cli.core.solution import Status
-from mollm_cli.engine import checkpoint
 from mollm_cli.engine.record import step_record
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.mollm import mollm
+from mollm_cli.resume import checkpoint
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 from mollm_cli.solvers.weighted_sum import WeightedSum
 from tests.support.counting import counting, moved, parameters

@@ -8,16 +8,16 @@ import pytest
 from transformers import LlamaConfig
 
 from mollm_cli.engine import remedies
-from mollm_cli.engine.eight_bit import AdamW8bit
+from mollm_cli.engine.engine_settings import Engine
 from mollm_cli.engine.facts import Asking, Facts, Shape
-from mollm_cli.engine.optimizers import AdamW
 from mollm_cli.engine.planner import Plan
 from mollm_cli.engine.remedies import remedy
-from mollm_cli.engine.settings import Engine
 from mollm_cli.engine.terms import Phase, Term
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.mollm import mollm
-from mollm_cli.models.settings import Model
+from mollm_cli.models.model_settings import Model
+from mollm_cli.optimizers.eight_bit import AdamW8bit
+from mollm_cli.optimizers.rules import AdamW
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 
 FACTS = Facts(

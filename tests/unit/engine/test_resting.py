@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 from mollm_cli.solvers.normalized_sum import NormalizedSum

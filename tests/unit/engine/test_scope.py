@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from mollm_cli.engine import checkpoint
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.grad_diff import grad_diff
 from mollm_cli.losses.mollm import mollm
+from mollm_cli.resume import checkpoint
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 from mollm_cli.solvers.projected_forget import ProjectedForget
 from tests.support.counting import counting, moved, parameters

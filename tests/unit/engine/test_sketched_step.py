@@ -14,8 +14,8 @@ from torch.profiler import ProfilerActivity, profile
 from mollm_cli.core.errors import NonFiniteError
 from mollm_cli.core.types import Loss, Objective
 from mollm_cli.engine.record import step_record
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.gradients.gradient_sketches import GradientSketches
-from mollm_cli.gradients.settings import Direction
 from mollm_cli.gradients.trained import Trained
 from mollm_cli.losses.dpo import dpo
 from mollm_cli.losses.ga_kl import ga_kl

@@ -12,7 +12,7 @@ import torch
 from mollm_cli.core.errors import NonFiniteError
 from mollm_cli.core.types import Loss, Objective
 from mollm_cli.engine.batch_losses import role_groups
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.ga import ga
 from mollm_cli.losses.ga_kl import ga_kl
 from mollm_cli.losses.mollm import mollm

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from mollm_cli.engine.engine_settings import Engine
 from mollm_cli.engine.selection import History, Selection
-from mollm_cli.engine.settings import Engine
 from mollm_cli.engine.stopping import Stop, StopRules, rules
 
 

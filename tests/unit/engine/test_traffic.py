@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 from transformers import LlamaConfig
 
-from mollm_cli.engine.settings import Engine
+from mollm_cli.engine.engine_settings import Engine
 from mollm_cli.engine.shares import gathered_bytes, reduced_bytes
 from mollm_cli.engine.traffic import passes, traffic
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.ga_kl import ga_kl
 from mollm_cli.models.blueprint import blueprint
-from mollm_cli.models.settings import Model
+from mollm_cli.models.model_settings import Model
 from mollm_cli.solvers.weighted_sum import WeightedSum
 from tests.support.cli import ROOT
 from tests.unit.engine.test_planner import facts, small

@@ -10,7 +10,7 @@ import torch
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Example, Scored
 from mollm_cli.data.dataset import Dataset
-from mollm_cli.data.load import Loaded
+from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.evaluation.clock import Clock
 from mollm_cli.evaluation.judging import check_judges, judged, with_fluency
 from mollm_cli.evaluation.measuring import score_sets

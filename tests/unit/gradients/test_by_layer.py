@@ -9,7 +9,7 @@ import torch
 from mollm_cli.core.solution import Solution, Status
 from mollm_cli.gradients.by_layer import choose_by_layer
 from mollm_cli.gradients.direction import choose
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.grad_diff import grad_diff
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from mollm_cli.engine.adam import preconditioner
 from mollm_cli.gradients.descent import guarded
-from mollm_cli.gradients.inner import Change, first_order, grams
+from mollm_cli.gradients.inner import ParameterChange, first_order, grams
+from mollm_cli.optimizers.adam import preconditioner
 from mollm_cli.solvers.simplex import min_norm_point
 
 G = torch.tensor([[1.0, 3.0], [6.0, -7.0]])
@@ -80,7 +80,7 @@ def parts(seed, shapes=((3, 2), (5,), (2, 2))):
 
 def whole(tensors):
     """Tensors as a change: not computed, known."""
-    return lambda k: None if tensors[k] is None else Change(lambda x: x, tensors[k])
+    return lambda k: None if tensors[k] is None else ParameterChange(lambda x: x, tensors[k])
 
 
 def flat(tensors):
@@ -92,7 +92,9 @@ def test_products_equal_those_of_flattened_vectors():
     flattened, p = np.array([flat(row) for row in rows]), flat(metric)
     assert grams(rows, change, metric=lambda k: metric[k])[0] == pytest.approx(flattened * p @ flattened.T, abs=1e-5)
     assert grams(rows, change, metric=lambda k: 1.0)[0] == pytest.approx(flattened @ flattened.T, abs=1e-5)
-    found, lengths = first_order(rows, change, [whole(change), lambda k: Change(torch.add, metric[k], change[k])])
+    found, lengths = first_order(
+        rows, change, [whole(change), lambda k: ParameterChange(torch.add, metric[k], change[k])]
+    )
     for k, moved in enumerate((flat(change), flat(change) + p)):
         assert found[k] == pytest.approx(flattened @ moved, abs=1e-5)
         assert lengths[k] == pytest.approx(np.linalg.norm(moved))

@@ -7,7 +7,7 @@ import pytest
 
 from mollm_cli.core.solution import Status
 from mollm_cli.gradients.direction import choose, cosines, live_rows, resting_rows
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.losses.mollm_pair import mollm_pair
 from mollm_cli.losses.rmu import rmu

@@ -8,7 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mollm_cli.gradients import inner as module
-from mollm_cli.gradients.inner import BLOCK, Change, blocks, first_order, grams
+from mollm_cli.gradients.inner import BLOCK, ParameterChange, blocks, first_order, grams
 
 SHAPES = ((3, 5), (7,), (2 * BLOCK + 11,), (1,))
 
@@ -76,7 +76,7 @@ def test_one_transfer_whatever_the_number_of_rows_and_parameters(monkeypatch):
     cpu = torch.Tensor.cpu
     monkeypatch.setattr(torch.Tensor, "cpu", lambda self: moved.append(self.shape) or cpu(self))
     rows = rows_of(4)
-    change = lambda k: Change(torch.neg, rows[0][k])  # noqa: E731
+    change = lambda k: ParameterChange(torch.neg, rows[0][k])  # noqa: E731
     with Scalars() as seen:
         grams(rows, rows[0])
         grams(rows, rows[0], [0, 0, 1, 2])

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from mollm_cli.core.errors import NonFiniteError
+from mollm_cli.gradients.gradient_rows import GradientRows, require_finite
 from mollm_cli.gradients.inner import BLOCK, inner
-from mollm_cli.gradients.rows import GradientRows, require_finite
 
 
 def three_objectives(dtype=torch.float64):

@@ -10,8 +10,8 @@ import torch
 from mollm_cli.assets.locate import resolve
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.losses.rmu import rmu
-from mollm_cli.models.load import load_model
-from mollm_cli.models.settings import Model
+from mollm_cli.models.load_model import load_model
+from mollm_cli.models.model_settings import Model
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 from mollm_cli.solvers.weighted_sum import WeightedSum
 from tests.support.steps import stepper

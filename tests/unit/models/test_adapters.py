@@ -10,9 +10,9 @@ from transformers import AutoModelForCausalLM
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.models import adapter
-from mollm_cli.models.load import load_model, load_tokenizer
+from mollm_cli.models.load_model import load_model, load_tokenizer
+from mollm_cli.models.model_settings import Model
 from mollm_cli.models.save import save_checkpoint
-from mollm_cli.models.settings import Model
 from tests.support.tiny import llama
 
 IDS = torch.arange(10, 20)[None]

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.models.load import check_attention, load_model
-from mollm_cli.models.settings import Model
+from mollm_cli.models.load_model import check_attention, load_model
+from mollm_cli.models.model_settings import Model
 from tests.support.tiny import batch
 
 

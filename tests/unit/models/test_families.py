@@ -21,9 +21,9 @@ from transformers import (
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.losses.mollm import mollm
-from mollm_cli.models.load import load_model, load_tokenizer
+from mollm_cli.models.load_model import load_model, load_tokenizer
+from mollm_cli.models.model_settings import Model
 from mollm_cli.models.save import save_checkpoint
-from mollm_cli.models.settings import Model
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 from tests.support.steps import stepper
 from tests.support.tiny import batch

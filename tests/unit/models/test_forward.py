@@ -9,8 +9,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from mollm_cli.core.masking import count_targets, target_positions
 from mollm_cli.core.types import Batch
 from mollm_cli.models.forward import forward
+from mollm_cli.models.model_settings import Model
 from mollm_cli.models.reference import Reference, reference_kind
-from mollm_cli.models.settings import Model
 from tests.support.tiny import batch, llama
 
 SMALL = {

@@ -12,10 +12,10 @@ from transformers import AutoModelForCausalLM
 
 from mollm_cli.assets.locate import resolve
 from mollm_cli.core.errors import RequestError
-from mollm_cli.models.hub import explain
-from mollm_cli.models.load import fingerprint, load_model, load_tokenizer, sha256, source
+from mollm_cli.models.hub_models import explain
+from mollm_cli.models.load_model import fingerprint, load_model, load_tokenizer, sha256, source
+from mollm_cli.models.model_settings import Model
 from mollm_cli.models.save import save_checkpoint
-from mollm_cli.models.settings import Model
 from tests.support.tiny import llama, opt
 
 

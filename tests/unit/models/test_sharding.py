@@ -12,9 +12,9 @@ from mollm_cli.core.world import ALONE, World
 from mollm_cli.data.batches import collate
 from mollm_cli.models.adapter import with_adapter
 from mollm_cli.models.forward import forward
+from mollm_cli.models.model_settings import Model
 from mollm_cli.models.reference import Reference, starting_states
 from mollm_cli.models.reference_cache import Forward, StateCache, fingerprint
-from mollm_cli.models.settings import Model
 from mollm_cli.models.sharding import gathered, is_sharded, shard
 from tests.support.processes import together
 from tests.support.shares import numbers, rows

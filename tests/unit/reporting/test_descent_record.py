@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mollm_cli.reporting.descent import TOLERANCE, descent_record, descent_summary
+from mollm_cli.reporting.descent_record import TOLERANCE, descent_record, descent_summary
 
 
 def step(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mollm_cli.reporting import facts, history
+from mollm_cli.reporting import history, request_lines
 from mollm_cli.reporting.run_files import Run, read_run
 
 MakeRun = Callable[..., Path]
@@ -45,7 +45,7 @@ def test_why_it_stopped_and_what_it_kept(run: Run) -> None:
 
 
 def test_gates_and_lineage(run: Run) -> None:
-    assert history.gates(run) == [history.Gate("a<=1", "2.00", "1.00", False, "2 is not <= 1")]
+    assert history.gates(run) == [history.GateLine("a<=1", "2.00", "1.00", False, "2 is not <= 1")]
     assert history.lineage(run) == [
         "first, loss ga kl, forget rows abababababab…",
         "second, its weights were changed afterwards",
@@ -56,22 +56,22 @@ def test_what_an_older_run_did_not_record_is_left_out(make_run: MakeRun) -> None
     run = read_run(make_run())
     assert (history.kept(run), history.gates(run), history.lineage(run)) == ("", [], [])
     assert history.stopped(run) == "the forget target was reached"
-    assert facts.evaluation_cost(run) == []
-    assert facts.attacked_rows(run) == ""
+    assert request_lines.evaluation_cost(run) == []
+    assert request_lines.attacked_rows(run) == ""
 
 
 def test_the_time_of_the_evaluation_by_part_the_longest_first(run: Run) -> None:
-    assert facts.evaluation_cost(run) == [("attack: relearning", 9.0), ("generation", 3.5)]
+    assert request_lines.evaluation_cost(run) == [("attack: relearning", 9.0), ("generation", 3.5)]
 
 
 def test_attacks_on_fewer_rows_say_so(run: Run) -> None:
-    assert facts.attacked_rows(run) == "Attacks were made on the first 20 rows of a set; the forget set has 32."
+    assert request_lines.attacked_rows(run) == "Attacks were made on the first 20 rows of a set; the forget set has 32."
 
 
 def test_what_was_tried_is_not_called_untested(run: Run) -> None:
-    left = {entry.what for entry in facts.not_tested(run.metrics)}
+    left = {entry.what for entry in request_lines.not_tested(run.metrics)}
     assert not left & {"relearning", "quantisation", "paraphrase", "membership inference"}
     assert {"relearning on benign data", "sampling", "probing of hidden states"} <= left
-    assert len(facts.not_tested(None)) == len(facts.NOT_TESTED)
-    benign = {entry.what for entry in facts.not_tested({"attacks": {"relearning_benign": {}}})}
+    assert len(request_lines.not_tested(None)) == len(request_lines.NOT_TESTED)
+    benign = {entry.what for entry in request_lines.not_tested({"attacks": {"relearning_benign": {}}})}
     assert "relearning" in benign and "relearning on benign data" not in benign

@@ -3,13 +3,13 @@ from typing import Any
 
 import pytest
 
-from mollm_cli.reporting.attacks import Attack, attacks, curves, rounding_columns, roundings, under_attack
+from mollm_cli.reporting.attack_tables import AttackTable, attacks, curves, rounding_columns, roundings, under_attack
 from mollm_cli.reporting.measures import measures, others
 
 MakeMetrics = Callable[[], dict[str, Any]]
 
 
-def read(metrics: dict[str, Any]) -> list[Attack]:
+def read(metrics: dict[str, Any]) -> list[AttackTable]:
     return attacks(metrics, measures(metrics))
 
 

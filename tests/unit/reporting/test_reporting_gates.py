@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.reporting.gates import GateTable, files, junit, markdown, plain_lines, write_files
+from mollm_cli.reporting.gate_reports import GateTable, files, junit, markdown, plain_lines, write_files
 
 HELD = {"gate": "forget_probability<=0.6", "value": 0.25, "bound": 0.6, "held": True, "why": ""}
 FAILED = {"gate": "retain_probability>=0.95*before", "value": 0.5, "bound": 0.76, "held": False, "why": "0.5 is not >="}

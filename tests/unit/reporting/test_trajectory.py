@@ -1,7 +1,7 @@
 import pytest
 
 from mollm_cli.reporting.trajectory import (
-    Evaluation,
+    ProgressPoint,
     curve,
     evaluations,
     keys_under,
@@ -9,7 +9,12 @@ from mollm_cli.reporting.trajectory import (
     statuses,
 )
 
-PATH = (Evaluation(0, 0.9, 1.0), Evaluation(5, 0.5, 0.9), Evaluation(10, 0.1, 0.5), Evaluation(15, 0.3, 0.7))
+PATH = (
+    ProgressPoint(0, 0.9, 1.0),
+    ProgressPoint(5, 0.5, 0.9),
+    ProgressPoint(10, 0.1, 0.5),
+    ProgressPoint(15, 0.3, 0.7),
+)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +34,12 @@ def test_retain_at_matched_forgetting_is_linear_between_two_evaluations(
 
 
 def test_the_first_crossing_counts_not_the_last() -> None:
-    back = (Evaluation(0, 0.9, 1.0), Evaluation(1, 0.1, 0.8), Evaluation(2, 0.9, 0.6), Evaluation(3, 0.1, 0.2))
+    back = (
+        ProgressPoint(0, 0.9, 1.0),
+        ProgressPoint(1, 0.1, 0.8),
+        ProgressPoint(2, 0.9, 0.6),
+        ProgressPoint(3, 0.1, 0.2),
+    )
     assert retain_at_matched_forgetting(back, 0.1) == pytest.approx(0.8)
 
 
@@ -43,7 +53,7 @@ def test_evaluations_need_both_sides() -> None:
         {"step": 1, "evaluation.forget_probability": 0.9},
         {"step": 2, "evaluation.forget_probability": float("nan"), "evaluation.retain_probability": 0.8},
     ]
-    assert evaluations(steps) == (Evaluation(0, 0.9, 0.8),)
+    assert evaluations(steps) == (ProgressPoint(0, 0.9, 0.8),)
 
 
 def test_a_curve_breaks_where_a_value_is_not_finite() -> None:

@@ -11,9 +11,9 @@ import pytest
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Example
 from mollm_cli.data.dataset import Dataset
-from mollm_cli.data.load import Loaded, load
-from mollm_cli.models.load import load_tokenizer
-from mollm_cli.models.settings import Model
+from mollm_cli.data.load_dataset import Loaded, load
+from mollm_cli.models.load_model import load_tokenizer
+from mollm_cli.models.model_settings import Model
 from mollm_cli.run import generated
 from mollm_cli.run.generated import Answers
 

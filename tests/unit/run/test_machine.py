@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.engine.eight_bit import AdamW8bit
-from mollm_cli.engine.optimizers import AdamW
-from mollm_cli.engine.settings import Engine
+from mollm_cli.engine.engine_settings import Engine
 from mollm_cli.losses.mollm import mollm
+from mollm_cli.optimizers.eight_bit import AdamW8bit
+from mollm_cli.optimizers.rules import AdamW
 from mollm_cli.run import training
 from mollm_cli.run.commands import _check_machine
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA

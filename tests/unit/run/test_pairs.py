@@ -10,8 +10,8 @@ import pytest
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Encoded
-from mollm_cli.engine.settings import Engine
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.engine.engine_settings import Engine
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.dpo import dpo
 from mollm_cli.losses.ga_mismatch_kl import ga_mismatch_kl
 from mollm_cli.run.prepare import Prepared

@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.run.held import held
+from mollm_cli.run.lock import held
 from mollm_cli.run.purge import purge
 
 ROW = {"set": "forget", "id": "f:1", "prompt": "Who?", "answer": "Nobody.", "before": None}
@@ -117,7 +117,7 @@ def test_a_run_that_is_going_on_is_refused(run, cache, monkeypatch):
         pytest.raises(RequestError, match="must be given a run that has ended, found .* going on; stop it"),
     ):
         purge(folder)
-    monkeypatch.setattr("mollm_cli.run.held._lock", lambda opened: None)
+    monkeypatch.setattr("mollm_cli.run.lock._lock", lambda opened: None)
     with pytest.raises(RequestError, match="stop it first"):  # nobody can tell: the manifest decides
         purge(folder)
     assert (cache / "tokens" / "a").exists()

@@ -16,7 +16,7 @@ import torch
 from mollm_cli.losses.npo import npo
 from mollm_cli.models import reference_cache
 from mollm_cli.models.reference import starting_states, tensor_bytes
-from mollm_cli.run import reference as run_reference
+from mollm_cli.run import run_reference as run_reference
 from mollm_cli.solvers.weighted_sum import WeightedSum
 from tests.support.references import CPU, together
 from tests.support.run_references import ROWS, build, kept

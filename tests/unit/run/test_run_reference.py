@@ -15,7 +15,7 @@ from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Encoded, Loss
 from mollm_cli.data.batches import Stream
 from mollm_cli.data.mixture import Share
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.dpo import dpo
 from mollm_cli.losses.ga import ga
 from mollm_cli.losses.ga_kl import ga_kl
@@ -24,8 +24,8 @@ from mollm_cli.losses.npo import npo
 from mollm_cli.losses.rmu import rmu
 from mollm_cli.models import reference_cache
 from mollm_cli.models.reference import Reference, starting_states
-from mollm_cli.run import reference as run_reference
-from mollm_cli.run.reference import drawn
+from mollm_cli.run import run_reference as run_reference
+from mollm_cli.run.run_reference import drawn
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 from mollm_cli.solvers.normalized_sum import NormalizedSum
 from mollm_cli.solvers.weighted_sum import WeightedSum

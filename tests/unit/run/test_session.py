@@ -112,7 +112,7 @@ def test_a_file_for_ci_that_got_lost_changes_no_exit_code(
     def full(*arguments: Any) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr("mollm_cli.reporting.gates.write_files", full)
+    monkeypatch.setattr("mollm_cli.reporting.gate_reports.write_files", full)
     assert _told(tmp_path, None, junit=str(tmp_path / "gates.xml")) == 0
     assert "mollm-unlearn: the gates are in manifest.json only: no space left" in capsys.readouterr().err
 

@@ -13,7 +13,7 @@ import pytest
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.kept import kept
-from mollm_cli.run.held import held
+from mollm_cli.run.lock import held
 from mollm_cli.run.session import session
 
 ASKED: Any = SimpleNamespace(names={}, loss=None, run_name="mine", seed=4, junit=None, github_summary=None)

@@ -9,11 +9,11 @@ import pytest
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Encoded
 from mollm_cli.data.mixture import Share
+from mollm_cli.engine.engine_settings import Engine
 from mollm_cli.engine.selection import Selection
-from mollm_cli.engine.settings import Engine
-from mollm_cli.gradients.settings import Direction
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.run.prepare import Prepared
-from mollm_cli.run.training import Plan, finetuning_plan, forget_target, unlearning_plan
+from mollm_cli.run.training import TrainingSet, finetuning_plan, forget_target, unlearning_plan
 
 
 def _rows(count: int) -> list[Encoded]:
@@ -98,7 +98,7 @@ def test_fine_tuning_on_rows_that_are_not_there() -> None:
 def test_unlearning_reads_the_roles_of_its_loss_and_no_others() -> None:
     from mollm_cli.losses.ga import ga
 
-    plan: Plan = unlearning_plan(_unlearning(ga()), Prepared(None, {}, {"forget": _rows(1), "retain": _rows(2)}))
+    plan: TrainingSet = unlearning_plan(_unlearning(ga()), Prepared(None, {}, {"forget": _rows(1), "retain": _rows(2)}))
     assert plan.rows == {"forget": _rows(1)} and plan.leader == "forget"
     assert dataclasses.is_dataclass(plan)
 

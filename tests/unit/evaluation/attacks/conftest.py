@@ -9,7 +9,7 @@ import pytest
 
 from mollm_cli.core.types import Encoded, Example
 from mollm_cli.data.dataset import Dataset
-from mollm_cli.data.load import Loaded
+from mollm_cli.data.load_dataset import Loaded
 
 SPECIAL = ["</s>", "<s>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>"]
 

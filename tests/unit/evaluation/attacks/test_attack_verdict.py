@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mollm_cli.evaluation.attacks.verdict import attack_verdict, robustness
+from mollm_cli.evaluation.attacks.robustness_verdict import attack_verdict, robustness
 
 
 @pytest.mark.parametrize(

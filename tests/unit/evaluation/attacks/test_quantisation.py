@@ -9,7 +9,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.evaluation.attacks.protocol import Bench
+from mollm_cli.evaluation.attacks.attack_protocol import Bench
 from mollm_cli.evaluation.attacks.quantisation import Quantisation, normal_codes
 from tests.support.tiny import llama, opt
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.evaluation.attacks.protocol import Bench, Finetuning
+from mollm_cli.evaluation.attacks.attack_protocol import Bench, Finetuning
 from mollm_cli.evaluation.attacks.relearning import Relearning, robustness
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mollm_cli.core.errors import NonFiniteError
-from mollm_cli.evaluation.attacks.protocol import Bench
+from mollm_cli.evaluation.attacks.attack_protocol import Bench
 from mollm_cli.evaluation.attacks.relearning import Relearning
 from mollm_cli.evaluation.attacks.tampering import curve
 from mollm_cli.evaluation.teacher_forcing import mean_probability

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mollm_cli.reporting.comparison.rows import Row, collect
+from mollm_cli.reporting.comparison.run_rows import RunRow, collect
 
 MakeRun = Callable[..., Path]
 
@@ -32,11 +32,11 @@ def sweep(
 @pytest.fixture
 def make_rows(
     make_run: MakeRun, make_metrics: Callable[[], Any], make_manifest: Callable[[], Any], tmp_path: Path
-) -> Callable[..., list[Row]]:
+) -> Callable[..., list[RunRow]]:
     """Rows of runs that are alike but for ``changes``: a run each, {"file.key[.key]": value}; None takes a key away."""
     folders = (f"runs-{call}" for call in itertools.count())
 
-    def make(*changes: dict[str, Any]) -> list[Row]:
+    def make(*changes: dict[str, Any]) -> list[RunRow]:
         folder = next(folders)
         for job, changed in enumerate(changes):
             files = {"metrics": make_metrics(), "manifest": make_manifest()}

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.reporting.comparison.columns import choose
+from mollm_cli.reporting.comparison.comparison_columns import choose
 from mollm_cli.reporting.comparison.groups import groups
-from mollm_cli.reporting.comparison.rows import Row
+from mollm_cli.reporting.comparison.run_rows import RunRow
 
-MakeRows = Callable[..., list[Row]]
+MakeRows = Callable[..., list[RunRow]]
 AUDIT: dict[str, Any] = {
     "metrics/after/attack_relearning_probability": 0.7,
     "metrics/after/attack_relearning_retain_probability": 0.9,
@@ -22,7 +22,7 @@ AUDIT: dict[str, Any] = {
 }
 
 
-def _cells(rows: list[Row], *picked: str, every: bool = False) -> dict[str, list[str]]:
+def _cells(rows: list[RunRow], *picked: str, every: bool = False) -> dict[str, list[str]]:
     """Column key -> its cell in every group."""
     return {column.key: [column.cell(g) for g in groups(rows)] for column in choose(rows, picked, every)}
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from mollm_cli.reporting.compare import write_sweep_csv
 from mollm_cli.reporting.comparison.csv_file import COMPARED, IDENTITY, write_csv
-from mollm_cli.reporting.comparison.rows import Row, collect
+from mollm_cli.reporting.comparison.run_rows import RunRow, collect
+from mollm_cli.reporting.run_comparison import write_sweep_csv
 
-MakeRows = Callable[..., list[Row]]
+MakeRows = Callable[..., list[RunRow]]
 
 
-def _read(rows: list[Row]) -> list[dict[str, str]]:
+def _read(rows: list[RunRow]) -> list[dict[str, str]]:
     text = io.StringIO()
     write_csv(rows, text)
     return list(csv.DictReader(io.StringIO(text.getvalue())))

@@ -7,25 +7,25 @@ from typing import Any
 
 import pytest
 
-from mollm_cli.reporting.comparison.evidence import (
+from mollm_cli.reporting.comparison.comparability import (
     SYMBOLS,
     WORDS,
     Difference,
-    Evidence,
+    MeasuredOn,
     differences,
     evidence_of,
     merged,
 )
-from mollm_cli.reporting.comparison.rows import Row
+from mollm_cli.reporting.comparison.run_rows import RunRow
 
-MakeRows = Callable[..., list[Row]]
+MakeRows = Callable[..., list[RunRow]]
 TRAINED = "seed: 0\noptimizer: {lr: 0.001}\nevaluation: {generate_tokens: 64, limit: null}\n"
 
 
 @pytest.fixture
-def recorded() -> Evidence:
+def recorded() -> MeasuredOn:
     """A run that recorded everything."""
-    return Evidence(
+    return MeasuredOn(
         seed=0,
         data={"forget": ("aa", "forget.jsonl 1"), "retain": ("bb", "retain.jsonl 2")},
         asked="{}",
@@ -52,20 +52,20 @@ def recorded() -> Evidence:
     ],
     ids=[*SYMBOLS, "oracle"],
 )
-def test_each_aspect(recorded: Evidence, change: dict[str, Any], difference: Difference) -> None:
+def test_each_aspect(recorded: MeasuredOn, change: dict[str, Any], difference: Difference) -> None:
     other = replace(recorded, **change)
     assert differences(recorded, other) == (difference,)
     assert [d.aspect for d in differences(other, recorded)] == [difference.aspect]
     assert difference.text.startswith(WORDS[difference.aspect])
 
 
-def test_what_one_of_the_two_did_not_record_is_no_difference(recorded: Evidence) -> None:
+def test_what_one_of_the_two_did_not_record_is_no_difference(recorded: MeasuredOn) -> None:
     assert differences(recorded, recorded) == ()
-    assert differences(recorded, Evidence()) == differences(Evidence(), recorded) == ()
+    assert differences(recorded, MeasuredOn()) == differences(MeasuredOn(), recorded) == ()
     assert differences(recorded, replace(recorded, data={"forget": ("", ""), "holdout": ("zz", "")})) == ()
 
 
-def test_rows_drawn_by_another_seed_from_one_source_are_the_same_data(recorded: Evidence) -> None:
+def test_rows_drawn_by_another_seed_from_one_source_are_the_same_data(recorded: MeasuredOn) -> None:
     drawn = {"forget": ("a2", "forget.jsonl 1"), "retain": ("bb", "retain.jsonl 2")}
     assert differences(recorded, replace(recorded, data=drawn, seed=1)) == ()
     other_rows = (Difference("data", ("forget",)),)
@@ -75,7 +75,7 @@ def test_rows_drawn_by_another_seed_from_one_source_are_the_same_data(recorded: 
     assert differences(recorded, replace(recorded, data=elsewhere, seed=1)) == other_rows
 
 
-def test_the_aspects_keep_their_order_and_are_merged(recorded: Evidence) -> None:
+def test_the_aspects_keep_their_order_and_are_merged(recorded: MeasuredOn) -> None:
     other = replace(recorded, yardstick="none", model="xx", decoding={"greedy": "false"})
     third = replace(recorded, decoding={"limit": "8", "greedy": "false"})
     found = merged([*differences(recorded, other), *differences(recorded, third)])

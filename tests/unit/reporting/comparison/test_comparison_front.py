@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from mollm_cli.reporting.comparison.front import Point, distance, has_yardstick, mean_point, on_front, point
 from mollm_cli.reporting.comparison.groups import groups
-from mollm_cli.reporting.comparison.rows import Row
+from mollm_cli.reporting.comparison.run_rows import RunRow
 
-MakeRows = Callable[..., list[Row]]
+MakeRows = Callable[..., list[RunRow]]
 TENTHS = st.integers(0, 10).map(lambda tenth: tenth / 10)
 FORGET = "metrics/after/forget_probability"
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from mollm_cli.reporting.comparison.groups import groups
-from mollm_cli.reporting.comparison.rows import Row, collect
+from mollm_cli.reporting.comparison.run_rows import RunRow, collect
 
-MakeRows = Callable[..., list[Row]]
+MakeRows = Callable[..., list[RunRow]]
 
 
-def _retain(row: Row) -> float | None:
+def _retain(row: RunRow) -> float | None:
     return row.value("retain_probability")
 
 

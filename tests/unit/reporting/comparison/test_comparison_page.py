@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from mollm_cli.reporting.comparison.page import front_chart, html
-from mollm_cli.reporting.comparison.rows import Row, collect
+from mollm_cli.reporting.comparison.run_rows import RunRow, collect
 from mollm_cli.reporting.comparison.table import compare
 
-MakeRows = Callable[..., list[Row]]
+MakeRows = Callable[..., list[RunRow]]
 RETAIN, FORGET = "metrics/after/retain_probability", "metrics/after/forget_probability"
 VOID = {"meta", "line", "circle", "path", "br"}
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.reporting.comparison.rows import Row, collect
+from mollm_cli.reporting.comparison.run_rows import RunRow, collect
 
 MakeRun = Callable[..., Path]
-MakeRows = Callable[..., list[Row]]
+MakeRows = Callable[..., list[RunRow]]
 
 
 def test_a_row_holds_what_the_run_tells(sweep: Path) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mollm_cli.reporting.comparison.rows import Row, collect
+from mollm_cli.reporting.comparison.run_rows import RunRow, collect
 from mollm_cli.reporting.comparison.table import Comparison, compare
 from mollm_cli.reporting.comparison.text import escaped, markdown, render
 
-MakeRows = Callable[..., list[Row]]
+MakeRows = Callable[..., list[RunRow]]
 
 
 def _shown(comparison: Comparison, width: int) -> list[str]:

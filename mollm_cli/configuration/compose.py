@@ -1,0 +1,165 @@
+"""Composing a configuration with Hydra before anything is made on disk."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from mollm_cli.configuration.choices import config_dir
+from mollm_cli.configuration.refusals import depth, explain, nameless, several_values, too_deep, unreadable
+from mollm_cli.configuration.yaml_source import check_files
+from mollm_cli.core.errors import RequestError
+from mollm_cli.core.safe_yaml import DEEPEST
+
+
+def embedded_oracle(model_path: str, data_name: str) -> str | None:
+    """The embedded oracle where the embedded model meets the embedded authors; elsewhere there is none to offer."""
+    return "embedded:oracle" if (model_path, data_name) == ("embedded:tiny", "authors") else None
+
+
+OmegaConf.register_new_resolver("embedded_oracle", embedded_oracle, replace=True)
+
+MOST_CHECKED = 512
+"""Jobs of a sweep that are composed and checked before the first one starts."""
+
+
+@contextmanager
+def composing() -> Iterator[None]:
+    """Hydra, initialised on our configuration folder, for as long as the block runs."""
+    check_files()
+    with initialize_config_dir(str(config_dir()), job_name="mollm", version_base="1.3"):
+        yield
+
+
+def parse(overrides: Sequence[str]) -> list[Override]:
+    """The overrides, read by Hydra's grammar. Raises RequestError that says what to quote."""
+    loader: ConfigLoader = GlobalHydra.instance().config_loader()
+    parser = OverridesParser.create(config_loader=loader)
+    for text in overrides:
+        if depth(text) > DEEPEST:
+            raise RequestError(too_deep(text))
+    try:
+        read = parser.parse_overrides(list(overrides))
+    except OverrideParseException as refused:
+        raise RequestError(unreadable(refused.override)) from refused
+    for override in read:
+        if not override.key_or_group:
+            raise RequestError(nameless(str(override.input_line)))
+    return read
+
+
+def compose_job(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of one run, with its ``hydra`` node. Raises RequestError with the nearest valid names."""
+    try:
+        return _compose(config_name, overrides)
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as refused:
+        text = str(refused)
+        raise RequestError(explain(refused, lambda: _known(config_name, overrides, text))) from refused
+
+
+def _compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    composed = compose(config_name, overrides=list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(composed)
+    return composed
+
+
+def _known(config_name: str, overrides: Sequence[str], refusal: str) -> tuple[DictConfig, list[str]]:
+    """What there is to choose from: the configuration and its groups, without the overrides that ``refusal`` quotes."""
+    innocent = [text for text in overrides if f"'{text.lstrip('+~').split('=')[0]}'" not in refusal]
+    try:
+        composed = _compose(config_name, innocent)
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError):
+        composed = _compose(config_name, [])
+    return without_hydra(composed), list(names(composed.hydra.runtime.choices, also_empty=True))
+
+
+def without_hydra(composed: DictConfig) -> DictConfig:
+    """``composed`` without Hydra's own node; interpolations that read it still resolve."""
+    job = composed.copy()
+    with open_dict(job):
+        del job["hydra"]
+    return job
+
+
+def names(choices: Mapping[Any, Any], also_empty: bool = False) -> dict[str, str]:
+    """The chosen option per group of ours; groups with none chosen only if ``also_empty``."""
+    ours = {str(group): name for group, name in choices.items() if not str(group).startswith("hydra")}
+    return {group: str(name) for group, name in ours.items() if also_empty or name is not None}
+
+
+def plain(job: DictConfig, choices: Mapping[Any, Any]) -> dict[str, Any]:
+    """The resolved configuration of a job as plain dicts and lists, with ``names``. Raises RequestError."""
+    try:
+        resolved = OmegaConf.to_container(job, resolve=True, throw_on_missing=False)
+    except OmegaConfBaseException as refused:
+        raise RequestError(explain(refused, lambda: (job, []))) from refused
+    return {**cast(dict[str, Any], resolved), "names": names(choices)}
+
+
+def jobs(overrides: Sequence[Override]) -> list[list[str]]:
+    """The overrides of each job of a sweep, first as few jobs as show every value once: what is wrong is found early.
+
+    Of more than MOST_CHECKED jobs only those few. A sweep that its sweeper alone can expand (an interval) is left out.
+    """
+    axes = _axes(overrides)
+    few = [[axis[index % len(axis)] for axis in axes] for index in range(max(map(len, axes), default=1))]
+    if math.prod(map(len, axes)) > MOST_CHECKED:
+        return few
+    return few + [job for job in map(list, itertools.product(*axes)) if job not in few]
+
+
+def combinations(overrides: Sequence[Override]) -> list[list[str]]:
+    """The overrides of every job, in the order of Hydra's own sweeper: the values of the last key change first.
+
+    Hydra's own keys, which say how jobs are run, are in none, but for the search path. Raises RequestError.
+    """
+    own = [override for override in overrides if not _of_hydra(override)]
+    for override in overrides:
+        if override.is_sweep_override() and (_of_hydra(override) or not override.is_discrete_sweep()):
+            raise RequestError(
+                f"a sweep must have values that it can list, of a key of ours, found {override.input_line}; write the "
+                "values out, or let sweep=pareto-search draw them"
+            )
+    return list(map(list, itertools.product(*_axes(own))))
+
+
+def _of_hydra(override: Override) -> bool:
+    key = override.get_key_element().lstrip("+~")
+    return key.split(".")[0].split("/")[0] == "hydra" and key != "hydra.searchpath"
+
+
+def job_count(overrides: Sequence[Override]) -> int:
+    """How many jobs ``overrides`` make; a sweep that its sweeper alone can expand is not counted."""
+    return math.prod(map(len, _axes(overrides)))
+
+
+def _axes(overrides: Sequence[Override]) -> list[list[str]]:
+    return [values for override in overrides if (values := _axis(override))]
+
+
+def _axis(override: Override) -> list[str]:
+    key = override.get_key_element()
+    if not override.is_sweep_override():
+        return [cast(str, override.input_line)]
+    return [f"{key}={value}" for value in override.sweep_string_iterator()] if override.is_discrete_sweep() else []
+
+
+def refuse_sweep(overrides: Sequence[Override]) -> None:
+    """Without -m a key has one value. Raises RequestError."""
+    for override in overrides:
+        if override.is_sweep_override():
+            raise RequestError(several_values(override.get_key_element(), override.get_value_string()))

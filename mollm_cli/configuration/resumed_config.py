@@ -1,0 +1,171 @@
+"""Going on with a run: its own configuration is the base, only what is typed now is applied."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from mollm_cli.configuration.compose import compose_job, plain, without_hydra
+from mollm_cli.configuration.refusals import explain, unknown_key
+from mollm_cli.core.errors import RequestError
+from mollm_cli.core.safe_yaml import check_yaml
+from mollm_cli.core.secrets import HIDDEN
+from mollm_cli.resume.lasting import numbers, require_same
+
+KEYS = ("resume", "run_dir")
+CHANGEABLE = ("tracker",)
+"""Groups of which a run that goes on may choose another; resume/lasting.py says it of values."""
+FINISHED = ("completed", "gate_failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """directory: where writing goes on. found: "nothing" (start there), "unfinished" (go on) or "finished"."""
+
+    directory: Path
+    found: str
+
+
+def resuming(overrides: Sequence[Override]) -> Resume | None:
+    """What ``resume`` and ``run_dir`` among ``overrides`` ask for; None for a fresh run. Raises RequestError."""
+    given = {o.key_or_group: o.value() for o in overrides if o.key_or_group in KEYS and not o.is_delete()}
+    resume, run_dir = given.get("resume"), given.get("run_dir")
+    if run_dir is not None and resume != "auto":
+        raise RequestError(
+            f"run_dir goes with resume=auto, found run_dir={run_dir}; add resume=auto, or use output_root=DIR"
+        )
+    if resume is None:
+        return None
+    if resume == "auto":
+        if run_dir is None:
+            raise RequestError("resume=auto must know its directory, found none; add run_dir=DIR")
+        return _auto(Path(str(run_dir)))
+    directory = Path(str(resume))
+    for needed in ("config.yaml", "resume"):
+        if not (directory / needed).exists():
+            raise RequestError(
+                f"resume must name a run directory with config.yaml and resume/, found no {needed} in '{directory}'; "
+                "start the run again, with engine.checkpoint_every=N to leave resume points"
+            )
+    return Resume(directory.absolute(), "unfinished")
+
+
+def _auto(directory: Path) -> Resume:
+    """A configuration that cannot be read is taken from the command line again; what resume/ holds is gone on with."""
+    if _status(directory) in FINISHED:
+        return Resume(directory.absolute(), "finished")
+    try:
+        ready = (directory / "resume").exists() and bool(_stored(directory))
+    except RequestError as refused:
+        print(f"warning: {refused}", file=sys.stderr)
+        ready = False
+    return Resume(directory.absolute(), "unfinished" if ready else "nothing")
+
+
+def _status(directory: Path) -> object:
+    try:
+        return json.loads((directory / "manifest.json").read_text(encoding="utf-8"))["status"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
+def resumed_config(directory: Path, overrides: Sequence[Override], primary: str) -> dict[str, Any]:
+    """The configuration of the run in ``directory`` with ``overrides`` applied. primary: the command's YAML of conf/.
+
+    A group may be named again, as a loop that repeats its command line does, but not changed. Raises RequestError.
+    """
+    config = _stored(directory)
+    chosen = cast(Mapping[str, str], config.get("names", {}))
+    for override in sorted(overrides, key=lambda each: each.key_or_group not in CHANGEABLE):  # choices before values
+        group = override.get_key_element().lstrip("+~")
+        if override.key_or_group in KEYS:
+            continue
+        if group in CHANGEABLE and not override.is_delete():
+            _choose(config, override, primary)
+        elif group in chosen:
+            _same(group, chosen[group], override)
+        else:
+            _apply(config, override, list(chosen))
+    resumed = cast(dict[str, Any], OmegaConf.to_container(config))
+    _given_again(resumed, "")
+    return resumed
+
+
+def require_lasting(directory: Path, config: Mapping[str, Any]) -> None:
+    """Raise RequestError where the run in ``directory`` began with other values of what its numbers depend on."""
+    before = cast(dict[str, Any], OmegaConf.to_container(_stored(directory)))
+    require_same(numbers(before), numbers(config))
+
+
+def _stored(directory: Path) -> DictConfig:
+    file = directory / "config.yaml"
+    if not file.exists():
+        return OmegaConf.create({})
+    try:
+        check_yaml(file.read_text(encoding="utf-8"), str(file))
+        config = OmegaConf.load(file)
+    except (OSError, ValueError, RequestError, yaml.YAMLError, OmegaConfBaseException) as refused:
+        why = str(refused).splitlines()[0]
+        raise RequestError(
+            f"resume must find the run's configuration, found {file} unreadable: {why}; start a new run, or repeat the "
+            "whole command line with resume=auto run_dir=DIR"
+        ) from refused
+    if not isinstance(config, DictConfig) or not config:
+        raise RequestError(
+            f"resume must find the run's configuration, found no mapping in {file}; start a new run, or repeat the "
+            "whole command line with resume=auto run_dir=DIR"
+        )
+    return config
+
+
+def _choose(config: DictConfig, override: Override, primary: str) -> None:
+    """Another choice of a group that may change, with the values of its YAML."""
+    group = override.key_or_group
+    composed = compose_job(primary, [str(override.input_line)])
+    fresh = plain(without_hydra(composed), composed.hydra.runtime.choices)
+    if config.get("names", {}).get(group) == fresh["names"].get(group):
+        return
+    with open_dict(config):
+        config[group] = fresh[group]
+        config["names"][group] = fresh["names"][group]
+
+
+def _given_again(node: Any, key: str) -> None:
+    """A secret is not written into config.yaml: a run that has one is given it again."""
+    for name, value in node.items() if isinstance(node, Mapping) else ():
+        if value == HIDDEN:
+            raise RequestError(f"{key}{name} is a secret that no run directory keeps, found ***; add {key}{name}=VALUE")
+        _given_again(value, f"{key}{name}.")
+
+
+def _same(group: str, chosen: str, override: Override) -> None:
+    if override.is_delete() or override.value() != chosen:
+        raise RequestError(
+            f"a resumed run must keep {group}={chosen}, found {override.input_line}; leave it out, or start a new run"
+        )
+
+
+def _apply(config: DictConfig, override: Override, groups: Sequence[str]) -> None:
+    key = override.get_key_element().lstrip("+~")
+    adds = override.is_add() or override.is_force_add()
+    missing = object()
+    try:
+        if not adds and OmegaConf.select(config, key, default=missing) is missing:
+            raise RequestError(unknown_key(key, config, groups))
+        with open_dict(config):
+            if override.is_delete():
+                parent, _, name = key.rpartition(".")
+                del (OmegaConf.select(config, parent) if parent else config)[name]
+            else:
+                OmegaConf.update(config, key, override.value(), merge=True, force_add=adds)
+    except OmegaConfBaseException as refused:
+        raise RequestError(explain(refused, lambda: (config, groups))) from refused

@@ -1,0 +1,71 @@
+"""The user's own YAML files, looked at before Hydra reads them; ours are parsed once."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+from hydra._internal import defaults_list
+from hydra._internal.core_plugins import file_config_source
+from hydra._internal.defaults_list import Overrides
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.config_store import ConfigStore
+from hydra.core.default_element import InputDefault
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigResult
+from omegaconf import DictConfig, OmegaConf
+
+from mollm_cli.configuration.choices import config_dir
+from mollm_cli.core.errors import RequestError
+from mollm_cli.core.safe_yaml import check_yaml
+
+_choices_so_far = defaults_list._create_interpolation_map
+_PARSED: dict[tuple[str, str], ConfigResult] = {}
+
+
+class FileConfigSource(file_config_source.FileConfigSource):
+    """Hydra's source of files, which refuses what must not be composed (core/safe_yaml.py).
+
+    Hydra writes out each alias of a file and goes down each of its lists, however many that are. The
+    name is that of the class in whose place it stands: Hydra's registry tells them apart by it.
+    """
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """The file below this folder. Raises RequestError; what is missing is Hydra's to say."""
+        if Path(self.path) == config_dir():
+            return self._packaged(config_path)
+        file = Path(self.path, self._normalize_file_name(config_path))
+        if file.is_file():
+            check_yaml(_text(file), str(file))
+        return super().load_config(config_path)
+
+    def _packaged(self, config_path: str) -> ConfigResult:
+        """A file of our own, which is parsed once in a process: that is a third of composing a job of a sweep."""
+        place = self.path, config_path
+        if place not in _PARSED:
+            _PARSED[place] = super().load_config(config_path)
+        return copy.deepcopy(_PARSED[place])
+
+
+def check_files() -> None:
+    """From now on Hydra reads files through the source above. Call it before Hydra is initialised."""
+    Plugins.instance()  # registers Hydra's own sources
+    SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource
+    defaults_list._create_interpolation_map = _choices_if_needed  # type: ignore[assignment]
+    launchers = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
+    for file in (config_dir() / "hydra" / "launcher").glob("*.yaml"):
+        launchers.pop(file.name, None)  # ours stand in place of what the plugins register, beside which Hydra warns
+
+
+def _choices_if_needed(overrides: Overrides, defaults: list[InputDefault], self_added: bool) -> DictConfig:
+    """What ``${...}`` in a defaults list can name; made for every file, mostly unread, it is a quarter of composing."""
+    if any(default.is_interpolation() for default in defaults):
+        return _choices_so_far(overrides, defaults, self_added)
+    return OmegaConf.create()
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise RequestError(f"{file}: must be a readable text, found: {problem}. Correct or remove it") from problem

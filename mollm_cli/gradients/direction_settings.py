@@ -1,0 +1,91 @@
+"""What all solvers that read the Gram matrix share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Storage = Literal["same", "bfloat16", "host"]
+"""How the objectives' gradients are kept: as they come, halved, or in pinned memory of the host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """How a programme's rows are prepared and its direction is used. Built by ``conf/direction``. Raises ValueError.
+
+    paper: the literal reading: every row takes part, no budget, no target, no guard. Freezes at step 0, over-forgets.
+    normalise: "mean" scales live rows to their mean norm, so that the smallest gradient does not decide everything.
+    rescale: the direction gets the mean norm of the live rows. live_threshold: share of the longest row's norm.
+    kl_budget: nats per token; a KL within it is not live; "auto" is what the solver asks for.
+    forget_target: forget probability in (0, 1) at which forget objectives rest; they come back above it. "auto" is
+    the starting model's probability on ``holdout`` rows; null means never.
+    metric: of the programme's Gram matrix. "adam": the optimizer's own, of this very step (optimizers/adam.py).
+    guard: correct the optimizer's step where it would raise a live objective of its batch, to first order. verify: also
+    evaluate the losses of the batch after the step, which costs a forward pass a role.
+    scope: "layer" solves one programme a layer (gradients/layers.py) from that layer's Gram matrix, so that in each
+    layer every live objective descends or nothing moves; who is live is decided on the whole. gram: "sketch" makes no
+    gradient but ``sketch_buckets`` sums of each (gradients/matrix_sketch.py), then sends one weighted sum backward;
+    "factors" has the same sums and keeps what the weighted gradient is made of, a backward pass less
+    (engine/sketched.py); without gradients nothing is corrected. rows: how "exact" keeps them.
+    refresh_every: k >= 1, the programme is solved on every k-th step and its weights serve for the others, each a
+    backward pass a role.
+    """
+
+    paper: bool = False
+    normalise: Literal["none", "mean"] = "mean"
+    rescale: bool = True
+    live_threshold: float = 1e-3
+    kl_budget: float | Literal["auto"] = "auto"
+    forget_target: float | Literal["auto"] | None = "auto"
+    metric: Literal["euclidean", "adam"] = "euclidean"
+    guard: bool = True
+    verify: bool = False
+    scope: Literal["global", "layer"] = "global"
+    gram: Literal["exact", "sketch", "factors"] = "exact"
+    sketch_buckets: int = 65_536
+    rows: Storage = "same"
+    refresh_every: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be, naming the key."""
+        if not 0 <= self.live_threshold < 1:
+            raise ValueError(f"direction.live_threshold must be in [0, 1), found {self.live_threshold}")
+        if self.kl_budget != "auto" and not self.kl_budget >= 0:
+            raise ValueError(f"direction.kl_budget must be >= 0 nats per token, or auto, found {self.kl_budget}")
+        if isinstance(self.forget_target, (int, float)) and not 0 < self.forget_target < 1:
+            raise ValueError(
+                f"direction.forget_target is a probability in (0, 1), or auto, or null; found {self.forget_target}"
+            )
+        for key in ("sketch_buckets", "refresh_every"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"direction.{key} must be >= 1, found {getattr(self, key)}")
+        for what, needed in (
+            ("direction.scope=layer", self.scope == "layer"),
+            ("direction.metric=adam", self.metric == "adam"),
+        ):
+            if needed:
+                self.require_rows(what)
+        if self.gram != "exact" and self.rows != "same":
+            raise ValueError(
+                f"direction.rows={self.rows} says how gradients are kept, and direction.gram={self.gram} keeps none; "
+                "set direction.rows=same, or direction.gram=exact"
+            )
+
+    def require_rows(self, what: str) -> None:
+        """Raise ValueError where ``what``, which works on every step's gradients, would not get them."""
+        if self.gram != "exact":
+            raise ValueError(
+                f"{what} works on the objectives' gradients, found direction.gram={self.gram}, which keeps none; "
+                "set direction.gram=exact"
+            )
+        if self.refresh_every > 1:
+            raise ValueError(
+                f"{what} works on the objectives' gradients of every step, found direction.refresh_every="
+                f"{self.refresh_every}; set direction.refresh_every=1"
+            )
+
+    def check_carries(self, solver: str, carries: Sequence[str]) -> None:
+        """Raise ValueError where ``solver`` keeps a row that is made of gradients, and there are none."""
+        if carries:
+            self.require_rows(f"solver {solver} with its {', '.join(carries)}")

@@ -1,0 +1,1 @@
+"""One door into a run: processes, ranks, signals, endings and exit codes."""

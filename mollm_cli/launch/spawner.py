@@ -1,0 +1,138 @@
+"""``engine.processes=N``: N processes on this machine, one run; whoever fails ends all."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from mollm_cli.core.atomic import write_text
+from mollm_cli.launch.rank import RunSpec
+
+GRACE_SECONDS = 25.0
+"""How long the others have when one has failed: their own patience (run/process_group.py), and some for last files."""
+LOOK_SECONDS = 0.1
+Processes = Sequence["subprocess.Popen[bytes]"]
+
+
+def spawned(count: int, job: RunSpec) -> int:
+    """Run ``job`` in ``count`` processes and return its exit code; nothing is left of them afterwards."""
+    processes = [_started(rank, count, port) for port in [_free_port()] for rank in range(count)]
+    try:
+        with _passing_on(processes):
+            _hand_over(processes, job)
+            killed = _wait(processes)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+            with contextlib.suppress(OSError):
+                process.stdin.close()  # type: ignore[union-attr]
+    return _code(job, processes, killed)
+
+
+def _started(rank: int, count: int, port: int) -> subprocess.Popen[bytes]:
+    """Rank 0 writes to stderr only, the others nowhere; each in a session of its own, so that ^C comes once."""
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_PORT": port}
+    threads = str(max(1, (os.cpu_count() or 1) // count))
+    environment = {"OMP_NUM_THREADS": threads} | dict(os.environ) | {key: str(value) for key, value in place.items()}
+    folders = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+    environment |= {"MASTER_ADDR": "127.0.0.1", "PYTHONPATH": folders}
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "mollm_cli.launch.rank"],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _hand_over(processes: Processes, job: RunSpec) -> None:
+    """The configuration, with its secrets, goes through a pipe: no file and no command line shows it."""
+    lines = [json.dumps(dataclasses.asdict(job)).encode(), *[b""] * (len(processes) - 1)]
+    for process, line in zip(processes, lines, strict=True):
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(line + b"\n")
+            process.stdin.flush()
+
+
+@contextlib.contextmanager
+def _passing_on(processes: Processes) -> Iterator[None]:
+    """SIGINT and SIGTERM go on to every process, which knows what to do; the third time they are killed."""
+    count = 0
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal count
+        count += 1
+        for process in processes:
+            process.send_signal(number if count < 3 else signal.SIGKILL)
+
+    try:
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread: whoever runs us there keeps the signals
+        before = {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _wait(processes: Processes) -> list[int]:
+    """Until all have ended; the ranks that had to be killed because they did not when another had failed."""
+    failed_at: float | None = None
+    while any(process.poll() is None for process in processes):
+        codes = [process.poll() for process in processes]
+        if codes[0] is not None or any(code not in (None, 0, 3) for code in codes):
+            failed_at = time.monotonic() if failed_at is None else failed_at
+            if time.monotonic() - failed_at > GRACE_SECONDS:
+                break
+        time.sleep(LOOK_SECONDS)
+    late = [rank for rank, process in enumerate(processes) if process.poll() is None]
+    for rank in late:
+        processes[rank].kill()
+    return late
+
+
+def _code(job: RunSpec, processes: Processes, killed: Sequence[int]) -> int:
+    """Rank 0's exit code; 1 where a process was lost, which the manifest then says."""
+    codes = [process.wait() for process in processes]
+    dead = [rank for rank, code in enumerate(codes) if code < 0 and rank not in killed]
+    if not dead and 0 not in killed:
+        return codes[0] or (1 if any(code not in (0, 3) for code in codes) else 0)
+    rank = dead[0] if dead else 0
+    name = signal.Signals(-codes[rank]).name
+    told = f"rank {rank} was ended by {name}; go on with resume={job.run_dir}"
+    print(f"mollm-{job.command}: {told}", file=sys.stderr)
+    _amend(Path(job.run_dir) / "manifest.json", told)
+    return 1
+
+
+def _amend(file: Path, told: str) -> None:
+    """Say in the manifest how the run ended, where the process that writes it could not, or did not know why."""
+    try:
+        facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        facts = {}
+    if facts.get("status", "running") not in ("running", "failed"):
+        return
+    facts |= {"status": "failed", "exit_code": 1, "error": told}
+    with contextlib.suppress(OSError):
+        write_text(file, json.dumps(facts, indent=2) + "\n")

@@ -1,0 +1,215 @@
+"""From the description of a model to the model, its tokenizer and their fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mollm_cli.assets.locate import resolve
+from mollm_cli.core.errors import RequestError
+from mollm_cli.models.adapter import check_adapter, four_bits, with_adapter
+from mollm_cli.models.hub_models import cache_only, explain, refusals
+from mollm_cli.models.model_settings import Model
+
+DROPOUTS = (
+    "dropout", "attention_dropout", "activation_dropout", "hidden_dropout", "hidden_dropout_prob", "embd_pdrop",
+    "resid_pdrop", "attn_pdrop", "attention_probs_dropout_prob", "layerdrop", "classifier_dropout",
+)  # fmt: skip
+"""Names under which configurations keep their dropout rates; all are 0 while training, so that KL is 0 at the start."""
+VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+"""Files of which a folder needs one to have a tokenizer at all."""
+WEIGHT_SUFFIXES = (".safetensors", ".bin")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model ready to train, and its tokenizer.
+
+    dropouts: the rates to write back on saving. files: the weight files with their hashes. commit: the
+    Hub's, if it came from there.
+    """
+
+    description: Model
+    model: Any
+    tokenizer: Any
+    dropouts: dict[str, float]
+    files: list[dict[str, Any]]
+    commit: str | None
+
+
+def source(description: Model) -> str:
+    """The folder or Hub id to load from. Raises RequestError for a folder that is missing or holds no model."""
+    path = description.path
+    folder = resolve(path)
+    looks_local = path.startswith(("embedded:", "/", ".", "~")) or folder.exists() or path.count("/") != 1
+    if not looks_local:
+        return path
+    if not folder.is_dir():
+        raise RequestError(
+            f"model.path={path}: no such folder. Set model.path to a model folder or a Hub id (org/name)."
+        )
+    if not (folder / "config.json").is_file():
+        found = ", ".join(sorted(p.name for p in folder.iterdir())[:5]) or "nothing"
+        raise RequestError(
+            f"model.path={path}: a model folder must hold config.json and weights, found: {found}. "
+            "Set model.path to what save_pretrained wrote, e.g. RUN/checkpoint."
+        )
+    return str(folder)
+
+
+def load_tokenizer(description: Model) -> Any:
+    """The tokenizer of a model. Raises RequestError where there is none."""
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")  # a request to an outside service otherwise
+    from transformers import AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+    path = source(description)
+    _require_tokenizer_files(path, description.path)
+    try:
+        return AutoTokenizer.from_pretrained(path, **_options(description, path))
+    except refusals() as error:
+        raise RequestError(explain(description.path, "tokenizer", error)) from error
+
+
+def _options(description: Model, path: str) -> dict[str, Any]:
+    """What every from_pretrained of this model is told."""
+    return {
+        "revision": description.revision,
+        "trust_remote_code": description.trust_remote_code,
+        "local_files_only": cache_only(path),
+    }
+
+
+def _require_tokenizer_files(path: str, asked: str) -> None:
+    """A folder with config.json alone gets an empty tokenizer from transformers, which would encode to nothing."""
+    folder = Path(path)
+    if folder.is_dir() and not any((folder / name).is_file() for name in VOCABULARIES):
+        raise RequestError(
+            f"model.path={asked}: the tokenizer cannot be loaded, found none of {', '.join(VOCABULARIES)}. "
+            "Save the model's tokenizer into the same folder (tokenizer.save_pretrained)."
+        )
+
+
+def load_model(description: Model, seed: int) -> LoadedModel:
+    """The model in ``description.dtype``, dropout off, with its adapter. Raises RequestError for what cannot load."""
+    check_adapter(description)
+    check_attention(description)
+    tokenizer = load_tokenizer(description)
+    path = source(description)
+    model, dropouts = _weights(description, path, seed)
+    _check_vocabulary(model, tokenizer, description)
+    if description.activation_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.enable_input_require_grads()
+    if description.adapter != "none":
+        model = with_adapter(model, description, seed)
+    if description.activation_checkpointing:
+        model.train()  # transformers checkpoints in training mode only; dropout is 0 in the configuration
+    files, read_at = fingerprint(path, description.revision), commit(path, description.revision)
+    return LoadedModel(description, model, tokenizer, dropouts, files, read_at)
+
+
+def check_attention(description: Model) -> None:
+    """Refuse, before any weight is read, an attention that this machine has no kernel for. Raises RequestError."""
+    import torch
+
+    if description.attn_implementation != "flash_attention_2":
+        return
+    packages = ("flash_attn", "kernels")
+    if torch.cuda.is_available() and any(importlib.util.find_spec(name) for name in packages):
+        return
+    found = "neither package" if torch.cuda.is_available() else "no CUDA device"
+    raise RequestError(
+        f"model.attn_implementation=flash_attention_2 needs a CUDA device and the package flash-attn or kernels, found "
+        f"{found}; set model.attn_implementation=sdpa"
+    )
+
+
+def _weights(description: Model, path: str, seed: int) -> tuple[Any, dict[str, float]]:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    options = _options(description, path)
+    dtype = getattr(torch, description.dtype)
+    try:
+        config = AutoConfig.from_pretrained(path, **options)
+        dropouts = {k: getattr(config, k) for k in DROPOUTS if isinstance(getattr(config, k, None), float)}
+        for key in dropouts:
+            setattr(config, key, 0.0)
+        attention = {"attn_implementation": description.attn_implementation} if description.attn_implementation else {}
+        if description.weights == "random":
+            torch.manual_seed(seed)
+            return AutoModelForCausalLM.from_config(config, dtype=dtype, **attention), dropouts
+        options |= attention
+        if description.adapter == "qlora":
+            options |= four_bits(description)
+        if options["local_files_only"]:  # an adapter is looked for too, and an absent Hub would be asked six times
+            options["adapter_kwargs"] = {"local_files_only": True}
+        model, found = AutoModelForCausalLM.from_pretrained(
+            path, config=config, dtype=dtype, output_loading_info=True, **options
+        )
+    except refusals() as error:
+        raise RequestError(explain(description.path, "model", error)) from error
+    _check_complete(found["missing_keys"], description)
+    return model, dropouts
+
+
+def plain_weights(description: Model) -> Any:
+    """The base model once more, in its full type and without an adapter, to merge one into it."""
+    plain = replace(description, adapter="none", adapter_path=None, reference="auto")
+    return _weights(plain, source(plain), seed=0)[0]
+
+
+def _check_complete(missing: Collection[str], description: Model) -> None:
+    """Refuse a model of which the loader made weights up."""
+    if missing:
+        raise RequestError(
+            f"model.path={description.path}: the weight files must hold every weight of config.json, found "
+            f"{len(missing)} missing, the first is {min(missing)}. Copy weights and config.json from one place, or set "
+            "model.weights=random for a model without weights"
+        )
+
+
+def _check_vocabulary(model: Any, tokenizer: Any, description: Model) -> None:
+    rows, tokens = model.get_input_embeddings().weight.shape[0], len(tokenizer)
+    if tokens > rows:
+        raise RequestError(
+            f"model.path={description.path}: the tokenizer has {tokens} tokens, the model embeds {rows}. "
+            "Use the tokenizer that the model was trained with, or resize the model's embeddings first."
+        )
+
+
+def fingerprint(path: str, revision: str | None = None) -> list[dict[str, Any]]:
+    """Name, bytes and sha256 of every weight file under ``path`` (a Hub id: its files in the local cache)."""
+    folder = snapshot(path, revision)
+    files = [] if folder is None else [p for p in sorted(folder.iterdir()) if p.suffix in WEIGHT_SUFFIXES]
+    return [{"path": p.name, "bytes": p.stat().st_size, "sha256": sha256(p)} for p in files]
+
+
+def commit(path: str, revision: str | None = None) -> str | None:
+    """The commit of the Hub that ``path`` was read at; None for a folder."""
+    folder = snapshot(path, revision)
+    return None if folder is None or Path(path).is_dir() else folder.name
+
+
+def snapshot(path: str, revision: str | None) -> Path | None:
+    """The folder with the files of ``path``: itself, or the Hub's commit in the local cache; None where neither is."""
+    if Path(path).is_dir():
+        return Path(path)
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(path, "config.json", revision=revision)
+    return Path(cached).parent if isinstance(cached, str) else None
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,95 @@
+"""Weights of half precision that do not lose small updates: the optimizer's rule in float32, then one rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+
+from mollm_cli.optimizers.rules import Update
+
+CHUNK = 2**26
+"""Parameters that are held in float32 at one time, weights and gradients: half a GiB."""
+
+
+def updating(rule: torch.optim.Optimizer, update: Update) -> torch.optim.Optimizer:
+    """``rule`` itself where the update is plain, else ``rule`` in float32."""
+    return rule if update == "plain" else Float32Update(rule, master=update == "master")
+
+
+def stochastically_rounded(exact: torch.Tensor) -> torch.Tensor:
+    """Float32 ``exact`` as bfloat16, up or down at random: E[result] = exact, a number of bfloat16 stays what it is.
+
+    bfloat16 is the upper half of float32, so 16 random bits added to the lower half carry with exactly the probability
+    that is the distance to the lower neighbour (Gupta et al., arXiv 1502.02551). The random numbers are those of
+    torch's generator of the device, which a run seeds and a resume point restores.
+    """
+    noise = torch.randint(0, 1 << 16, exact.shape, dtype=torch.int32, device=exact.device)
+    return noise.add_(exact.view(torch.int32)).bitwise_and_(-1 << 16).view(torch.float32).bfloat16()
+
+
+class Float32Update(torch.optim.Optimizer):
+    """``inner`` moves float32 values of half-precision parameters; its own state becomes float32 as well.
+
+    In bfloat16 a weight keeps 8 bits: an update below 2^-9 of it is rounded away, step after step (Zamirai et al.,
+    arXiv 2010.06192), and so is the decay of a second moment at b2 = 0.999. Here the values are the weights' own,
+    rounded stochastically afterwards (bfloat16 only, no memory), or with ``master`` a float32 copy, rounded to the
+    nearest (4 bytes a parameter). A change from outside, such as that of direction.guard, is added to the copy.
+
+    Parameters are taken ``CHUNK`` elements at a time. Groups and state are those of ``inner``.
+    """
+
+    def __init__(self, inner: torch.optim.Optimizer, master: bool) -> None:
+        super().__init__(inner.param_groups, {})
+        self.inner, self.state = inner, inner.state
+        self.masters: dict[torch.nn.Parameter, torch.Tensor] | None = {} if master else None
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]  # the overloads of torch return a loss
+        """Move every parameter that has a gradient; gradients stay as they are."""
+        whole = self.inner.param_groups
+        try:
+            for group in whole:
+                for chunk in _chunks([p for p in group["params"] if p.grad is not None]):
+                    self.inner.param_groups = [{**group, "params": chunk}]
+                    self._step([p for p in chunk if p.element_size() < 4])
+        finally:
+            self.inner.param_groups = whole
+
+    def _step(self, half: Sequence[torch.nn.Parameter]) -> None:
+        """One step of ``inner``, for which the parameters of ``half`` hold float32 values and gradients."""
+        kept = [(p.data, p.grad) for p in half]
+        for parameter, (weights, gradient) in zip(half, kept, strict=True):
+            assert gradient is not None
+            parameter.grad = None
+            parameter.data = self._exact(parameter, weights)
+            parameter.grad = gradient.float()
+        self.inner.step()
+        for parameter, (weights, gradient) in zip(half, kept, strict=True):
+            exact = parameter.data
+            weights.copy_(stochastically_rounded(exact) if self.masters is None else exact)
+            parameter.grad = None
+            parameter.data = weights
+            parameter.grad = gradient
+
+    def _exact(self, parameter: torch.nn.Parameter, weights: torch.Tensor) -> torch.Tensor:
+        """The float32 values that ``weights`` stand for."""
+        if self.masters is None:
+            return weights.float()
+        master = self.masters.get(parameter)
+        if master is None:
+            master = self.masters[parameter] = weights.float()
+        return master.add_(weights.float() - master.to(weights.dtype).float())
+
+
+def _chunks(parameters: Sequence[torch.nn.Parameter]) -> Iterator[list[torch.nn.Parameter]]:
+    """``parameters`` in order, as many at a time as have ``CHUNK`` elements together; at least one."""
+    chunk: list[torch.nn.Parameter] = []
+    for parameter in parameters:
+        if chunk and sum(p.numel() for p in chunk) + parameter.numel() > CHUNK:
+            yield chunk
+            chunk = []
+        chunk.append(parameter)
+    if chunk:
+        yield chunk

@@ -1,0 +1,139 @@
+"""One row a run: what its directory tells, as far as it got."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mollm_cli.core.errors import RequestError
+from mollm_cli.core.printable import printable
+from mollm_cli.reporting import request_lines
+from mollm_cli.reporting.comparison.comparability import MeasuredOn, evidence_of
+from mollm_cli.reporting.formatting import excerpt, finite
+from mollm_cli.reporting.measures import Measure, measures, yardstick
+from mollm_cli.reporting.run_files import Run, is_run, read_run
+from mollm_cli.reporting.trajectory import evaluations, retain_at_matched_forgetting
+
+FINISHED = ("completed", "gate_failed")
+"""Statuses of a run that was trained and measured to its end; what a gate demands changes no number."""
+
+_NO_SETTINGS = ("seed", "run_name", "run_dir", "resume", "output_root")
+"""Keys in which runs of one group may differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run.
+
+    why: what stopped it. matched_retain: its retain probability at matched forgetting. settings: its configuration,
+    flat. intervals: 95 % (low, high) of its values after. attacks: the flat name of each attack's headline.
+    powerless: flat names whose test has too few rows to tell anything. evidence: what it was measured on, and how.
+    """
+
+    run: str
+    status: str
+    exit_code: int | None
+    loss: str
+    solver: str
+    seed: int | None
+    learning_rate: float | None
+    steps: int | None
+    measures: Mapping[str, Measure]
+    matched_retain: float | None
+    settings: Mapping[str, str]
+    why: str = ""
+    wall_seconds: float | None = None
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    verdict: Mapping[str, str] = field(default_factory=dict)
+    attacks: Mapping[str, str] = field(default_factory=dict)
+    powerless: frozenset[str] = frozenset()
+    evidence: MeasuredOn = field(default_factory=MeasuredOn)
+
+    @property
+    def finished(self) -> bool:
+        """Whether its numbers are those of a whole run; others are in no mean."""
+        return self.status in FINISHED
+
+    def value(self, name: str, moment: str = "after") -> float | None:
+        """The metric ``name`` at ``moment`` (before, after or oracle), None where it was not measured."""
+        measure = self.measures.get(name)
+        value: float | None = getattr(measure, moment) if measure else None
+        return value
+
+
+def collect(paths: Path | Sequence[Path]) -> list[RunRow]:
+    """One row per run directory in ``paths``; a sweep directory stands for the runs directly inside it.
+
+    A run that is named twice counts once. Runs whose folders share a name are called by the folder above as well.
+    Raises RequestError where a path is neither, or where a file of a run cannot be read.
+    """
+    found = [run for path in ([paths] if isinstance(paths, Path) else paths) for run in _runs(path)]
+    folders = list({folder.resolve(): folder for folder in found}.values())
+    names = Counter(folder.resolve().name for folder in folders)
+    rows = ((folder.resolve(), row_of(read_run(folder))) for folder in folders)
+    return [row if names[at.name] == 1 else replace(row, run=_name(f"{at.parent.name}/{at.name}")) for at, row in rows]
+
+
+def inside(sweep_dir: Path) -> list[Path]:
+    """The run directories directly inside a folder, jobs in the order of their numbers."""
+    found = [child for child in sweep_dir.iterdir() if is_run(child)] if sweep_dir.is_dir() else []
+    return sorted(found, key=lambda run: (int(run.name) if run.name.isdecimal() else math.inf, run.name))
+
+
+def row_of(run: Run) -> RunRow:
+    """The row of a run directory that was read."""
+    manifest, metrics = run.manifest, run.metrics or {}
+    seed = manifest.get("seed", run.config.get("seed"))
+    found = measures(metrics)
+    return RunRow(
+        run=_name(run.path.resolve().name),
+        status=_name(manifest.get("status") or "unknown"),
+        exit_code=manifest.get("exit_code"),
+        loss=request_lines.loss_name(run),
+        solver=request_lines.solver_name(run),
+        seed=seed if isinstance(seed, int) else None,
+        learning_rate=request_lines.learning_rate(run),
+        steps=request_lines.steps_taken(run),
+        measures={measure.name: measure for measure in found},
+        matched_retain=retain_at_matched_forgetting(evaluations(run.steps), yardstick(metrics, "forget_probability")),
+        settings=dict(_flat(run.config)),
+        why=excerpt(_name(manifest.get("error") or manifest.get("stopped_because") or ""), 200),
+        wall_seconds=finite(manifest.get("wall_seconds")),
+        intervals={m.name: m.intervals["after"] for m in found if "after" in m.intervals},
+        verdict={part: _name(word) for part, word in _mapping(metrics.get("verdict")).items()},
+        attacks={name: str(a["headline"]) for name, a in _parts(metrics.get("attacks")) if a.get("headline")},
+        powerless=frozenset(measure.name for measure in found if measure.powerless),
+        evidence=evidence_of(run),
+    )
+
+
+def _runs(path: Path) -> list[Path]:
+    runs = [path] if is_run(path) else inside(path)
+    if not runs:
+        raise RequestError(f"a run directory or a folder of them is needed; '{path}' is neither. Name another folder.")
+    return runs
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{name}.")
+        elif name not in _NO_SETTINGS:
+            yield name, printable(value, one_line=True)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _parts(value: object) -> list[tuple[str, Mapping[str, Any]]]:
+    return [(name, _mapping(part)) for name, part in _mapping(value).items()]
+
+
+def _name(text: object) -> str:
+    return printable(text, one_line=True)

@@ -1,0 +1,219 @@
+"""resume/: what the engine needs to go on bit for bit. Safetensors and JSON, whole or not there at all.
+
+A point is a folder, step-NNNNNNNN. It is written under another name, brought to the disk and renamed; then it is read
+back, and only what holds what its manifest says takes the place of the point before it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mollm_cli.core.atomic import whole
+from mollm_cli.core.errors import RequestError, RunError
+from mollm_cli.engine.step import Stepper
+from mollm_cli.gradients.trained import Trained
+from mollm_cli.optimizers.optimizer_state import named_state, restore
+from mollm_cli.resume.intact import damage, write_manifest
+from mollm_cli.resume.shards import Shards
+
+STATE, TENSORS = "state.json", "tensors.safetensors"
+FILES = (STATE, TENSORS)
+KEPT = "kept-{step:08d}.safetensors"
+"""The trainable parameters of an evaluation that may become the checkpoint (engine.keep)."""
+
+
+def save(folder: Path, step: int, stepper: Stepper, extra: dict[str, Any]) -> Path:
+    """Write trainable parameters, optimizer, what the solver keeps and random generators to ``folder``/step-NNNNNNNN.
+
+    The point is read back from the disk before others are removed. A whole point of this step stays as it is: the
+    state after a step is a function of the run. ``extra`` is JSON of the caller's own. Of several processes the first
+    one writes; where they hold shards, all have to call it. Raises OSError, and RunError where what is read is not what
+    was written; older points are untouched then.
+    """
+    from safetensors.torch import save_file
+
+    final, parts = folder / f"step-{step:08d}", Shards(stepper.trained)
+    wanted = parts.agreed(damage(final, FILES) is not None)
+    if wanted and not parts.writes:
+        _tensors(stepper, parts)
+    if not parts.writes:
+        return final
+    if wanted:
+        shutil.rmtree(final, ignore_errors=True)
+        _there(folder)
+        with whole(final) as temporary:
+            temporary.mkdir()
+            tensors, scalars = _tensors(stepper, parts)
+            save_file(tensors, str(temporary / TENSORS))
+            state = {"step": step, "solver": stepper.state, "optimizer": scalars, "extra": extra, **_plain_generators()}
+            (temporary / STATE).write_text(json.dumps(state), encoding="utf-8")
+            write_manifest(temporary, final.name, FILES)
+        if (found := damage(final, FILES)) is not None:
+            raise RunError(
+                f"a resume point must read back as it was written, found that of {final}, {found}; the point before "
+                "it stays. Check the disk, then go on with resume=RUN_DIR"
+            )
+    for other in _all(folder):
+        if other != final:
+            shutil.rmtree(other, ignore_errors=True)
+    return final
+
+
+def points(folder: Path, tell: Callable[[str], None] = lambda text: None) -> list[Path]:
+    """The resume points in ``folder`` that are whole, oldest first; of others ``tell`` hears what is wrong."""
+    found = []
+    for point in _all(folder):
+        problem = damage(point, FILES)
+        if problem is None:
+            found.append(point)
+        else:
+            tell(f"warning: the resume point {point.name} is passed over: {problem}")
+    return found
+
+
+def load(
+    folder: Path, stepper: Stepper, accept: Callable[[int, dict[str, Any]], None] = lambda step, extra: None
+) -> tuple[int, dict[str, Any]]:
+    """Put a resume point back into model, optimizer, solver and generators; returns (step, extra).
+
+    folder: a point, or the folder of points, of which the newest whole one is taken. accept: raises, before anything
+    is put back, where it is not to be gone on with. Raises RequestError where there is no point, or another model's.
+    """
+    from safetensors.torch import load_file
+
+    found = [folder] if (folder / STATE).is_file() else points(folder)
+    if not found:
+        raise RequestError(f"{folder} holds no resume point to go on from; start the run again without resume.")
+    state = json.loads((found[-1] / STATE).read_text(encoding="utf-8"))
+    accept(int(state["step"]), state["extra"])
+    tensors = load_file(str(found[-1] / TENSORS))
+    _put_back(stepper.trained, tensors, found[-1])
+    restore(stepper.optimizer, Shards(stepper.trained).shared_out(tensors), state["optimizer"])
+    _set_generators(_device(stepper), Shards(stepper.trained), tensors, state)
+    stepper.state.update(state["solver"])
+    _carry_on(stepper, tensors)
+    return int(state["step"]), state["extra"]
+
+
+def keep(folder: Path, step: int, trained: Trained) -> Path:
+    """Write the trainable parameters, as they are after ``step`` steps, to a file in ``folder``. Raises OSError.
+
+    The first process writes; where they hold shards, all have to call it.
+    """
+    from safetensors.torch import save_file
+
+    final, parts = folder / KEPT.format(step=step), Shards(trained)
+    tensors = parts.gathered(_parameters(trained))
+    if parts.writes:
+        _there(folder)
+        with whole(final) as temporary:
+            save_file(tensors, str(temporary))
+    return final
+
+
+def kept(folder: Path, step: int) -> Path:
+    """The file that ``keep`` wrote after ``step`` steps. Raises RequestError where it is gone."""
+    file = folder / KEPT.format(step=step)
+    if not file.is_file():
+        raise RequestError(
+            f"{folder} must hold the weights after step {step}, which engine.keep chose, found no {file.name}; "
+            "start the run again without resume, or go on with engine.keep=last"
+        )
+    return file
+
+
+def put_back(folder: Path, step: int, trained: Trained) -> None:
+    """Give ``trained`` the weights that ``keep`` wrote after ``step`` steps. Raises RequestError."""
+    from safetensors.torch import load_file
+
+    file = kept(folder, step)
+    _put_back(trained, load_file(str(file)), file)
+
+
+def keep_only(folder: Path, steps: Collection[int]) -> None:
+    """Remove what ``keep`` wrote after other steps than ``steps``."""
+    names = {KEPT.format(step=step) for step in steps}
+    for file in folder.glob("kept-*.safetensors"):
+        if file.name not in names:
+            file.unlink()
+
+
+def _all(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("step-*") if path.is_dir())
+
+
+def _there(folder: Path) -> None:
+    """Make ``folder``, not the one that it is in: a run directory that was removed does not come back as a part."""
+    folder.mkdir(exist_ok=True)
+
+
+def _tensors(stepper: Stepper, parts: Shards) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Everything that a point holds as tensors, by name; and the scalars of the optimizer."""
+    tensors, scalars = named_state(stepper.optimizer)
+    tensors |= _parameters(stepper.trained) | _carried(stepper)
+    return parts.gathered(tensors) | parts.generators(_generators(_device(stepper))), scalars
+
+
+def _parameters(trained: Trained) -> dict[str, torch.Tensor]:
+    named = zip(trained.names, trained.parameters, strict=True)
+    return {f"model.{name}": p.detach().contiguous() for name, p in named}
+
+
+def _put_back(trained: Trained, tensors: dict[str, torch.Tensor], source: Path) -> None:
+    for k, name in enumerate(trained.names):
+        stored = tensors.get(f"model.{name}")
+        if stored is None or stored.shape != trained.whole[k].shape:
+            raise RequestError(f"{source}: parameter {name} is missing or of another shape; same model and adapter?")
+        with torch.no_grad():
+            trained.parameters[k].copy_(trained.share(k, stored))
+    trained.renew()
+
+
+def _carried(stepper: Stepper) -> dict[str, torch.Tensor]:
+    """The rows that the solver carries: "carried.NAME.K" for the K-th parameter, absent where nothing reached it."""
+    rows = zip(stepper.solver.carries, stepper.carried, strict=True)
+    return {f"carried.{name}.{k}": x.contiguous() for name, row in rows for k, x in enumerate(row) if x is not None}
+
+
+def _carry_on(stepper: Stepper, tensors: dict[str, torch.Tensor]) -> None:
+    """Copied to memory of its own: a product's last bits depend on how its factors are aligned."""
+    for name, row in zip(stepper.solver.carries, stepper.carried, strict=True):
+        for k, parameter in enumerate(stepper.parameters):
+            stored = tensors.get(f"carried.{name}.{k}")
+            own = None if stored is None else stepper.trained.share(k, stored)
+            row[k] = None if own is None else torch.empty_like(parameter.detach()).copy_(own)
+
+
+def _device(stepper: Stepper) -> torch.device:
+    return stepper.parameters[0].device
+
+
+def _generators(device: torch.device) -> dict[str, torch.Tensor]:
+    """The states of the generators that a run on ``device`` draws from."""
+    states = {"cpu": torch.get_rng_state()}
+    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def _plain_generators() -> dict[str, Any]:
+    """Python's and NumPy's generators as JSON; nothing of ours draws from them, a user's own parts may."""
+    name, keys, *rest = np.random.get_state(legacy=True)
+    return {"python_random": random.getstate(), "numpy_random": [name, [int(key) for key in keys], *rest]}
+
+
+def _set_generators(
+    device: torch.device, parts: Shards, tensors: dict[str, torch.Tensor], state: dict[str, Any]
+) -> None:
+    torch.set_rng_state(parts.generator(tensors, "cpu"))
+    if "rng.cuda" in tensors and device.type == "cuda":
+        torch.cuda.set_rng_state(parts.generator(tensors, "cuda"), device)
+    version, numbers, drawn = state["python_random"]
+    random.setstate((version, tuple(numbers), drawn))
+    np.random.set_state(tuple(state["numpy_random"]))

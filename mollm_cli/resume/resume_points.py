@@ -1,0 +1,120 @@
+"""resume/ of one run: the point to go on from, and the weights of the best progress evaluation so far."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mollm_cli.core.errors import RequestError
+from mollm_cli.engine.micro_batches import MicroBatches
+from mollm_cli.engine.selection import History
+from mollm_cli.engine.step import Stepper
+from mollm_cli.resume import checkpoint
+from mollm_cli.resume.intact import difference, mark
+from mollm_cli.resume.lasting import require_same
+
+INPUTS, MARK, ROWS, TOTAL = "inputs", "kept", "micro_batch", "total_steps"
+"""What a point notes beside the history: ``inputs``, the mark of the kept weights, rows in one forward pass, and how
+many steps the run was to have, which a learning-rate schedule depends on."""
+
+
+@dataclass(slots=True)
+class ResumePoints:
+    """Saves and loads. needed: after which step the weights were kept that the point on disk refers to; at most one.
+
+    inputs: what the numbers depend on, by name; a run is gone on with under the same only. settle_log: called before
+    a point is written, so that no step that it stands for is missing in train.jsonl. total: steps that the run is to
+    have, and former_total those that it was to have when its point was written; None: not known.
+    """
+
+    folder: Path
+    stepper: Stepper
+    history: History
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    pieces: MicroBatches | None = None
+    tell: Callable[[str], None] = lambda text: None
+    settle_log: Callable[[], None] = lambda: None
+    total: int | None = None
+    former_total: int | None = None
+    needed: set[int] = field(default_factory=set)
+    marks: dict[int, Any] = field(default_factory=dict)
+
+    def load(self) -> int:
+        """Go on from the newest whole point; returns its step, 0 where there is none: the run starts (again).
+
+        Raises RequestError where the run is to have fewer steps, where what the numbers depend on is another, and
+        where kept weights are gone or torn; nothing is put back then.
+        """
+        found = checkpoint.points(self.folder, self.tell)
+        if not found:
+            return 0
+        step, state = checkpoint.load(found[-1], self.stepper, self._accept)
+        self.history.restore(state)
+        self.needed, self.former_total = self._best(), state.get(TOTAL)
+        self.marks = {step: state[MARK] for step in self.needed if MARK in state}
+        if self.pieces is not None and self.pieces.auto:
+            self.pieces.rows = min(self.pieces.rows, state.get(ROWS, self.pieces.rows))
+        return step
+
+    def _accept(self, step: int, state: dict[str, Any]) -> None:
+        require_same(state.get(INPUTS, {}), _as_json(self.inputs))
+        if self.total is not None and step > self.total:
+            raise RequestError(
+                f"engine.max_steps (or max_epochs) must leave the {step} steps that were taken, found {self.total}; "
+                f"set engine.max_steps={step} or more, or start a new run"
+            )
+        history = History(self.history.selection)
+        history.restore(state)
+        kept = history.kept(step).step
+        if kept != step:
+            file = checkpoint.kept(self.folder, kept)
+            if MARK in state and (problem := difference(file, state[MARK])) is not None:
+                raise RequestError(
+                    f"{self.folder} must hold the weights after step {kept}, which engine.keep chose, found that "
+                    f"{problem}; start the run again without resume, or go on with engine.keep=last"
+                )
+
+    def save(self, step: int) -> None:
+        """Write a point; kept weights that it does not need are removed once it is read back. All processes call it."""
+        self.settle_log()
+        best = self._best()
+        extra = self.history.state() | {INPUTS: _as_json(self.inputs), TOTAL: self.total}
+        if best & self.marks.keys():
+            extra[MARK] = self.marks[max(best)]
+        if self.pieces is not None:
+            extra[ROWS] = self.pieces.rows
+        checkpoint.save(self.folder, step, self.stepper, extra)
+        self.needed = best
+        if self._writes:
+            checkpoint.keep_only(self.folder, self.needed)
+
+    def keep(self, step: int) -> None:
+        """Write the weights as they are now, the best so far."""
+        file = checkpoint.keep(self.folder, step, self.stepper.trained)
+        if self._writes:
+            self.marks[step] = mark(file)
+            checkpoint.keep_only(self.folder, {step} | self.needed)
+
+    def settle(self, steps: int) -> None:
+        """Give the model the weights that the rule keeps of a run of ``steps`` steps."""
+        kept = self.history.kept(steps)
+        self.stepper.trained.world.barrier()  # what was kept is on the disk
+        if kept.step != steps:
+            checkpoint.put_back(self.folder, kept.step, self.stepper.trained)
+
+    @property
+    def _writes(self) -> bool:
+        """Whether this process is the one that writes."""
+        return self.stepper.trained.world.first
+
+    def _best(self) -> set[int]:
+        return set() if self.history.best is None else {self.history.best.step}
+
+
+def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """``values`` as they come back from a file."""
+    read: dict[str, Any] = json.loads(json.dumps(dict(values), default=str))
+    return read

@@ -1,0 +1,152 @@
+"""Attacks on what a run left behind: models are loaded, tampered with, measured and let go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from mollm_cli.core.types import Encoded, Result
+from mollm_cli.data.batches import Stream
+from mollm_cli.data.mixture import Share
+from mollm_cli.engine.step import Stepper
+from mollm_cli.evaluation.attacks.attack_protocol import (
+    PREFIX,
+    Attack,
+    Bench,
+    ComparisonAttack,
+    Finetuning,
+    WeightsAttack,
+)
+from mollm_cli.evaluation.attacks.outcome import outcome
+from mollm_cli.evaluation.attacks.relearning import robustness
+from mollm_cli.evaluation.attacks.tampering import Curve, curve
+from mollm_cli.evaluation.measuring import Evaluation
+from mollm_cli.gradients.direction_settings import Direction
+from mollm_cli.losses.finetune import finetune as finetune_loss
+from mollm_cli.metrics.rouge_l import RougeL
+from mollm_cli.models.model_settings import Model
+from mollm_cli.models.reference import Reference
+from mollm_cli.optimizers.rules import AdamW
+from mollm_cli.solvers.weighted_sum import WeightedSum
+
+if TYPE_CHECKING:
+    from mollm_cli.run.evidence import Evidence
+
+UNSEEN, KEPT = "holdout", "retain"
+
+
+class Attacker:
+    """Runs the attacks of a suite on the judged model and on the oracle, one fresh copy from disk each."""
+
+    def __init__(self, evidence: Evidence, start: Model | None, after: Model) -> None:
+        self.evidence, self.start, self.after = evidence, start, after
+        self.suite = evidence.request.evaluation
+
+    def run(self, found: dict[str, Evaluation]) -> dict[str, dict[str, Any]]:
+        """Add every attack's results to the values of ``found`` (by moment) and return the entries for metrics.json."""
+        return {attack.name: self._outcome(attack, found) for attack in self.suite.attacks.values()}
+
+    def _outcome(self, attack: Attack, found: dict[str, Evaluation]) -> dict[str, Any]:
+        curves: dict[str, list[Any]] = {}
+        with self.evidence.clock.measured(f"attack.{attack.name}"):
+            for moment, description in self._models().items():
+                if attack.kind == "weights":
+                    points = self._tampered(cast(WeightsAttack, attack), description)
+                    curves[moment] = [(x, {k: r.value for k, r in point.items()}) for x, point in points]
+                    _add(found[moment], attack.name, points[-1][1])
+                elif attack.kind == "comparison" and self.start is not None:
+                    _add(
+                        found[moment],
+                        attack.name,
+                        self._compared(cast(ComparisonAttack, attack), self.start, description),
+                    )
+        if getattr(attack, "x", None) == "step":
+            _add_robustness(found, attack.name, curves)
+        return outcome(attack, found, self.suite.margin, getattr(attack, "x", None), curves)
+
+    def _models(self) -> dict[str, Model]:
+        oracle = self.evidence.oracle
+        return {"after": self.after} | ({} if oracle is None else {"oracle": oracle})
+
+    def _tampered(self, attack: WeightsAttack, description: Model) -> Curve:
+        prepared, device = self.evidence.prepared, self.evidence.device
+        loaded = self.evidence.load(description)
+        pad_id = prepared.pad_id
+        bench = Bench(prepared.encoded, finetuning(pad_id, device, self.evidence.request.seed))
+        others = {name: self._few(prepared.encoded[name]) for name in (KEPT, UNSEEN) if name in prepared.encoded}
+        forget = prepared.encoded["forget"]
+        measured = self._few(attack.measured(forget))
+        size = self.suite.batch_size
+        return curve(attack, loaded.model, bench, measured, others, pad_id, size, device)
+
+    def _few(self, rows: Sequence[Encoded]) -> Sequence[Encoded]:
+        """At most ``attack_limit`` rows, evenly spaced."""
+        most = self.suite.attack_limit
+        return rows if most is None or len(rows) <= most else [rows[i * len(rows) // most] for i in range(most)]
+
+    def _compared(self, attack: ComparisonAttack, start: Model, description: Model) -> dict[str, Result]:
+        """ROUGE-L of what comes out where both models are at hand; on rows never seen too."""
+        from dataclasses import replace
+
+        from mollm_cli.data.encoding import Encoder
+
+        before, after = self.evidence.load(start), self.evidence.load(description)
+        encoder, scores = Encoder(after.tokenizer), self.evidence.scores["after"]
+        results: dict[str, Result] = {}
+        for name, key in (("forget", "rouge_l"), (UNSEEN, f"{UNSEEN}_rouge_l")):
+            scored = [s for s in scores.get(name, [])[: self.suite.attack_limit] if s.example.prompt]
+            if not scored:
+                continue
+            template = self.evidence.prepared.loaded[name].dataset.template
+            prompts = [encoder.prompt_ids(s.example.prompt, template) for s in scored]
+            ends, most, size = encoder.end_ids(template), self.suite.generate_tokens, self.suite.batch_size
+            texts = attack.answers(before.model, after.model, prompts, after.tokenizer, ends, most, size)
+            said = [replace(s, generation=text) for s, text in zip(scored, texts, strict=True)]
+            results[key] = RougeL().compute(said, None)
+        return results
+
+
+def _add(evaluation: Evaluation, name: str, results: dict[str, Result]) -> None:
+    for key, result in results.items():
+        evaluation.add(f"{PREFIX}{name}_{key}", result)
+
+
+def _add_robustness(found: dict[str, Evaluation], name: str, curves: dict[str, list[Any]]) -> None:
+    """How much slower it relearns than the oracle (arXiv 2506.12618), beside the attacked probability."""
+    ends = {moment: (points[0][1]["probability"], points[-1][1]["probability"]) for moment, points in curves.items()}
+    if "oracle" not in ends or any(value is None for pair in ends.values() for value in pair):
+        return
+    gains = {moment: end - start for moment, (start, end) in ends.items()}
+    details = found["after"].details.setdefault(f"{PREFIX}{name}_probability", {})
+    details["robustness"] = robustness(gains["oracle"], gains["after"])
+
+
+def finetuning(
+    pad_id: int, device: torch.device, seed: int
+) -> Callable[[Any, Sequence[Encoded], Finetuning], Iterator[int]]:
+    """The shared engine as an attacker's tool: cross-entropy with AdamW at a constant rate."""
+
+    def finetune(model: Any, rows: Sequence[Encoded], plan: Finetuning) -> Iterator[int]:
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        optimizer = AdamW(lr=plan.learning_rate).build(parameters)
+        stepper = Stepper(
+            model,
+            Reference(model, "none"),
+            finetune_loss(),
+            WeightedSum(),
+            Direction(forget_target=None),
+            optimizer,
+            target=None,
+            clip_norm=1.0,
+            bf16=False,
+        )
+        stream = Stream(list(rows), plan.batch_size, seed, pad_id, shares=[Share(len(rows), 1.0)])
+        for step in range(1, plan.steps + 1):
+            batches = {"retain": [batch.to(device) for batch in stream.batches(step - 1, None)]}
+            stepper(batches, plan.learning_rate, record=False)
+            if step % plan.every == 0 or step == plan.steps:
+                yield step
+
+    return finetune

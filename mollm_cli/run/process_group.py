@@ -1,0 +1,194 @@
+"""What the processes of a run tell one another beside their sums: that one of them has ended, and how.
+
+Rank 0 hears every other process, and each hears rank 0, over connections of their own and in threads of their own: a
+process that is killed closes them, so that nobody waits in a sum for one that is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from mollm_cli.core.errors import RequestError
+from mollm_cli.core.world import ALONE, World, join, leave
+
+if TYPE_CHECKING:
+    import torch
+
+WAIT_SECONDS = 7200
+"""How long a process waits in a sum for another that is there and does not come to it."""
+GRACE_SECONDS = 15.0
+"""How long a process has for its own ending once another has failed; then it is ended where it stands."""
+NEWS_SECONDS = 3.0
+"""How long the news of a failure may take: a sum that has lost a process fails a moment before it comes."""
+LONGEST = 1 << 14
+"""Bytes of an ending on its way."""
+FINE = (0, 3)
+"""Exit codes of a process that came to the end of its work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How process ``rank`` ended, for manifest.json and for a person; told: None where it ended without a word."""
+
+    rank: int
+    status: str
+    code: int
+    told: str | None
+
+    def explained(self, run_dir: object) -> str:
+        """For the one that writes."""
+        if self.told is not None:
+            return f"rank {self.rank}: {self.told}"
+        return (
+            f"rank {self.rank} must stay until the run has ended, found it gone without a word: killed, or out of "
+            f"memory. Give it room (engine.micro_batch, engine.parallel=fsdp), then go on with resume={run_dir}"
+        )
+
+
+class ProcessGroup:
+    """The other processes of a run, as one of them sees them. Alone there are none, and nothing is done."""
+
+    def __init__(self, world: World = ALONE) -> None:
+        self.world = world
+        self.stuck: Callable[[Ending], None] = lambda ending: None
+        self.alarmed: Callable[[], None] = lambda: None
+        self._news = threading.Condition()
+        self._endings: dict[int, Ending] = {}
+        self._settled = threading.Event()
+        self._told = False
+        self._group: Any = None
+        self._threads: list[threading.Thread] = []
+
+    def listen(self) -> None:
+        """From here on endings are heard. All processes call it at the same time."""
+        if self.world.size == 1:
+            return
+        import torch.distributed as dist
+
+        self._group = dist.new_group(backend="gloo", timeout=timedelta(days=365))
+        for rank in range(1, self.world.size) if self.world.first else (0,):
+            self._threads.append(threading.Thread(target=self._hear, args=(rank,), daemon=True))
+            self._threads[-1].start()
+
+    def trouble(self, seconds: float) -> Ending | None:
+        """The first ending of another that failed, waiting for it as long as ``seconds``; a word before a silence."""
+        if self.world.size == 1:
+            return None
+        with self._news:
+            self._news.wait_for(lambda: any(e.code not in FINE for e in self._endings.values()), seconds)
+            bad = [e for e in self._endings.values() if e.code not in FINE]
+        return min(bad, key=lambda e: e.told is None, default=None)
+
+    def settled(self) -> None:
+        """From here on nobody needs to end this process: it has come to an ending of its own."""
+        self._settled.set()
+
+    def tell(self, status: str, code: int, told: str | None) -> None:
+        """Say once how this process ended; who came to the end of its work waits until the others have said it too."""
+        self.settled()
+        if self._told or self._group is None:
+            return
+        self._told = True
+        text = json.dumps(asdict(Ending(self.world.rank, status, code, told and told[: LONGEST // 8]))).encode()
+        for rank in range(1, self.world.size) if self.world.first else (0,):
+            self._send(rank, text)
+        for thread in self._threads:
+            thread.join(None if code in FINE else 1.0)
+
+    @property
+    def parted(self) -> bool:
+        """Whether all have told one another that they came to the end of their work."""
+        return not any(thread.is_alive() for thread in self._threads) and self.trouble(0.0) is None
+
+    def ending_of_first(self) -> Ending | None:
+        """What rank 0 has said of its ending; None where it has said nothing."""
+        return self._endings.get(0)
+
+    def _send(self, rank: int, text: bytes) -> None:
+        import torch
+        import torch.distributed as dist
+
+        words = torch.zeros(LONGEST, dtype=torch.uint8)
+        words[: len(text)] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
+        try:
+            dist.send(words, rank, group=self._group)
+        except RuntimeError:  # it is gone: whoever wanted to hear it
+            return
+
+    def _hear(self, rank: int) -> None:
+        import torch
+        import torch.distributed as dist
+
+        words = torch.zeros(LONGEST, dtype=torch.uint8)
+        try:
+            dist.recv(words, rank, group=self._group)
+            ending = Ending(**json.loads(words.numpy().tobytes().rstrip(b"\0")))
+        except RuntimeError:
+            ending = Ending(rank, "failed", 1, None)
+        if ending.code not in FINE:
+            self.alarmed()
+        with self._news:
+            self._endings[rank] = ending
+            self._news.notify_all()
+        if ending.code in FINE or self._settled.is_set():
+            return
+        if self.world.first and not self._settled.wait(GRACE_SECONDS):
+            self.stuck(ending)
+            os._exit(1)
+        if not self.world.first:  # it writes nothing, so there is nothing to wait for
+            os._exit(ending.code)
+
+
+@contextmanager
+def company() -> Iterator[ProcessGroup]:
+    """Within the block the processes of the run, if it has others, are there and hear one another."""
+    peers = ProcessGroup(join(WAIT_SECONDS, _kind()))
+    peers.listen()
+    yield peers
+    if peers.parted:  # elsewhere threads still wait for a word: the process is ended with them
+        leave(peers.world)
+
+
+@contextmanager
+def after_first(world: World) -> Iterator[None]:
+    """The block, on rank 0 first: the others find what it has left in caches. All processes come to it."""
+    if not world.first:
+        world.barrier()
+    yield
+    if world.first:
+        world.barrier()
+
+
+def device_of(world: World, device: torch.device) -> torch.device:
+    """The device of this process where a run is on ``device``. Raises RequestError where a machine has too few."""
+    import torch
+
+    if world.size == 1 or device.type != "cuda":
+        return device
+    here, there = _on_this_machine(), torch.cuda.device_count()
+    if here > there:
+        raise RequestError(
+            f"each process must have a GPU of its own, found {there} for {here} processes on one machine; start as "
+            "many as there are GPUs, or set engine.device=cpu"
+        )
+    return torch.device("cuda", world.local_rank)
+
+
+def _on_this_machine() -> int:
+    return int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))
+
+
+def _kind() -> Literal["cpu", "cuda"]:
+    """Whether each process may have a GPU; nobody imports torch for a process that is alone."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.device_count() >= _on_this_machine() else "cpu"

@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mollm_cli.launch.door import hide_secrets
+
+
+def test_hydras_own_file_of_a_sweep_holds_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "plumtree-94")
+    file = tmp_path / "multirun.yaml"
+    hide_secrets(file)  # a launcher that writes none
+    file.write_text("overrides:\n  task:\n  - +tracker.api_key=abc\n  - seed=0,1\n  - run_name=plumtree-94\na: b\n")
+    hide_secrets(file)
+    shown = "overrides:\n  task:\n  - +tracker.api_key=***\n  - seed=0,1\n  - run_name=***\na: b\n"
+    assert file.read_text() == shown

@@ -1,0 +1,115 @@
+import pytest
+
+from mollm_cli.reporting.formatting import (
+    duration,
+    excerpt,
+    headline,
+    label,
+    mood,
+    number,
+    over,
+    size,
+    span,
+    verdict_line,
+    with_span,
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.98123, "0.981"),
+        (1.234, "1.23"),
+        (23.04, "23.0"),
+        (1204.4, "1,204"),
+        (60, "60"),
+        (0.0, "0"),
+        (2e-5, "2.0e-05"),
+        (-0.25, "-0.250"),
+        (float("inf"), "∞"),
+        (float("nan"), "nan"),
+        (None, "–"),
+        (True, "–"),
+        ("0.5", "–"),
+    ],
+)
+def test_a_number_has_about_three_digits(value: object, shown: str) -> None:
+    assert number(value) == shown
+
+
+def test_an_excerpt_says_that_it_is_one() -> None:
+    assert excerpt("abcdef", most=3) == "abc …"
+    assert excerpt("abc", most=3) == "abc"
+
+
+def test_names_sizes_and_durations() -> None:
+    assert label("unlearning_cross_entropy") == "unlearning cross entropy"
+    assert label("rouge_l") == "ROUGE-L"
+    assert label("mia_min_k_plus_plus") == "MIA by Min-K++"
+    assert [size(n) for n in (12, 1536, 3 * 2**30, None)] == ["12 B", "1.5 KiB", "3.00 GiB", "–"]
+    assert [duration(s) for s in (48.25, 75, 7260, None)] == ["48.2 s", "1 min 15 s", "2 h 1 min", "–"]
+
+
+@pytest.mark.parametrize(
+    ("yardstick", "forget", "retain", "line", "sentence"),
+    [
+        (
+            "oracle",
+            "matched",
+            "kept",
+            "forget: matched the oracle; retain: kept",
+            "It forgot as far as the oracle, and kept",
+        ),
+        ("oracle", "under", "kept", "forget: forgot less than the oracle; retain: kept", "than the oracle, but kept"),
+        ("holdout", "matched", "damaged", "forget: matched rows never seen", "as far as rows never seen, but damaged"),
+        ("oracle", "over", "damaged", "forget: forgot more than the oracle", "more than the oracle, and damaged"),
+        ("oracle", "unknown", "kept", "forget: close to the oracle, too few rows", "by too few rows to be sure"),
+        (
+            "none",
+            "unknown",
+            "kept",
+            "forget: unknown, nothing to hold it against",
+            "How far it forgot is unknown, but kept",
+        ),
+        ("none", "unknown", "unknown", "retain: unknown", "there is nothing to hold it against"),
+        ("oracle", "matched", "unknown", "retain: unknown", "what became of the rest is unknown"),
+    ],
+)
+def test_the_verdict_in_words(yardstick: str, forget: str, retain: str, line: str, sentence: str) -> None:
+    metrics = {"yardstick": yardstick, "verdict": {"forget": forget, "retain": retain, "robustness": "untested"}}
+    assert line in verdict_line(metrics)
+    assert verdict_line(metrics).endswith("; robustness: untested")
+    assert sentence in headline(metrics)
+
+
+@pytest.mark.parametrize(
+    ("interval", "shown"),
+    [((0.15, 0.25), "0.150–0.250"), ((-99.8, -90.1), "-99.8 to -90.1"), ((1.0, 1.0), ""), (None, "")],
+)
+def test_an_interval_is_told_where_it_is_more_than_one_number(interval: tuple[float, float] | None, shown: str) -> None:
+    assert span(interval) == shown
+    assert with_span(0.2, interval) == (f"0.200 ({shown})" if shown else "0.200")
+
+
+def test_what_attacks_brought_back_is_in_the_verdict_and_the_headline() -> None:
+    verdict = {"forget": "matched", "retain": "kept", "robustness": "recovered: quantisation_4, relearning"}
+    metrics = {"yardstick": "oracle", "verdict": verdict}
+    assert verdict_line(metrics).endswith("robustness: recovered by quantisation 4, relearning")
+    assert headline(metrics) == "It forgot as far as the oracle, and kept the rest; an attacker still gets it out."
+
+
+@pytest.mark.parametrize(
+    ("yardstick", "found"),
+    [("oracle", ["good", "good", "good"]), ("none", ["open", "good", "open"])],
+)
+def test_no_tick_on_the_forget_side_without_a_yardstick(yardstick: str, found: list[str]) -> None:
+    metrics = {"yardstick": yardstick, "verdict": {"forget": "matched", "retain": "kept", "robustness": "held"}}
+    assert [mood(part, metrics) for part in ("forget", "retain", "robustness")] == found
+
+
+def test_over_forgetting_is_no_success() -> None:
+    metrics = {"yardstick": "oracle", "verdict": {"forget": "over"}}
+    assert "no success" in over(metrics, 1e-9) and "forget quality is 1.0e-09" in over(metrics, 1e-9)
+    assert "forget quality" not in over(metrics, None)
+    assert mood("forget", metrics) == "bad"
+    assert over({"yardstick": "oracle", "verdict": {"forget": "matched"}}, 1e-9) == ""
