@@ -110,8 +110,9 @@ def test_git_hides_no_source() -> None:
 
 
 def test_only_the_command_line_prints_to_stdout() -> None:
-    """stdout is for scripts: below cli/ every print names its file."""
-    below = [file for file in SOURCES if file.relative_to(PACKAGE).parts[0] not in ("cli", "assets")]
+    """stdout is for scripts: but for the door, which prints the run directory, every print below cli/ names its file."""
+    loud_rooms, door = ("cli", "assets"), PACKAGE / "launch/door.py"
+    below = [file for file in SOURCES if file.relative_to(PACKAGE).parts[0] not in loud_rooms and file != door]
     calls = [(file, node) for file, node in _nodes(ast.Call, below) if ast.unparse(node.func) == "print"]
     assert calls
     loud = [f"{_name(file)}:{node.lineno}" for file, node in calls if not any(k.arg == "file" for k in node.keywords)]

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mollm_cli.cli import listing
+from mollm_cli.cli.listing import listing
+from mollm_cli.configuration import choices
 from mollm_cli.core.errors import RequestError
 
 
@@ -16,19 +17,19 @@ def _write(folder: Path, name: str, text: str) -> Path:
 
 
 def test_config_dir_is_absolute_and_has_the_primary_files() -> None:
-    folder = listing.config_dir()
+    folder = choices.config_dir()
     assert folder.is_absolute()
     assert {"config.yaml", "finetune.yaml", "evaluate.yaml"} <= {file.name for file in folder.iterdir()}
 
 
 def test_config_dir_inside_the_package_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "__file__", str(tmp_path / "package" / "cli" / "listing.py"))
+    monkeypatch.setattr(choices, "__file__", str(tmp_path / "package" / "cli" / "listing.py"))
     with pytest.raises(RequestError, match=r"conf/config.yaml must stand in .*package or beside it, found neither"):
-        listing.config_dir()
+        choices.config_dir()
     _write(tmp_path / "conf", "config.yaml", "")
-    assert listing.config_dir() == tmp_path / "conf"
+    assert choices.config_dir() == tmp_path / "conf"
     _write(tmp_path / "package" / "conf", "config.yaml", "")
-    assert listing.config_dir() == tmp_path / "package" / "conf"
+    assert choices.config_dir() == tmp_path / "package" / "conf"
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_config_dir_inside_the_package_wins(tmp_path: Path, monkeypatch: pytest.
     ],
 )
 def test_head_is_the_first_line_in_whole_sentences(tmp_path: Path, text: str, expected: str) -> None:
-    assert listing.head(_write(tmp_path, "x.yaml", text)) == expected
+    assert choices.head(_write(tmp_path, "x.yaml", text)) == expected
 
 
 def test_choices_of_all_folders_without_hidden_bases(tmp_path: Path) -> None:
@@ -54,10 +55,10 @@ def test_choices_of_all_folders_without_hidden_bases(tmp_path: Path) -> None:
     _write(ours / "loss", "_base.yaml", "# Hidden.\n")
     _write(users / "loss", "ga.yaml", "# Shadowed.\n")
     _write(users / "loss", "aa.yaml", "# The user's.\n")
-    assert listing.choices("loss", [ours, users]) == {"aa": "The user's.", "ga": "Ours."}
-    assert listing.listing("loss", [ours, users]) == "aa  The user's.\nga  Ours."
+    assert choices.choices("loss", [ours, users]) == {"aa": "The user's.", "ga": "Ours."}
+    assert listing("loss", [ours, users]) == "aa  The user's.\nga  Ours."
 
 
 def test_unknown_group() -> None:
     with pytest.raises(RequestError, match=r"--list must be followed by a group, found 'modle'; did you mean 'model'"):
-        listing.listing("modle", [listing.config_dir()])
+        listing("modle", [choices.config_dir()])
