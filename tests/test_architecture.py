@@ -110,7 +110,7 @@ def test_git_hides_no_source() -> None:
 
 
 def test_only_the_command_line_prints_to_stdout() -> None:
-    """stdout is for scripts: but for the door, which prints the run directory, every print below cli/ names its file."""
+    """stdout is for scripts: every print below cli/ names its file, but the door's, which prints the run directory."""
     loud_rooms, door = ("cli", "assets"), PACKAGE / "launch/door.py"
     below = [file for file in SOURCES if file.relative_to(PACKAGE).parts[0] not in loud_rooms and file != door]
     calls = [(file, node) for file, node in _nodes(ast.Call, below) if ast.unparse(node.func) == "print"]
