@@ -1,6 +1,5 @@
 """The console scripts. Imports neither torch nor transformers, and Hydra only when there is something to compose."""
 
-import sys
 from typing import NoReturn
 
 from mollm_cli.cli.main import main
@@ -27,11 +26,11 @@ def compare() -> NoReturn:
     """``mollm-compare``: ends with the exit code."""
     from mollm_cli.cli.compare_runs import main as compare_runs
 
-    sys.exit(compare_runs())
+    leave(compare_runs())
 
 
 def try_out() -> NoReturn:
     """``mollm-try``: ends with the exit code."""
     from mollm_cli.cli.try_out import main as ask
 
-    sys.exit(ask())
+    leave(ask())

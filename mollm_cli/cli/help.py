@@ -29,6 +29,7 @@ EXIT_CODES = {
     "3": "the run finished and a gate failed",
     "130": "interrupted",
     "143": "terminated",
+    "129": "hung up: the terminal or the connection was closed (not under nohup)",
 }
 
 

@@ -204,8 +204,8 @@ def _show(command: Command, arguments: Arguments, overrides: Sequence[Override])
 def _go_on(command: Command, arguments: Arguments, overrides: Sequence[Override], resume: Resume) -> int:
     directory = resume.directory
     if resume.found == "finished":
-        print(directory)
-        return nothing_to_do(exit_code(directory))
+        with stdout_kept_for(directory):
+            return nothing_to_do(exit_code(directory))
     config = resumed_config(directory, overrides, command.config)
     asked = request(config, command.name)
     require_lasting(directory, config)

@@ -89,12 +89,13 @@ def _positive(text: str) -> int:
 
 
 def _answer(arguments: argparse.Namespace) -> int:
+    from mollm_cli.run.side_by_side import open_trial, require_run
+
+    require_run(arguments.run_dir)
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     prompts = [] if terminal else read_prompts(_stdin())
     if not terminal and not prompts:
         return 0
-    from mollm_cli.run.side_by_side import open_trial
-
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for answers alone
         trial = open_trial(
             arguments.run_dir,

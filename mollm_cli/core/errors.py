@@ -5,7 +5,9 @@ MollmError
 ├── RunError            exit code 1: the run failed
 │   └── NonFiniteError  a loss, a Gram matrix or a gradient is not finite; the optimizer has not moved
 ├── GateError           exit code 3: the run finished and a gate failed
-└── InterruptionError   exit code 130 or 143
+├── InterruptionError   exit code 130, 143 or 129
+└── OutputError         exit code 1: stdout does not take what is printed
+    └── UnreadError     exit code 0: who read it has gone, and wants no more
 
 A wrong argument of a constructor is a ValueError; run.py turns it into exit code 2.
 """
@@ -43,11 +45,21 @@ class GateError(MollmError):
 
 
 class InterruptionError(MollmError):
-    """A signal ended the run after a whole step; ``exit_code`` is 130 (SIGINT) or 143 (SIGTERM)."""
+    """A signal ended the run after a whole step; ``exit_code`` is 130 (SIGINT), 143 (SIGTERM) or 129."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class OutputError(MollmError):
+    """stdout does not take what is printed: a full disk, a terminal that is gone."""
+
+
+class UnreadError(OutputError):
+    """Whoever read stdout has closed it (``| head``): there is nothing to say, and nothing went wrong."""
+
+    exit_code = 0
 
 
 def nearest(name: str, choices: Iterable[str], most: int = 3) -> str:

@@ -42,6 +42,8 @@ def _table(dataset: Dataset, key: str) -> tuple[Any, list[dict[str, Any]]]:
         with _cache_only(datasets) if silence else contextlib.nullcontext():
             table = datasets.load_dataset(dataset.hub, dataset.config, split=dataset.split, revision=revision)
         return table, files
+    except MemoryError:
+        raise
     except Exception as problem:  # it raises dozens of types, every one about what was asked for
         found = " ".join(f"{type(problem).__name__}: {problem}".split())[:300].rstrip(".")  # some are a page long
         if silence is None:

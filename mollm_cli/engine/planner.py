@@ -52,7 +52,7 @@ def plan(facts: Facts) -> Plan:
     try:
         parts = _Parts(facts)
         phases = (*parts.training(), parts.evaluation(), *parts.saving())
-    except RequestError:
+    except (RequestError, MemoryError):
         raise
     except Exception as error:
         first = (str(error).strip().splitlines() or ["no message"])[0][:200]

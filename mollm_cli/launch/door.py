@@ -7,7 +7,6 @@ import json
 import os
 import re
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +23,14 @@ from omegaconf import DictConfig, open_dict, read_write
 from mollm_cli.configuration.choices import config_dir
 from mollm_cli.configuration.compose import composing, plain
 from mollm_cli.configuration.request import request
-from mollm_cli.core.errors import MollmError, RequestError
+from mollm_cli.core.endings import INTERRUPTED, end_by, tell
+from mollm_cli.core.errors import OutputError, RequestError
 from mollm_cli.core.privacy import FOLDER
 from mollm_cli.core.secrets import shown_override
 from mollm_cli.launch.processes import to_start
 from mollm_cli.launch.rank import RunSpec, run_here
 from mollm_cli.launch.spawner import spawned
 
-INTERRUPTED = (130, 143)
-"""Exit codes of SIGINT and SIGTERM."""
 _WORST_FIRST = (*INTERRUPTED, 1, 2, 3)
 
 
@@ -65,14 +63,8 @@ def run_one(command: str, config: Mapping[str, Any], run_dir: Path, resume: str 
         count = to_start(request(config, command))
         job = RunSpec(command, config, str(run_dir), resume, list(sys.argv))
         return spawned(count, job) if count > 1 else run_here(job)
-    except KeyboardInterrupt:
-        return 130
-    except MollmError as refused:
-        print(f"mollm-{command}: {refused}", file=sys.stderr)
-        return refused.exit_code
-    except Exception:
-        traceback.print_exc()
-        return 1
+    except BaseException as error:
+        return tell(f"mollm-{command}", error).code
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +96,8 @@ def launch(command: str, config_name: str, config: DictConfig, directory: Path) 
             assert hydra_ is not None
             hydra_.config_loader = cast(ConfigLoader, _Composed(config))
             hydra_.run(config_name, task, [])
-    except KeyboardInterrupt:
-        outcome.append(130)
+    except KeyboardInterrupt as stopped:
+        outcome.append(end_by(stopped).code)
     except HydraException as refused:
         print(f"mollm-{command}: {refused}", file=sys.stderr)
         outcome.append(2)
@@ -137,8 +129,7 @@ def _job(command: str, cfg: DictConfig, settings: Any) -> int:
     try:
         config = plain(cfg, settings.runtime.choices)
     except RequestError as refused:
-        print(f"mollm-{command}: {refused}", file=sys.stderr)
-        return refused.exit_code
+        return tell(f"mollm-{command}", refused).code
     return run_one(command, config, Path(settings.runtime.output_dir))
 
 
@@ -166,4 +157,7 @@ def stdout_kept_for(directory: Path) -> Iterator[None]:
             yield
     finally:
         if directory.is_dir():
-            print(directory, flush=True)
+            try:
+                print(directory, flush=True)
+            except OutputError as refused:  # how it ended is decided
+                print(" ".join(filter(None, (str(directory), str(refused)))), file=sys.stderr)

@@ -10,14 +10,13 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mollm_cli.configuration.request import request
-from mollm_cli.core.errors import MollmError
+from mollm_cli.core.endings import tell
 from mollm_cli.core.terminal import plain_streams
 from mollm_cli.launch.leave import leave
 from mollm_cli.launch.processes import follows, launched
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 
 ORPHANED_SECONDS = 60.0
 """How long a process goes on, to finish its step and save, when the one that has started it is gone."""
+LAST_SECONDS = 5.0
+"""How long it then has after a second signal, which ends it without a point, and a third, which is written down."""
 LOOK_SECONDS = 0.5
 
 
@@ -93,14 +94,9 @@ def _run(job: RunSpec, peers: ProcessGroup) -> int:
         others = (peers,) if peers.world.size > 1 else ()
         code = commands[job.command](asked, Path(job.run_dir), dict(job.config), *others)
         told = None
-    except KeyboardInterrupt:
-        code, told = 130, "interrupted"
-    except MollmError as refused:
-        code, told = refused.exit_code, str(refused)
-        print(f"mollm-{job.command}: {refused}", file=sys.stderr)
-    except Exception as failed:
-        code, told = 1, f"{type(failed).__name__}: {failed}"
-        traceback.print_exc()
+    except BaseException as error:
+        end = tell(f"mollm-{job.command}", error)
+        code, told = end.code, end.told
     peers.tell("completed" if code == 0 else "failed", code, told)
     return code
 
@@ -135,8 +131,9 @@ def _end_with_parent() -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(LOOK_SECONDS)
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(ORPHANED_SECONDS)
+        for patience in (ORPHANED_SECONDS, LAST_SECONDS, LAST_SECONDS):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(patience)
         os._exit(143)
 
     threading.Thread(target=watch, daemon=True).start()

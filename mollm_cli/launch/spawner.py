@@ -16,8 +16,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from mollm_cli.core.atomic import write_text
+from mollm_cli.core.endings import heeded
 from mollm_cli.launch.rank import RunSpec
+from mollm_cli.run.reserve import write_last
 
 GRACE_SECONDS = 25.0
 """How long the others have when one has failed: their own patience (run/process_group.py), and some for last files."""
@@ -75,7 +76,7 @@ def _hand_over(processes: Processes, job: RunSpec) -> None:
 
 @contextlib.contextmanager
 def _passing_on(processes: Processes) -> Iterator[None]:
-    """SIGINT and SIGTERM go on to every process, which knows what to do; the third time they are killed."""
+    """The signals that end a run go on to every process, which knows what to do; the third time they are killed."""
     count = 0
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -85,7 +86,7 @@ def _passing_on(processes: Processes) -> Iterator[None]:
             process.send_signal(number if count < 3 else signal.SIGKILL)
 
     try:
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, handle) for number in heeded()}
     except ValueError:  # not in the main thread: whoever runs us there keeps the signals
         before = {}
     try:
@@ -135,4 +136,4 @@ def _amend(file: Path, told: str) -> None:
         return
     facts |= {"status": "failed", "exit_code": 1, "error": told}
     with contextlib.suppress(OSError):
-        write_text(file, json.dumps(facts, indent=2) + "\n")
+        write_last(file, json.dumps(facts, indent=2) + "\n")

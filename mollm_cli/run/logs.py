@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from mollm_cli.core.atomic import write_text
+from mollm_cli.core.endings import INTERRUPTED
 from mollm_cli.core.world import World
 from mollm_cli.reporting.console import Progress
-from mollm_cli.run.signals import CODES, Signals
+from mollm_cli.run.signals import Signals
 from mollm_cli.trackers.steady import Steady
 from mollm_cli.trackers.train_log import TrainLog
 
@@ -79,12 +80,11 @@ def followed(progress: Progress, logs: Logs | NoLogs, signals: Signals) -> Itera
 
 def agreed(signals: Signals, world: World) -> Callable[[], int | None]:
     """The exit code of a signal that has come to this process or to any other: all heed it after the same step."""
-    codes = tuple(CODES.values())
 
     def code() -> int | None:
         if world.size == 1:
             return signals.received
-        came = world.sums(np.array([float(signals.received == code) for code in codes]))
-        return max((code for code, count in zip(codes, came, strict=True) if count), default=None)
+        came = world.sums(np.array([float(signals.received == code) for code in INTERRUPTED]))
+        return max((code for code, count in zip(INTERRUPTED, came, strict=True) if count), default=None)
 
     return code

@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import mollm_cli
 from mollm_cli.core.atomic import write_text
 from mollm_cli.core.secrets import shown_override, without_secrets
+from mollm_cli.run import reserve
 
 PACKAGES = ("torch", "transformers", "datasets", "peft", "hydra-core", "tokenizers", "safetensors", "numpy")
 
@@ -40,20 +42,29 @@ class Manifest:
             "git_commit": git_commit(),
         } | facts
         self.write()
+        if writes:
+            reserve.take(run_dir)
 
     def set(self, **facts: Any) -> None:
         """Add facts and write."""
         self.facts |= facts
         self.write()
 
-    def write(self) -> None:
+    def end(self, **facts: Any) -> None:
+        """Add facts and write for the last time, on a full disk too. Raises as ``write``."""
+        self.facts |= facts
+        self.write(reserve.write_last)
+        if self.writes:
+            reserve.give_back(self.path.parent)
+
+    def write(self, put: Callable[[Path, str], None] = write_text) -> None:
         """Write the file whole, without secrets. Raises OSError, also where another folder is in the run's place."""
         if not self.writes:
             return
         self.facts["wall_seconds"] = round(time.monotonic() - self.began, 3)
         if _place(self.path.parent) != self._place:
             raise FileNotFoundError(errno.ENOENT, "the run directory was replaced", str(self.path.parent))
-        write_text(self.path, json.dumps(without_secrets(self.facts), indent=2) + "\n")
+        put(self.path, json.dumps(without_secrets(self.facts), indent=2) + "\n")
 
 
 def _place(folder: Path) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import torch
 
 from mollm_cli.configuration.request import Request
 from mollm_cli.core.errors import RequestError, RunError
+from mollm_cli.core.faults import ON_HOST
 from mollm_cli.engine import planner
 from mollm_cli.engine.remedies import remedy
 from mollm_cli.reporting.formatting import size
@@ -20,8 +21,6 @@ TRAINING, EVALUATION = ("step", "progress evaluation"), ("evaluation",)
 """Phases of the memory plan in which a run stands when it trains, and when it judges."""
 SHARE = 0.9
 """Of its planned peak: what a run is to come to that found no room where there should have been."""
-ON_HOST = "DefaultCPUAllocator"
-"""What torch names in the RuntimeError that it raises for main memory."""
 
 
 @contextmanager

@@ -15,13 +15,13 @@ import yaml
 from mollm_cli.configuration.request import Request
 from mollm_cli.core import privacy
 from mollm_cli.core.atomic import sweep, write_text
-from mollm_cli.core.errors import GateError, InterruptionError, MollmError, RequestError
+from mollm_cli.core.endings import End, end_by
+from mollm_cli.core.errors import MollmError, RequestError
 from mollm_cli.core.kept import listed
 from mollm_cli.core.paths import short_paths
 from mollm_cli.core.secrets import without_secrets
 from mollm_cli.core.world import World
 from mollm_cli.reporting import gate_reports
-from mollm_cli.run.faults import explained
 from mollm_cli.run.links import refuse_links
 from mollm_cli.run.lock import held
 from mollm_cli.run.manifest import Manifest
@@ -29,8 +29,6 @@ from mollm_cli.run.process_group import FINE, NEWS_SECONDS, Ending, ProcessGroup
 from mollm_cli.run.signals import Signals, listening
 
 Body = Callable[[Request, Path, Manifest, Signals, World], None]
-STATUS = {GateError: "gate_failed", InterruptionError: "interrupted"}
-"""How a run ends by the error that ends it; by others it fails."""
 
 
 def session(
@@ -66,7 +64,7 @@ def session(
                     _clear(run_dir)
                 manifest = _opened(request, run_dir, config, command)
             code = _run(request, run_dir, command, manifest, signals, body, peers)
-        with contextlib.suppress(KeyboardInterrupt):
+        with signals.interruptible():
             _leave(request, run_dir, command, manifest)
     return code
 
@@ -85,55 +83,72 @@ def _run(
         _close(manifest, command, "failed", 1, ending.explained(run_dir))
 
     peers.stuck, peers.alarmed = lost, lambda: setattr(signals, "waits", True)
+    signals.last_words = lambda code: _last_words(manifest, code)
+    try:
+        end = _ended(request, run_dir, command, manifest, signals, body, peers)
+        signals.closing = True
+    except KeyboardInterrupt as again:  # the second signal, while the first was being answered; there is no other
+        signals.closing = True
+        end = end_by(again)
+    peers.settled()
+    signals.waits = True
+    code = _close(manifest, command, end.status, end.code, end.told)
+    if code not in FINE:
+        peers.tell(end.status, code, end.told)
+    return code
+
+
+def _ended(
+    request: Request, run_dir: Path, command: str, manifest: Manifest, signals: Signals, body: Body, peers: ProcessGroup
+) -> End:
     try:
         peers.world.barrier()
         signals.heed()
         with listed(lambda file: _list(manifest, file)), short_paths():
             body(request, run_dir, manifest, signals, peers.world)
-        status, code, told = "completed", 0, None
     except MollmError as ended:
-        status, code, told = STATUS.get(type(ended), "failed"), ended.exit_code, str(ended)
-    except (Exception, KeyboardInterrupt) as failed:
-        status, code, told = _unforeseen(failed, run_dir, signals, peers)
-    peers.settled()
-    signals.waits = True
-    code = _close(manifest, command, status, code, told)
-    if code not in FINE:
-        peers.tell(status, code, told)
-    return code
+        return end_by(ended, run_dir)
+    except BaseException as failed:  # SystemExit too: a loss of one's own may call sys.exit
+        return _unforeseen(failed, run_dir, peers)
+    return End("completed", 0, "")
 
 
-def _unforeseen(failed: BaseException, run_dir: Path, signals: Signals, peers: ProcessGroup) -> tuple[str, int, str]:
-    """Status, exit code and message of what no part of the run raises by itself.
+def _unforeseen(failed: BaseException, run_dir: Path, peers: ProcessGroup) -> End:
+    """How what no part of the run raises by itself ends it.
 
     Where another process has ended before its time, sums with it fail, and signals follow: its ending is the reason.
     """
-    interrupted = isinstance(failed, KeyboardInterrupt)
-    other = peers.trouble(NEWS_SECONDS)
-    if other is not None and not (interrupted and other.status == "interrupted"):
-        return other.status, other.code, other.explained(run_dir)
-    if interrupted:
-        return "interrupted", signals.received or 130, "interrupted"
-    fault = explained(failed, run_dir)
-    if fault is None:
+    end, other = end_by(failed, run_dir), peers.trouble(NEWS_SECONDS)
+    if other is not None and not (end.status == other.status == "interrupted"):
+        return End(other.status, other.code, other.explained(run_dir))
+    if end.defect:
         traceback.print_exception(failed, file=sys.stderr if peers.world.first else sys.__stderr__)
-    return "failed", 1, str(fault or f"{type(failed).__name__}: {failed}")
+    return end
 
 
-def _close(manifest: Manifest, command: str, status: str, code: int, told: str | None) -> int:
+def _close(manifest: Manifest, command: str, status: str, code: int, told: str) -> int:
     """Say on stderr and in the manifest how the run ended; the exit code, 1 where that could not be written."""
     if status == "interrupted":
         manifest.facts["stopped_because"] = "signal"
     if status == "failed":
         manifest.facts["error"] = told
-    if told is not None:
+    if told:
         _say(command, told)
     try:
-        manifest.set(status=status, exit_code=code)
+        manifest.end(status=status, exit_code=code)
     except OSError as refused:
         _say(command, f"manifest.json does not say that the run ended as '{status}': {refused}")
         code = code or 1
     return code
+
+
+def _last_words(manifest: Manifest, code: int) -> int:
+    """The exit code of a process that a third signal ends at once, with ``code`` where the run had not ended yet."""
+    if manifest.facts["status"] == "running":
+        manifest.facts |= {"status": "interrupted", "exit_code": code, "stopped_because": "signal"}
+    with contextlib.suppress(OSError):
+        manifest.end()
+    return int(manifest.facts["exit_code"])
 
 
 def _leave(request: Request, run_dir: Path, command: str, manifest: Manifest) -> None:

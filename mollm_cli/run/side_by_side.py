@@ -124,6 +124,11 @@ def open_trial(
     return Conversation(speakers)
 
 
+def require_run(run_dir: Path) -> None:
+    """Raise RequestError where ``run_dir`` is no run with a model of its own; nothing is loaded."""
+    _require_checkpoint(read_run(run_dir))
+
+
 def _require_checkpoint(run: Run) -> None:
     if (run.path / "checkpoint" / "config.json").is_file():
         return

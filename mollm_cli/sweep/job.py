@@ -21,10 +21,10 @@ from typing import Any
 from mollm_cli.configuration.compose import compose_job, composing, parse, plain, without_hydra
 from mollm_cli.configuration.programs import COMMANDS, Command
 from mollm_cli.configuration.resumed_config import KEYS, require_lasting, resumed_config, resuming
-from mollm_cli.core.errors import RequestError
+from mollm_cli.core.endings import INTERRUPTED, heeded, tell
 from mollm_cli.core.privacy import make_private
 from mollm_cli.core.terminal import plain_streams
-from mollm_cli.launch.door import INTERRUPTED, claim, exit_code, run_one
+from mollm_cli.launch.door import claim, exit_code, run_one
 from mollm_cli.sweep.ledger import Ledger
 
 STOP = "stop"
@@ -45,9 +45,8 @@ def run_job(jobs: Ledger, number: int) -> int:
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is the sweep's
             code = _carried_out(command, line)
-    except RequestError as refused:
-        print(f"{command.program}: {refused}", file=sys.stderr)
-        code = refused.exit_code
+    except BaseException as error:
+        code = tell(command.program, error).code
     finally:
         sys.argv = typed
     jobs.settle(number, code)
@@ -76,14 +75,15 @@ def _carried_out(command: Command, line: Sequence[str]) -> int:
 class _Asked:
     """What the worker of a launcher was asked by signals, of which its job is told once.
 
-    ended: to end, by SIGTERM; ``since``: by submitit's signal, which Slurm sends ``seconds`` before the time is out.
+    ended: to end, by SIGTERM or SIGHUP; ``since``: by submitit's signal, which Slurm sends ``seconds`` before the time
+    is out.
     """
 
     def __init__(self, requeue: Callable[[int, FrameType | None], Any] | None, seconds: float) -> None:
         self.ended, self.since, self._requeue, self._seconds = False, math.inf, requeue, seconds
 
     def end(self, number: int, frame: FrameType | None) -> None:
-        """SIGTERM. Of Slurm's the job, a process of the same step, has had one of its own."""
+        """SIGTERM or SIGHUP. Of Slurm's the job, a process of the same step, has had one of its own."""
         self.ended = not _queued()
 
     def save(self, number: int, frame: FrameType | None) -> None:
@@ -143,12 +143,12 @@ def _queued() -> bool:
 @contextlib.contextmanager
 def _asked(worker: bool, seconds: float) -> Iterator[_Asked]:
     """Within the block a worker's signals go to an _Asked. The sweep's own process answers them itself."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR2)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGUSR2, *heeded())}
     requeue = before[signal.SIGUSR2]
     asked = _Asked(requeue if callable(requeue) else None, seconds)
     if worker:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, asked.end)
+        for number in heeded():
+            signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else asked.end)
     if callable(requeue):
         signal.signal(signal.SIGUSR2, asked.save)
     try:

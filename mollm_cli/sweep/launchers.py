@@ -21,9 +21,10 @@ from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig
 
+from mollm_cli.core.endings import CODES, INTERRUPTED, heeded
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.secrets import shown_override
-from mollm_cli.launch.door import INTERRUPTED, hide_secrets, hydra_main, worst
+from mollm_cli.launch.door import hide_secrets, hydra_main, worst
 from mollm_cli.sweep.job import STOP, run_job, supervise
 from mollm_cli.sweep.ledger import Ledger
 
@@ -32,7 +33,6 @@ LOCAL_AT_ONCE = 2
 """Jobs that submitit_local, which knows no limit of its own, is given at a time."""
 ROUNDS = 3
 """How often what a broken pool of workers left undone is handed to a new one, the first time included."""
-_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 def require_launcher(name: str, settings: Any, overrides: Sequence[str]) -> None:
@@ -65,10 +65,7 @@ def run_jobs(jobs: Ledger, numbers: Sequence[int], config: str, launcher: str) -
         return _launched(jobs, list(numbers), config, launcher)
     for number in numbers:
         print(f"job {number}: {jobs.shown(number)}", file=sys.stderr)
-        try:
-            code = run_job(jobs, number)
-        except KeyboardInterrupt:
-            code = 130
+        code = run_job(jobs, number)
         if code in INTERRUPTED:
             return code
     return None
@@ -135,7 +132,7 @@ class _Stop:
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """The first signal lets the jobs save what they have; the second, and any where they are queued, is at once."""
-        again, self.code = self.code is not None, _CODES[signal.Signals(number)]
+        again, self.code = self.code is not None, CODES[signal.Signals(number)]
         if again or self.queued:
             raise KeyboardInterrupt
         self.file.touch()
@@ -144,9 +141,9 @@ class _Stop:
 
 @contextmanager
 def _stopping(directory: Path, launcher: str) -> Iterator[_Stop]:
-    """Within the block SIGINT and SIGTERM end the sweep; jobs in a queue of Slurm's stay there."""
+    """Within the block the signals of CODES end the sweep; jobs in a queue of Slurm's stay there."""
     stop = _Stop(directory, queued=launcher == "submitit_slurm")
-    before = {number: signal.signal(number, stop.handle) for number in _CODES}
+    before = {number: signal.signal(number, stop.handle) for number in heeded()}
     try:
         yield stop
     except KeyboardInterrupt:

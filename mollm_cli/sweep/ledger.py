@@ -13,10 +13,11 @@ from hydra.core.override_parser.types import Quote, QuotedString
 
 from mollm_cli.configuration.resumed_config import FINISHED
 from mollm_cli.core.atomic import write_text
+from mollm_cli.core.endings import INTERRUPTED
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.privacy import FOLDER
 from mollm_cli.core.secrets import HIDDEN, shown_override
-from mollm_cli.launch.door import INTERRUPTED, exit_code
+from mollm_cli.launch.door import exit_code
 
 FILE = "sweep.json"
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mollm_cli.core.endings import INTERRUPTED
 from mollm_cli.core.errors import RequestError
-from mollm_cli.launch.door import INTERRUPTED, exit_code
+from mollm_cli.launch.door import exit_code
 from mollm_cli.sweep.ledger import Ledger
 
 if TYPE_CHECKING:

@@ -15,6 +15,8 @@ import pytest
 from mollm_cli.configuration.programs import UNLEARN
 from tests.support.cli import Answer, answer, evaluate, read, read_lines, unlearn
 
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+
 
 def _ended(run: Answer, code: int, status: str) -> None:
     assert (run.code, run.manifest["exit_code"], run.manifest["status"]) == (code, code, status), run.err
@@ -98,7 +100,7 @@ def test_epochs_end_the_run(root: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_signal_ends_a_run_after_a_whole_step_and_it_can_go_on(number: int, code: int, tmp_path: Path) -> None:
     directory = tmp_path / "run"
     line = [f"resume=auto run_dir={directory} output_root={tmp_path} engine.evaluate_every=null engine.device=cpu"]
@@ -138,7 +140,7 @@ def _wait_for_a_step(log: Path, process: subprocess.Popen[str]) -> None:
     raise AssertionError("no step was logged")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_signal_before_the_first_step_ends_the_run_at_once(
     number: int, code: int, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

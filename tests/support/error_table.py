@@ -24,7 +24,8 @@ EXIT = {
     "NonFiniteError": 1,
     "MollmError": 1,
     "GateError": 3,
-    "InterruptionError": "130, 143",
+    "InterruptionError": "130, 143, 129",
+    "OutputError": 1,
 }
 """Exit codes, by class; a class that is not here is caught within, and its text is a part of another message."""
 VERBS = (

@@ -19,9 +19,10 @@ import mollm_cli.run.lock
 from mollm_cli.cli.main import main
 from mollm_cli.configuration.programs import UNLEARN, Command
 from mollm_cli.configuration.request import Request
+from mollm_cli.core.endings import Interrupted
 from mollm_cli.core.errors import RequestError
 
-REFUSED, CRASHED, FAILED, GATE_FAILED, INTERRUPTED, TERMINATED = 9, 10, 7, 8, 11, 12
+REFUSED, CRASHED, FAILED, GATE_FAILED, INTERRUPTED, TERMINATED, HUNG_UP = 9, 10, 7, 8, 11, 12, 13
 """Seeds that make the run end otherwise than well; one that crashed ends well when it is gone on with."""
 
 
@@ -37,6 +38,8 @@ def _run(request: Request, run_dir: Path, config: dict[str, Any]) -> int:
         raise KeyboardInterrupt
     if request.seed == TERMINATED:
         return 143
+    if request.seed == HUNG_UP:
+        raise Interrupted(129)
     code = {FAILED: 1, GATE_FAILED: 3}.get(request.seed, 0)
     status = {0: "completed", 1: "failed", 3: "gate_failed"}[code]
     manifest = {"status": status, "exit_code": code, "resume": request.resume, "names": dict(request.names)}

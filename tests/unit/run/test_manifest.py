@@ -10,6 +10,7 @@ import pytest
 import mollm_cli
 from mollm_cli.run import manifest
 from mollm_cli.run.manifest import Manifest, command_line, git_commit, versions
+from mollm_cli.run.reserve import SIZE
 
 
 def test_facts_are_on_disk_as_soon_as_they_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,7 +20,8 @@ def test_facts_are_on_disk_as_soon_as_they_are_known(tmp_path: Path, monkeypatch
     assert (first["status"], first["exit_code"], first["seed"], first["command"]) == (
         "running", None, 1, "mollm-unlearn seed=1",
     )  # fmt: skip
-    record.set(status="completed", exit_code=0)
+    assert (tmp_path / ".reserve").stat().st_size == SIZE  # room for the last words
+    record.end(status="completed", exit_code=0)
     last = json.loads(record.path.read_text())
     assert last["status"] == "completed" and last["wall_seconds"] >= first["wall_seconds"] >= 0
     assert [file.name for file in tmp_path.iterdir()] == ["manifest.json"]  # renamed, nothing left behind

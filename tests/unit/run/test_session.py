@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
+from mollm_cli.core.endings import Interrupted
 from mollm_cli.core.errors import GateError, InterruptionError, NonFiniteError, RequestError
 from mollm_cli.run.session import session
 
@@ -42,6 +43,9 @@ def ended(tmp_path: Path) -> Callable[[BaseException | None], tuple[int, dict[st
         (GateError("too little"), 3, "gate_failed"),
         (InterruptionError("stopped", 143), 143, "interrupted"),
         (KeyboardInterrupt(), 130, "interrupted"),
+        (Interrupted(129), 129, "interrupted"),
+        (MemoryError(), 1, "failed"),
+        (SystemExit("ours, of a loss of one's own"), 1, "failed"),
         (RuntimeError("ours"), 1, "failed"),
         (ValueError("ours too"), 1, "failed"),
     ],

@@ -9,7 +9,7 @@ import pytest
 from mollm_cli.run.signals import listening
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_where_somebody_will_look_the_first_signal_waits_and_the_second_does_not(
     number: signal.Signals, code: int
 ) -> None:
@@ -72,3 +72,49 @@ def test_outside_the_main_thread_nothing_is_installed() -> None:
     thread.start()
     thread.join()
     assert inside == [None, before]
+
+
+def test_while_an_ending_is_written_down_only_the_third_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr("os._exit", codes.append)
+    with listening() as signals:
+        signals.heed()
+        signals.closing, signals.last_words = True, lambda code: code - 100
+        for _ in range(2):
+            signal.raise_signal(signal.SIGTERM)
+        assert (codes, signals.received) == ([], 143)
+        for _ in range(2):  # the fourth comes while the third is answered
+            signal.raise_signal(signal.SIGTERM)
+        assert codes == [43, 143]
+
+
+def test_what_comes_after_the_ending_can_be_interrupted_and_then_no_more() -> None:
+    with listening() as signals:
+        signals.heed()
+        signals.closing = True
+        with signals.interruptible():
+            signal.raise_signal(signal.SIGTERM)
+            raise AssertionError("not interrupted")
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_words_that_cannot_be_written_keep_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr("os._exit", codes.append)
+    with listening() as signals:
+        signals.closing, signals.last_words = True, lambda code: 1 // 0
+        with pytest.raises(ZeroDivisionError):  # had os._exit been the real one, nobody would see it
+            for _ in range(3):
+                signal.raise_signal(signal.SIGHUP)
+    assert codes == [129]
+
+
+def test_a_run_that_was_started_with_nohup_hears_no_hangup(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with listening() as signals:
+            signals.heed()
+            signal.raise_signal(signal.SIGHUP)
+            assert signals.received is None
+    finally:
+        signal.signal(signal.SIGHUP, before)

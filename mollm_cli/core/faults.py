@@ -1,4 +1,4 @@
-"""What a machine does to a run, as a message: a disk that is full or broken, a folder that is gone."""
+"""What a machine does to a command, as a message: a full or broken disk, a folder that is gone, no memory."""
 
 from __future__ import annotations
 
@@ -15,40 +15,44 @@ ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 RIGHTS = (errno.EROFS, errno.EACCES, errno.EPERM)
 DISK = (errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.ETIMEDOUT, errno.ENOTCONN)
 LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+ON_HOST = "DefaultCPUAllocator"
+"""What torch names in the RuntimeError that it raises for main memory."""
 
 
-def explained(error: BaseException, run_dir: Path) -> RunError | None:
-    """``error`` as what must hold, what was found and what to do; None where it is no fault of the machine."""
+def explained(error: BaseException, run_dir: Path | None = None) -> RunError | None:
+    """``error`` as what must hold, what was found and what to do; None where it is no fault of the machine.
+
+    run_dir: of a run that can be gone on with.
+    """
     number = _number(error)
-    if number == errno.ENOENT and _gone(error, run_dir):
+    if number == errno.ENOENT and run_dir is not None and _gone(error, run_dir):
         return RunError(
             f"the run directory must stay where it is while the run goes on, found '{run_dir}' gone or replaced. "
             "Start the run again; restored, it can be gone on with: resume=RUN_DIR"
         )
-    return None if number is None else _fault(number, _where(error), run_dir)
+    again = "type the command again" if run_dir is None else f"go on with resume={run_dir}"
+    return None if number is None else _fault(number, _where(error), again)
 
 
-def _fault(number: int, where: str, run_dir: Path) -> RunError | None:
+def _fault(number: int, where: str, again: str) -> RunError | None:
     found = os.strerror(number)
     if number in ROOM:
         return RunError(
-            f"the disk must have room for what the run writes, found '{found}'{where}. "
-            f"Free some space, then go on with resume={run_dir}"
+            f"the disk must have room for what the run writes, found '{found}'{where}. Free some space, then {again}"
         )
     if number in RIGHTS:
         return RunError(
-            f"the run must be allowed to write, found '{found}'{where}. "
-            f"Change the permissions, or have the disk mounted writable, then go on with resume={run_dir}"
+            f"the run must be allowed to read and write its files, found '{found}'{where}. "
+            f"Change the permissions, or have the disk mounted writable, then {again}"
         )
     if number in DISK:
         return RunError(
-            f"the disk must answer, found '{found}'{where}. "
-            f"Check the disk and the connection to it, then go on with resume={run_dir}"
+            f"the disk must answer, found '{found}'{where}. Check the disk and the connection to it, then {again}"
         )
     if number in LIMITS:
         return RunError(
             f"the system must give the process what it needs, found '{found}'{where}. "
-            f"Raise the limit (ulimit), or end other programs, then go on with resume={run_dir}"
+            f"Raise the limit (ulimit), or end other programs, then {again}"
         )
     return None
 
@@ -64,6 +68,8 @@ def _where(error: BaseException) -> str:
 
 
 def _number(error: BaseException) -> int | None:
+    if isinstance(error, MemoryError) or ON_HOST in str(error):
+        return errno.ENOMEM
     if isinstance(error, OSError):
         return error.errno
     found = NUMBERED.search(str(error))

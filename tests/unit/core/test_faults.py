@@ -10,7 +10,7 @@ import pytest
 from safetensors import SafetensorError
 
 from mollm_cli.core.errors import RunError
-from mollm_cli.run.faults import explained
+from mollm_cli.core.faults import explained
 
 
 def _told(error: BaseException, run_dir: Path) -> str:
@@ -25,8 +25,16 @@ def _told(error: BaseException, run_dir: Path) -> str:
         (errno.ENOSPC, "the disk must have room for what the run writes", "Free some space"),
         (errno.EDQUOT, "the disk must have room for what the run writes", "Free some space"),
         (errno.EFBIG, "the disk must have room for what the run writes", "Free some space"),
-        (errno.EROFS, "the run must be allowed to write", "Change the permissions, or have the disk mounted writable"),
-        (errno.EACCES, "the run must be allowed to write", "Change the permissions, or have the disk mounted writable"),
+        (
+            errno.EROFS,
+            "the run must be allowed to read and write its files",
+            "Change the permissions, or have the disk mounted writable",
+        ),
+        (
+            errno.EACCES,
+            "the run must be allowed to read and write its files",
+            "Change the permissions, or have the disk mounted writable",
+        ),
         (errno.EIO, "the disk must answer", "Check the disk and the connection to it"),
         (errno.ESTALE, "the disk must answer", "Check the disk and the connection to it"),
         (errno.EMFILE, "the system must give the process what it needs", "Raise the limit (ulimit), or end other"),
@@ -36,6 +44,22 @@ def test_an_errno_becomes_a_message_with_a_remedy(number: int, must: str, remedy
     told = _told(OSError(number, os.strerror(number), "/data/x"), tmp_path)
     assert told.startswith(f"{must}, found '{os.strerror(number)}' at '/data/x'. {remedy}")
     assert told.endswith(f", then go on with resume={tmp_path}")
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")]
+)
+def test_no_memory_is_told_as_the_systems_own_error_for_it_is(error: BaseException, tmp_path: Path) -> None:
+    assert _told(error, tmp_path) == _told(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), tmp_path)
+    assert _told(error, tmp_path).startswith(
+        "the system must give the process what it needs, found 'Cannot allocate memory'. Raise the limit (ulimit)"
+    )
+
+
+def test_without_a_run_there_is_nothing_to_go_on_with() -> None:
+    told = str(explained(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+    assert told.endswith("Free some space, then type the command again") and "resume" not in told
+    assert explained(FileNotFoundError(errno.ENOENT, "no", "x")) is None
 
 
 def test_the_errno_of_a_library_written_in_rust(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""What an exception makes of a command: status, exit code and last words, in one place for all processes of it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from mollm_cli.core.errors import GateError, InterruptionError, MollmError
+from mollm_cli.core.faults import explained
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+"""Signals that end a run, with its exit code then: 128 and the signal's number, as a shell has it."""
+INTERRUPTED = tuple(CODES.values())
+STATUS = {GateError: "gate_failed", InterruptionError: "interrupted"}
+"""How a run ends by the error that ends it; by others it fails."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal, raised where the program stands; no library takes a KeyboardInterrupt for a problem of its own."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__()
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a command ends. told: "" where there is nothing to say. defect: of ours, so that its trace is needed."""
+
+    status: str
+    code: int
+    told: str
+    defect: bool = False
+
+
+def heeded() -> list[signal.Signals]:
+    """The signals of CODES; not SIGHUP where this process was started to outlive its terminal (nohup)."""
+    return [number for number in CODES if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+
+
+def end_by(error: BaseException, run_dir: Path | None = None) -> End:
+    """How ``error`` ends a command; run_dir: of a run that can be gone on with."""
+    if isinstance(error, MollmError):
+        return End(STATUS.get(type(error), "failed"), error.exit_code, str(error))
+    if isinstance(error, KeyboardInterrupt):
+        return End("interrupted", getattr(error, "exit_code", 130), "interrupted")
+    fault = explained(error, run_dir)
+    told = f"{type(error).__name__}: {error}" if fault is None else str(fault)
+    return End("failed", 1, told, defect=fault is None)
+
+
+def tell(program: str, error: BaseException) -> End:
+    """Say on stderr how ``error`` ends ``program``, nothing where somebody has stopped it; returns how that is."""
+    end = end_by(error)
+    if end.defect:
+        traceback.print_exception(error)
+    elif end.told and not isinstance(error, KeyboardInterrupt):
+        print(f"{program}: {end.told}", file=sys.stderr)
+    return end
