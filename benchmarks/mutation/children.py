@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -32,9 +32,9 @@ OVERHEAD = 30.0
 """Seconds of processor beside those of the tests: importing the project, collecting."""
 
 
-def prepare() -> None:
+def prepare(libraries: Iterable[str] = LIBRARIES) -> None:
     """Import what the tests need of other people; what is not installed is left out."""
-    for name in LIBRARIES:
+    for name in libraries:
         with suppress(ImportError):
             import_module(name)
 

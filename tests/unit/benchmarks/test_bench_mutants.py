@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.mutation import table
-from benchmarks.mutation.children import start
+from benchmarks.mutation.children import prepare, start
 from benchmarks.mutation.mutants import AREAS, Mutant, mutants, of_source, sample
 from benchmarks.mutation.registry import Registry, Traced, chosen
 from benchmarks.mutation.sessions import SEEN, first_failure, telling, traced
@@ -134,6 +134,7 @@ def test_a_value_of_the_module_is_judged_by_who_imports_it():
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A project of one source and one test file."""
+    prepare(["pytest", "hypothesis"])
     root = tmp_path / "project"
     made = {
         "mollm_cli/__init__.py": "",
