@@ -93,8 +93,9 @@ def chosen(mutant: Mutant, tests: Sequence[Traced], seconds: float) -> list[Trac
     first, last = mutant.lines or (0, -1)
     bits = sum(1 << line for line in range(first, last + 1)) or -1
     hit = [test for test in tests if test.lines.get(mutant.file, 0) & bits]
-    if mutant.lines is None:
-        hit += [test for test in tests if mutant.file in test.loaded and mutant.file not in test.lines]
+    if mutant.lines is None or mutant.kind == "default":  # a default can be read without a call
+        reached = {test.name for test in hit}
+        hit += [test for test in tests if mutant.file in test.loaded and test.name not in reached]
     nearest = {test.file for test in hit if closeness(mutant.file, test.file) == 0}
     reached = {test.name for test in hit}
     others = [test for test in tests if test.file in nearest and test.name not in reached]

@@ -22,11 +22,11 @@ def hidden(states, frozen=None):
 
 
 def test_hidden_objectives_by_hand_and_by_finite_differences():
-    states = torch.tensor([[1.0, 2.0], [0.0, -1.0]], dtype=torch.float64, requires_grad=True)
-    frozen = torch.tensor([[0.0, 2.0], [1.0, 1.0]], dtype=torch.float64)
-    assert hidden_distance(hidden(states, frozen))[0].item() == pytest.approx((1 + 0 + 1 + 4) / 2)
-    u = random_direction(2, 5).double()
-    expected = sum((a - 3 * b) ** 2 for row in states.tolist() for a, b in zip(row, u.tolist(), strict=True)) / 2
+    states = torch.tensor([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0]], dtype=torch.float64, requires_grad=True)
+    frozen = torch.tensor([[0.0, 2.0, 3.5], [1.0, 1.0, 3.0]], dtype=torch.float64)
+    assert hidden_distance(hidden(states, frozen))[0].item() == pytest.approx((1 + 0 + 9 + 1 + 4 + 0) / 3)
+    u = random_direction(3, 5).double()
+    expected = sum((a - 3 * b) ** 2 for row in states.tolist() for a, b in zip(row, u.tolist(), strict=True)) / 3
     steer = functools.partial(hidden_steering, coefficient=3.0, seed=5)
     value, count = steer(hidden(states))
     assert (value.item(), count) == (pytest.approx(expected, rel=1e-12), 2)

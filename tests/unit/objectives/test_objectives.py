@@ -130,8 +130,9 @@ def test_bf16_logits_are_summed_in_float32():
 
 
 def test_sequence_means_by_hand():
-    out = Outputs(torch.zeros(4, 2), torch.zeros(4, dtype=torch.long), torch.tensor([0, 0, 2, 2]), 3)
-    assert sequence_means(torch.tensor([1.0, 3.0, 5.0, 6.0]), out).tolist() == [2.0, 5.5]  # row 1 has no target
+    out = Outputs(torch.zeros(5, 2), torch.zeros(5, dtype=torch.long), torch.tensor([0, 0, 2, 2, 3]), 4)
+    means = sequence_means(torch.tensor([1.0, 3.0, 5.0, 6.0, 7.0]), out)
+    assert means.tolist() == [2.0, 5.5, 7.0], "row 1 has no target, row 3 has one"
 
 
 def test_tables():

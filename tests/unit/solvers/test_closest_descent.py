@@ -68,6 +68,7 @@ def test_by_hand():
     g = np.array([[1.0, 0.0], [np.cos(angle), np.sin(angle)]])
     even = solved(ClosestDescent(), g @ g.T)
     assert even.weights == pytest.approx([1, 1]) and even.status is Status.CONVERGED
+    assert even.simplex == pytest.approx([0.5, 0.5])
     uneven = solved(ClosestDescent(), g @ g.T, weights=[1.0, 3.0])
     assert uneven.weights @ g == pytest.approx([0.0, 1.5])
     assert uneven.weights == pytest.approx([1 + 1.5980762, 3.0])

@@ -83,6 +83,13 @@ def test_each_constraint_has_its_own_multiplier() -> None:
     assert walk(solver, [[2.0, 1.5], [0.0, 0.0]])[0][1] == [2.0, 2.5]
 
 
+def test_a_resting_objective_weighs_nothing_and_keeps_its_multiplier() -> None:
+    solver = bound(1.0, 0, row("free", 0.5), row("held", 2.0, 1.0))
+    answer = solver.solve(NONE, np.array([1.0, 1.5]), np.array([True, False]), {"primal_dual.steps": 1})
+    assert answer.weights.tolist() == [0.5, 0.0]
+    assert 2.5 in answer.state.values()
+
+
 def test_it_asks_for_losses_and_nothing_else() -> None:
     assert PrimalDual.needs == frozenset({"losses"})
 

@@ -73,11 +73,19 @@ def test_min_norm_by_hand():
     assert min_norm_point(np.zeros((3, 3))) == pytest.approx([1 / 3] * 3)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_equal_rows_share_their_weight_among_others_too(seed):
+    """Whichever of the minimisers rounding makes look best."""
+    g = gradients(seed, 4, "duplicate")
+    weights = min_norm_point(g @ g.T)
+    assert weights[0] == pytest.approx(weights[-1])
+
+
 def test_min_norm_refuses_what_it_cannot_do():
     with pytest.raises(ValueError, match="at most 8 rows, found 9"):
         min_norm_point(np.eye(9))
     with pytest.raises(ValueError, match="finite"):
-        min_norm_point(np.full((2, 2), np.nan))
+        min_norm_point(np.array([[1.0, np.nan], [np.nan, 1.0]]))
 
 
 def test_optimality_gap_sees_a_point_that_is_not_optimal():
@@ -93,6 +101,10 @@ def test_unit_sum():
 def test_mgda_statuses():
     assert solved(DualSpaceMGDA(), np.diag([1.0, 4.0])).status is Status.CONVERGED
     assert solved(DualSpaceMGDA(), [[1.0, -1.0], [-1.0, 1.0]]).status is Status.STATIONARY
+    almost = np.array([[1.0, 0.0], [-1.0, 1e-7]])
+    assert solved(DualSpaceMGDA(), almost @ almost.T).status is Status.STATIONARY
+    further = np.array([[1.0, 0.0], [-1.0, 1e-3]])
+    assert solved(DualSpaceMGDA(), further @ further.T).status is Status.CONVERGED
     assert solved(DualSpaceMGDA(), np.eye(2), live=[True, False]).status is Status.SINGLE
     assert solved(DualSpaceMGDA(), np.eye(2), live=[False, False]).status is Status.RESTING
     resting = solved(DualSpaceMGDA(), np.eye(2), live=[False, False])

@@ -158,6 +158,14 @@ def test_what_cannot_be_is_refused(name, number, message):
         TorchJD(name, number)
 
 
+def test_rows_are_found_from_a_matrix_that_rounding_made_indefinite():
+    """For the weighting that wants rows; the other one needs a package that may not be there."""
+    g = gradients(0, 4, "rank1")
+    gram = torch.as_tensor(g @ g.T) - 1e-9 * torch.eye(4, dtype=torch.float64)
+    rows = torchjd._root(gram)
+    assert (rows @ rows.T).numpy() == pytest.approx(g @ g.T, abs=1e-8)
+
+
 @pytest.mark.parametrize("name", sorted(name for name in WEIGHTINGS if "cvxpy" in WEIGHTINGS[name].needs))
 def test_those_that_need_cvxpy(name):
     """Two unit rows: both give the bisector. Three: no row rises."""
