@@ -7,6 +7,7 @@ import builtins
 import sys
 from collections.abc import Sequence
 from importlib.machinery import SourceFileLoader
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ SEEN = "__seen__"
 class Watcher:
     """A plugin: how every test ended, its seconds, the first that failed, and the statements it executed."""
 
-    def __init__(self, seen: dict[str, bytearray]) -> None:
+    def __init__(self, seen: dict[str, mmap]) -> None:
         self.seen, self.failed = seen, ""
         self.tests: dict[str, dict[str, Any]] = {}
         self.collecting: dict[str, str] = {}
@@ -46,13 +47,13 @@ class Watcher:
         """By file, a hexadecimal number with one bit per line; everything is unseen after it."""
         found = {}
         for file, lines in self.seen.items():
-            if any(lines):
-                found[file] = f"{sum(1 << number for number, hit in enumerate(lines) if hit):x}"
+            if bits := sum(1 << number for number, hit in enumerate(lines[:]) if hit):
+                found[file] = f"{bits:x}"
                 lines[:] = bytes(len(lines))
         return found
 
 
-def run(tests: Sequence[str], *more: str, seen: dict[str, bytearray] | None = None) -> tuple[int, Watcher]:
+def run(tests: Sequence[str], *more: str, seen: dict[str, mmap] | None = None) -> tuple[int, Watcher]:
     """(pytest's exit code, what was seen) of these tests, in this order, in the current folder."""
     import hypothesis
     import pytest
@@ -86,9 +87,9 @@ def traced(test_file: str, folders: Sequence[str]) -> dict[str, Any]:
     return {"code": code, "loaded": loaded, "tests": watcher.tests, "collecting": watcher.collecting}
 
 
-def _instrument(folders: Sequence[str]) -> dict[str, bytearray]:
+def _instrument(folders: Sequence[str]) -> dict[str, mmap]:
     """From now on, sources of these folders tell which statements of their functions are executed."""
-    seen: dict[str, bytearray] = {}
+    seen: dict[str, mmap] = {}
     here, plain = Path.cwd(), SourceFileLoader.get_code
 
     def get_code(loader: SourceFileLoader, fullname: str) -> Any:
@@ -97,7 +98,7 @@ def _instrument(folders: Sequence[str]) -> dict[str, bytearray]:
         if not name.startswith(tuple(f"{folder}/" for folder in folders)):
             return plain(loader, fullname)
         tree = telling(file.read_text(encoding="utf-8"), name)
-        seen[name] = bytearray(file.read_bytes().count(b"\n") + 2)
+        seen[name] = mmap(-1, file.read_bytes().count(b"\n") + 2)  # shared with the processes that a test forks
         return compile(tree, loader.path, "exec", dont_inherit=True)
 
     SourceFileLoader.get_code = get_code  # type: ignore[method-assign]

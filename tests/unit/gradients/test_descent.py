@@ -56,6 +56,15 @@ def test_what_is_not_live_may_rise():
     assert found.realised[1] == pytest.approx(LR)
 
 
+@pytest.mark.parametrize("length", [1e-3, 1.0, 1e3])
+def test_a_rise_is_rounding_below_a_cosine_of_1e_7_however_long_the_gradient_is(length):
+    for cosine, corrected in ((5e-8, False), (5e-7, True)):
+        parameter, row = torch.nn.Parameter(torch.tensor([0.0, 1.0])), length * torch.tensor([1.0, cosine])
+        norms, live = np.array([length]), np.array([True])
+        found = guarded([parameter], [torch.zeros(2)], [[row]], norms, live, lambda k: 1.0)
+        assert (found.correction > 0) is corrected
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_correction_below_the_spacing_of_floats_is_made_until_it_counts(seed):
     """Parameters near 1 move by 1e-5, floats are 1e-7 apart: a correction by 5e-6 of the move is rounded away."""

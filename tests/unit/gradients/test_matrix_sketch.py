@@ -134,6 +134,8 @@ def test_errors_of_many_matrices_average_out():
     even, alone = np.full(16, 1 / 16), np.eye(16)[0]
     assert made.error_of(even, 1.0) < 0.5 * made.error_of(alone, 1.0)
     assert made.error_of(np.zeros(16), 0.0) == made.error
+    variance = (1 + made.error**2) * (1 + made.spread(0)) - 1
+    assert made.error_of(alone, 1.0) == pytest.approx(np.sqrt(variance)), "of the block and of the sketch of it"
     short = MatrixSketch([torch.Size((4, 4))], {0}, 256, CPU)
     assert short.error_of(np.ones(1), 1.0) == short.error, "a block as large as the matrix loses nothing"
 

@@ -44,6 +44,7 @@ def test_it_is_the_slow_sum_over_elements():
             expected[(j % 16 + rotation) % 16] += sign * sketch.table[window + j % 16] * value
     assert torch.allclose(of(sketch, x), expected, atol=1e-12)
     assert set(sketch.table.tolist()) == {-1.0, 1.0}
+    assert len(sketch.table) == (module.TABLE + 1) * 16, "as far as the last window reaches"
 
 
 def test_it_is_linear_and_the_same_in_every_run():

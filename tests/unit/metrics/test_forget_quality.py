@@ -91,7 +91,9 @@ def test_models_that_know_and_models_that_over_forgot_are_shown_as_such(score, s
 
 
 def test_the_interval_of_the_distance_equals_a_loop_over_samples(score):
-    ours, theirs = [0.1, 0.5, 0.5, 0.9, 1.4], [0.5, 0.2, 1.6, 0.7, 0.7]
-    values = [distance(np.repeat(ours, counts), np.repeat(theirs, counts)) for block in draws(5) for counts in block]
-    found = ForgetQuality().compute(rows(score, ours), rows(score, theirs)).details
-    assert (found["D_low"], found["D_high"]) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])))
+    for ours, theirs in (([0.1, 0.5, 0.5, 0.9, 1.4], [0.5, 0.2, 1.6, 0.7, 0.7]), ([0.1, 0.9], [0.5, 0.7])):
+        blocks = draws(len(ours))
+        values = [distance(np.repeat(ours, counts), np.repeat(theirs, counts)) for block in blocks for counts in block]
+        found = ForgetQuality().compute(rows(score, ours), rows(score, theirs)).details
+        assert (found["D_low"], found["D_high"]) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])))
+    assert "D_low" not in ForgetQuality().compute(rows(score, [0.1]), rows(score, [0.5])).details
