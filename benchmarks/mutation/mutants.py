@@ -12,7 +12,9 @@ from pathlib import Path
 from benchmarks.mutation.changes import changes
 from benchmarks.mutation.walk import Place, places
 
-AREAS = ("objectives", "solvers", "gradients", "engine", "data", "metrics", "evaluation", "run")
+AREAS = (
+    "objectives", "solvers", "gradients", "optimizers", "engine", "resume", "data", "metrics", "evaluation", "run",
+)  # fmt: skip
 """Folders of the package, each with all that lies below it."""
 PACKAGE = "mollm_cli"
 

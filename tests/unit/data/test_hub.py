@@ -49,6 +49,15 @@ def test_a_hub_dataset_is_asked_for_as_described(qa, asked):
     assert loaded.fingerprint["files"] == []
 
 
+def test_a_silent_network_is_told_and_one_that_was_switched_off_is_not(qa, asked, capsys, monkeypatch):
+    load(qa(hub="org/name", split="train"), "forget")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr(network, "silence", lambda: "no answer from nowhere")
+    load(qa(hub="org/name", split="train"), "forget")
+    assert capsys.readouterr().err == "data.forget: no answer from nowhere: org/name is read from the local cache\n"
+
+
 def test_a_whole_split_must_have_its_rows(qa, asked):
     with pytest.raises(
         RequestError, match=r"'d' must have 817 rows, found 2 in org/name.*data.forget.expected_rows=null"
