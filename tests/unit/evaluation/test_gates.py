@@ -89,6 +89,7 @@ def test_only_forget_metrics_are_held_against_holdout_rows():
         ValueError, match=r"'retain_probability>=holdout' must name a forget_\.\.\. metric, because it is"
     ):
         check_names([parse("retain_probability>=holdout")], ["retain_probability", "holdout_probability"])
+    assert parse("forget_not_forget_again<=holdout").beside == "holdout_not_forget_again"
     gate = parse("forget_probability<=holdout+0.1")
     check_names([gate], ["forget_probability", "holdout_probability"])
     with pytest.raises(

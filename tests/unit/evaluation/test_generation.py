@@ -130,6 +130,21 @@ def test_an_empty_prompt_is_refused(tiny_model, tiny_tokenizer):
         generate(tiny_model, [[5], []], tiny_tokenizer, 1, 1, END)
 
 
+class Turns:
+    """Of two processes: this one has every other batch, and hears nothing of the rest."""
+
+    def mine(self, batches):
+        return list(batches)[::2]
+
+    def everyones(self, found):
+        return dict(found)
+
+
+def test_processes_share_out_what_is_greedy_and_each_draws_all_samples(tiny_model, tiny_tokenizer, prompts):
+    texts = [generate(tiny_model, prompts, tiny_tokenizer, 4, 1, END, seed, turns=Turns()) for seed in (None, 0)]
+    assert [sum(map(bool, found)) for found in texts] == [4, 7]
+
+
 def test_no_prompts_give_no_texts(tiny_model, tiny_tokenizer):
     assert generate(tiny_model, [], tiny_tokenizer, 1, 1, END) == []
 

@@ -62,6 +62,12 @@ def test_every_token_of_a_text_is_scored_after_its_own_context(tiny_model, tiny_
         assert len(scored.log_probs) == len(text.split())  # the first has no predecessor, the end token is one
 
 
+def test_nothing_is_drawn_where_no_number_is_said(tiny_model, tiny_tokenizer):
+    described = Dataset(name="qa", path="unread", prompt_field="q", answer_field="a", template="none")
+    rows = Loaded(described, [Example("qa/0", "w1 w2", "w3")], {})
+    assert [scored.samples for scored in scores(tiny_model, tiny_tokenizer, rows, frozenset({"samples"}))] == [()]
+
+
 def test_without_windows_a_text_is_cut(tiny_model, tiny_tokenizer):
     whole, cut = (scores(tiny_model, tiny_tokenizer, loaded(windows=windows)) for windows in (True, False))
     for text, one, other in zip(TEXTS, whole, cut, strict=True):
