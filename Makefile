@@ -102,8 +102,8 @@ errors: install ## rewrite docs/ERRORS.md: every error message of the source, an
 fuzz: install ## 2,000 generated command lines: exit code 0 or 2, a short message, nothing left behind
 	OMP_NUM_THREADS=1 MOLLM_FUZZ=2000 $(BIN)/python -m pytest tests/e2e/test_command_lines.py
 
-mutants: install ## 400 small faults in the sources, one at a time: does a test notice? An hour; resumable; docs/BENCHMARKS.md
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.mutants --jobs $(WORKERS) --page docs/BENCHMARKS.md
+mutants: install ## 400 small faults in the sources, one at a time: does a test notice? An hour; resumable
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.mutants --jobs $(WORKERS)
 
 soak: install ## 2,000 steps with 50 kills and more, against an undisturbed run; outputs/bench/soak.json
 	$(BIN)/python -m benchmarks.soak
