@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mollm_cli.cli.listing import config_dir
+from mollm_cli.configuration.choices import config_dir
 
 Stated = dict[str, list[Any]]
 
