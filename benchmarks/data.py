@@ -23,7 +23,8 @@ from benchmarks.report import write
 from mollm_cli.core.types import Batch, Encoded
 from mollm_cli.data.batches import Stream
 from mollm_cli.data.dataset import Dataset
-from mollm_cli.data.encoding import Encoder, encode_all
+from mollm_cli.data.encoder import Encoder
+from mollm_cli.data.encoding import encode_all
 from mollm_cli.data.load_dataset import load
 from mollm_cli.run.manifest import git_commit
 

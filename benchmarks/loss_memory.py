@@ -19,7 +19,8 @@ from benchmarks.machine import machine
 from benchmarks.memory import peak_on_cpu, peak_on_cuda
 from benchmarks.report import merge
 from mollm_cli.core.chunked import LinearHead
-from mollm_cli.core.outputs import Outputs, TargetStates
+from mollm_cli.core.outputs import Outputs
+from mollm_cli.core.target_states import TargetStates
 from mollm_cli.core.types import Objective
 from mollm_cli.losses.ceu import ceu
 from mollm_cli.losses.dpo import dpo

@@ -13,7 +13,7 @@ import torch
 
 from mollm_cli.core.masking import target_positions
 from mollm_cli.core.types import ROLES, Encoded, Example, Metric, Scored, SetsMetric
-from mollm_cli.data.encoding import Encoder
+from mollm_cli.data.encoder import Encoder
 from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.data.windows import overlapping_windows
 from mollm_cli.evaluation.measuring import measured

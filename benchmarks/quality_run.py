@@ -36,7 +36,8 @@ from mollm_cli.models.trainable import restrict
 from mollm_cli.run.evidence import plain_model
 from mollm_cli.run.prepare import Prepared, prepare
 from mollm_cli.run.run_reference import References
-from mollm_cli.run.training import build_stepper, build_stream, unlearning_plan
+from mollm_cli.run.training import build_stepper, build_stream
+from mollm_cli.run.training_set import unlearning_set
 
 METRICS = {
     "probability": Probability(),
@@ -167,7 +168,7 @@ def run(
     assert asked.engine is not None and asked.optimizer is not None
     seed_everything(asked.seed)
     device, prepared = pick(asked.engine.device), prepare(asked)
-    plan, loaded = unlearning_plan(asked, prepared), load_model(asked.model, asked.seed)
+    plan, loaded = unlearning_set(asked, prepared), load_model(asked.model, asked.seed)
     restrict(loaded.model, plan.loss)
     loaded.model.to(device)
     watch = Watch(task, marks, asked, prepared, loaded)

@@ -7,6 +7,7 @@ import re
 import statistics
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -75,6 +76,34 @@ def test_inheritance_is_no_deeper_than_one() -> None:
         name for name, parents in bases.items() if any(bases.get(parent, set()) & bases.keys() for parent in parents)
     ]
     assert deep == []
+
+
+def _imports(file: Path) -> set[Path]:
+    """The files of the package that ``file`` imports, wherever in it and for whomever (type checkers too)."""
+    named: list[str] = []
+    for node in ast.walk(_tree(file)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            named += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            named += [alias.name for alias in node.names]
+    files = (ROOT / f"{name.replace('.', '/')}.py" for name in named if name.startswith("mollm_cli."))
+    return {found for found in files if found.is_file() and found != file}
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """Whoever imports only files that are gone can go too; what is left then stands in a circle, or above one."""
+    left = {file: _imports(file) for file in SOURCES}
+    while free := [file for file, wanted in left.items() if not wanted & left.keys()]:
+        for file in free:
+            del left[file]
+    assert [_name(file) for file in left] == []
+
+
+def test_each_name_is_used_once() -> None:
+    """A file name stands for one thing, and so does a class name."""
+    files = [file.stem for file in SOURCES if file.stem not in ("__init__", "__main__")]
+    classes = [node.name for _, node in _nodes(ast.ClassDef)]
+    assert [name for names in (files, classes) for name, count in Counter(names).items() if count > 1] == []
 
 
 def test_there_is_no_room_for_odds_and_ends() -> None:

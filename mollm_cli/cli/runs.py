@@ -39,7 +39,7 @@ from mollm_cli.launch.rank import nothing_to_do
 from mollm_cli.reporting import gate_reports
 from mollm_cli.sweep.conduct import chosen_launcher, go_on_with, start
 from mollm_cli.sweep.launchers import BASIC
-from mollm_cli.sweep.ledger import Ledger
+from mollm_cli.sweep.ledger import SweepLedger
 from mollm_cli.sweep.recommend import EXPERIMENT, STOPS
 from mollm_cli.sweep.search import require_optuna
 from mollm_cli.sweep.spec import GROUP, SweepSpec, budget, expanded, space, sweeping
@@ -62,9 +62,9 @@ class _Plan:
     launcher: str
     named: dict[str, Any]
 
-    def sweep(self, command: str, directory: Path) -> Ledger:
+    def sweep(self, command: str, directory: Path) -> SweepLedger:
         """The jobs, whose sweep is in ``directory``."""
-        return Ledger(directory, command, tuple(self.fixed), tuple(map(tuple, self.lines)), self.named)
+        return SweepLedger(directory, command, tuple(self.fixed), tuple(map(tuple, self.lines)), self.named)
 
 
 def compose_and_run(command: Command, arguments: Arguments) -> int:

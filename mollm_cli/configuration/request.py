@@ -23,7 +23,8 @@ from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.models.compilation import check_compiled
 from mollm_cli.models.model_settings import Model
 from mollm_cli.optimizers.eight_bit import AdamW8bit
-from mollm_cli.optimizers.rules import SGD, AdamW, check_update
+from mollm_cli.optimizers.rules import SGD, AdamW
+from mollm_cli.optimizers.updates import check_update
 
 _EVALUATE = {"model": Model, "data": Pairing, "evaluation": Suite}
 _FINETUNE = _EVALUATE | {"optimizer": object, "engine": Engine, "tracker": object}

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from mollm_cli.core.outputs import TargetStates, TokenFunction
+from mollm_cli.core.target_states import TargetStates, TokenFunction
 
 CHUNK_BYTES = 64 * 2**20
 """What float32 logits of one chunk take at most: 131 tokens at a vocabulary of 128k. Four such tensors exist at a time

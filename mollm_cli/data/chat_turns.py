@@ -10,7 +10,7 @@ from mollm_cli.core.types import Encoded, Example, Role
 from mollm_cli.data.dialogue import Dialogue, as_prompt
 
 if TYPE_CHECKING:
-    from mollm_cli.data.encoding import Encoder
+    from mollm_cli.data.encoder import Encoder
 
 
 def label_every_turn(encoder: Encoder, example: Example, template: str, encoded: Encoded, role: Role) -> Encoded:

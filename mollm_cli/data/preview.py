@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from mollm_cli.core.printable import printable
 from mollm_cli.core.privacy import KeepText, shows_text
 from mollm_cli.core.types import IGNORE, Encoded, Role
-from mollm_cli.data.encoding import Encoder, encode_row
+from mollm_cli.data.encoder import Encoder
+from mollm_cli.data.encoding import encode_row
 from mollm_cli.data.load_dataset import Loaded
 
 if TYPE_CHECKING:

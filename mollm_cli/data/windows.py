@@ -8,7 +8,7 @@ from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import IGNORE, Encoded, Example, Role
 
 if TYPE_CHECKING:
-    from mollm_cli.data.encoding import Encoder
+    from mollm_cli.data.encoder import Encoder
 
 
 def encode_windows(encoder: Encoder, example: Example, max_tokens: int, role: Role = "<role>") -> list[Encoded]:

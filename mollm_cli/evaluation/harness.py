@@ -19,8 +19,6 @@ from mollm_cli.models.hub_models import refusals
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from mollm_cli.evaluation.suite import Suite
-
 KEY = "evaluation.harness"
 INSTALL = 'pip install "mollm-unlearn[lm-eval]"'
 
@@ -82,24 +80,17 @@ class Harness:
             ) from error
 
 
-def check_harness(suite: Suite) -> None:
-    """Raise RequestError for tasks that cannot be run; nothing where the suite has none."""
-    if suite.harness is not None:
-        suite.harness.check()
-
-
 def harness_results(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, suite: Suite
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, chosen: Harness | None
 ) -> dict[str, float | None]:
-    """``lm_eval_<task>_<metric>`` -> value, as the harness computes it; empty where the suite has no tasks.
+    """``lm_eval_<task>_<metric>`` -> value, as the harness computes it; empty where none are chosen.
 
     A group of tasks stands there with its aggregate too. Answers that the harness reads through a filter have its name
     behind the metric's: lm_eval_gsm8k_exact_match_strict_match. Standard errors are left out. What is not finite is
     None.
     """
-    if suite.harness is None:
+    if chosen is None:
         return {}
-    chosen = suite.harness
     with _undisturbed(model):
         import lm_eval
         from lm_eval.models.huggingface import HFLM

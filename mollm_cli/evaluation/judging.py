@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from mollm_cli.data.dataset import Dataset
-    from mollm_cli.data.encoding import Encoder
+    from mollm_cli.data.encoder import Encoder
     from mollm_cli.data.load_dataset import Loaded
     from mollm_cli.evaluation.suite import Suite
 
@@ -64,7 +64,7 @@ def with_fluency(
     The answer follows its prompt in the dataset's template, as it was asked for; its end token is not counted, because
     a generation cut at its longest has none. Raises what ``teacher_forced`` raises.
     """
-    from mollm_cli.data.encoding import Encoder
+    from mollm_cli.data.encoder import Encoder
     from mollm_cli.evaluation.teacher_forcing import teacher_forced
 
     encoder = Encoder(tokenizer)

@@ -74,7 +74,7 @@ def score_sets(
     turns: WorkSharing = ONE,
 ) -> Scores:
     """Score every set that some metric fits, once; ``oracle``: whether there is one. Raises what scoring raises."""
-    from mollm_cli.data.encoding import Encoder
+    from mollm_cli.data.encoder import Encoder
     from mollm_cli.evaluation.scoring import score
 
     rows, encoder = suite.rows(sets), Encoder(tokenizer)

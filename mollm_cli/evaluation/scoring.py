@@ -17,7 +17,7 @@ from mollm_cli.evaluation.work_sharing import ONE, WorkSharing
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from mollm_cli.data.encoding import Encoder
+    from mollm_cli.data.encoder import Encoder
     from mollm_cli.data.load_dataset import Loaded
     from mollm_cli.evaluation.suite import Suite
 

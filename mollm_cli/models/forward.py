@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from weakref import WeakSet
 
 import torch
@@ -13,12 +13,21 @@ import torch
 from mollm_cli.core.chunked import ModuleHead, chunk_rows
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.masking import target_positions
-from mollm_cli.core.outputs import Outputs, TargetStates
+from mollm_cli.core.outputs import Outputs
+from mollm_cli.core.target_states import TargetStates
 from mollm_cli.core.types import Batch
 from mollm_cli.models.head import target_states, vocabulary_size
 
-if TYPE_CHECKING:
-    from mollm_cli.models.reference import Reference
+
+class Frozen(Protocol):
+    """A starting model that can be asked for its outputs (models/reference.py)."""
+
+    def states(self, batch: Batch) -> TargetStates | None:
+        """What enters its head at the targets of ``batch``; None where its head cannot be separated."""
+
+    def logits(self, batch: Batch) -> torch.Tensor:
+        """Its logits [N, V] at the targets of ``batch``."""
+
 
 _TOLD: WeakSet[torch.nn.Module] = WeakSet()
 """Models of which it was said that their logits are computed whole."""
@@ -59,7 +68,7 @@ def target_logits(model: torch.nn.Module, batch: Batch, positions: tuple[torch.T
     return logits[sequence, position]
 
 
-def forward(model: torch.nn.Module, batch: Batch, reference: Reference | None = None) -> Outputs:
+def forward(model: torch.nn.Module, batch: Batch, reference: Frozen | None = None) -> Outputs:
     """The model's outputs at the targets of ``batch``, with the gradient graph of the surrounding context.
 
     reference: whose outputs are wanted beside them. Of more than ``chunk_rows(V)`` targets the outputs are states, from

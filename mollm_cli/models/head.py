@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from mollm_cli.core.chunked import LinearHead, ModuleHead
-from mollm_cli.core.outputs import TargetStates
+from mollm_cli.core.target_states import TargetStates
 from mollm_cli.core.types import Batch
 
 Positions = tuple[torch.Tensor, torch.Tensor]

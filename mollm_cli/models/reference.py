@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 
 from mollm_cli.core.masking import target_positions
-from mollm_cli.core.outputs import TargetStates
+from mollm_cli.core.target_states import TargetStates
 from mollm_cli.core.types import Batch
 from mollm_cli.models.forward import target_hidden, target_logits
 from mollm_cli.models.head import states_with, target_states, vocabulary_size

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.optimizers.rules import Schedule, Update, check_moments, check_rule, scheduled
+from mollm_cli.optimizers.rules import Schedule, check_moments, check_rule, scheduled
+from mollm_cli.optimizers.updates import Update
 
 if TYPE_CHECKING:
     import torch

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from mollm_cli.optimizers.rules import Update
+from mollm_cli.optimizers.updates import Update
 
 CHUNK = 2**26
 """Parameters that are held in float32 at one time, weights and gradients: half a GiB."""

@@ -7,31 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from mollm_cli.core.errors import RequestError
+from mollm_cli.optimizers.updates import Update
 
 if TYPE_CHECKING:
     import torch
 
 Schedule = Literal["constant", "linear", "cosine"]
-Update = Literal["plain", "stochastic_rounding", "master"]
-"""How weights of half precision take an update, see optimizers/float32_update.py."""
-
-
-def check_update(update: Update, dtype: str, adapter: str) -> None:
-    """Refuse an update for weights that it is not for: those of an adapter are float32. Raises RequestError."""
-    if update == "plain":
-        return
-    if adapter != "none":
-        raise RequestError(
-            f"optimizer.update={update} is for weights of half precision, found model.adapter={adapter}, whose "
-            "matrices are float32; set optimizer.update=plain"
-        )
-    wanted = ("bfloat16",) if update == "stochastic_rounding" else ("bfloat16", "float16")
-    if dtype not in wanted:
-        raise RequestError(
-            f"optimizer.update={update} is for weights in {' or '.join(wanted)}, found model.dtype={dtype}; "
-            "set optimizer.update=plain, or model.dtype=bfloat16"
-        )
 
 
 def scheduled(lr: float, schedule: Schedule, warmup_steps: int, step: int, total_steps: int) -> float:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 
+from mollm_cli.configuration.request import Request
 from mollm_cli.core.types import Encoded, Result
 from mollm_cli.data.batches import Stream
 from mollm_cli.data.mixture import Share
@@ -22,27 +24,47 @@ from mollm_cli.evaluation.attacks.attack_protocol import (
 from mollm_cli.evaluation.attacks.outcome import outcome
 from mollm_cli.evaluation.attacks.relearning import robustness
 from mollm_cli.evaluation.attacks.tampering import Curve, curve
-from mollm_cli.evaluation.measuring import Evaluation
+from mollm_cli.evaluation.clock import Clock
+from mollm_cli.evaluation.measuring import Evaluation, Scores
+from mollm_cli.evaluation.suite import Suite
 from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.finetune import finetune as finetune_loss
 from mollm_cli.metrics.rouge_l import RougeL
+from mollm_cli.models.load_model import LoadedModel
 from mollm_cli.models.model_settings import Model
 from mollm_cli.models.reference import Reference
 from mollm_cli.optimizers.rules import AdamW
+from mollm_cli.run.prepare import Prepared
 from mollm_cli.solvers.weighted_sum import WeightedSum
-
-if TYPE_CHECKING:
-    from mollm_cli.run.evidence import Evidence
 
 UNSEEN, KEPT = "holdout", "retain"
 
 
+@dataclass(frozen=True, slots=True)
 class Attacker:
-    """Runs the attacks of a suite on the judged model and on the oracle, one fresh copy from disk each."""
+    """Runs the attacks of a suite on the judged model and on the oracle, one fresh copy from disk each.
 
-    def __init__(self, evidence: Evidence, start: Model | None, after: Model) -> None:
-        self.evidence, self.start, self.after = evidence, start, after
-        self.suite = evidence.request.evaluation
+    scores: what the models said unattacked, by moment.
+    load: a fresh copy from disk, on the device.
+    oracle: its description; None where there is none.
+    start: the model from before, for attacks that compare; None where there is none.
+    after: the model that is judged.
+    """
+
+    request: Request
+    prepared: Prepared
+    device: torch.device
+    scores: Mapping[str, Scores]
+    clock: Clock
+    load: Callable[[Model], LoadedModel]
+    oracle: Model | None
+    start: Model | None
+    after: Model
+
+    @property
+    def suite(self) -> Suite:
+        """Which attacks, and on how many rows."""
+        return self.request.evaluation
 
     def run(self, found: dict[str, Evaluation]) -> dict[str, dict[str, Any]]:
         """Add every attack's results to the values of ``found`` (by moment) and return the entries for metrics.json."""
@@ -50,7 +72,7 @@ class Attacker:
 
     def _outcome(self, attack: Attack, found: dict[str, Evaluation]) -> dict[str, Any]:
         curves: dict[str, list[Any]] = {}
-        with self.evidence.clock.measured(f"attack.{attack.name}"):
+        with self.clock.measured(f"attack.{attack.name}"):
             for moment, description in self._models().items():
                 if attack.kind == "weights":
                     points = self._tampered(cast(WeightsAttack, attack), description)
@@ -67,14 +89,13 @@ class Attacker:
         return outcome(attack, found, self.suite.margin, getattr(attack, "x", None), curves)
 
     def _models(self) -> dict[str, Model]:
-        oracle = self.evidence.oracle
-        return {"after": self.after} | ({} if oracle is None else {"oracle": oracle})
+        return {"after": self.after} | ({} if self.oracle is None else {"oracle": self.oracle})
 
     def _tampered(self, attack: WeightsAttack, description: Model) -> Curve:
-        prepared, device = self.evidence.prepared, self.evidence.device
-        loaded = self.evidence.load(description)
+        prepared, device = self.prepared, self.device
+        loaded = self.load(description)
         pad_id = prepared.pad_id
-        bench = Bench(prepared.encoded, finetuning(pad_id, device, self.evidence.request.seed))
+        bench = Bench(prepared.encoded, finetuning(pad_id, device, self.request.seed))
         others = {name: self._few(prepared.encoded[name]) for name in (KEPT, UNSEEN) if name in prepared.encoded}
         forget = prepared.encoded["forget"]
         measured = self._few(attack.measured(forget))
@@ -90,16 +111,16 @@ class Attacker:
         """ROUGE-L of what comes out where both models are at hand; on rows never seen too."""
         from dataclasses import replace
 
-        from mollm_cli.data.encoding import Encoder
+        from mollm_cli.data.encoder import Encoder
 
-        before, after = self.evidence.load(start), self.evidence.load(description)
-        encoder, scores = Encoder(after.tokenizer), self.evidence.scores["after"]
+        before, after = self.load(start), self.load(description)
+        encoder, scores = Encoder(after.tokenizer), self.scores["after"]
         results: dict[str, Result] = {}
         for name, key in (("forget", "rouge_l"), (UNSEEN, f"{UNSEEN}_rouge_l")):
             scored = [s for s in scores.get(name, [])[: self.suite.attack_limit] if s.example.prompt]
             if not scored:
                 continue
-            template = self.evidence.prepared.loaded[name].dataset.template
+            template = self.prepared.loaded[name].dataset.template
             prompts = [encoder.prompt_ids(s.example.prompt, template) for s in scored]
             ends, most, size = encoder.end_ids(template), self.suite.generate_tokens, self.suite.batch_size
             texts = attack.answers(before.model, after.model, prompts, after.tokenizer, ends, most, size)

@@ -34,15 +34,15 @@ def evaluate(request: Request, run_dir: Path, config: Mapping[str, Any], peers: 
 
 
 def _unlearn(request: Request, run_dir: Path, manifest: Manifest, signals: Signals, world: World) -> None:
-    from mollm_cli.run.training import unlearning_plan
+    from mollm_cli.run.training_set import unlearning_set
 
-    _train(request, run_dir, manifest, signals, world, unlearning_plan)
+    _train(request, run_dir, manifest, signals, world, unlearning_set)
 
 
 def _finetune(request: Request, run_dir: Path, manifest: Manifest, signals: Signals, world: World) -> None:
-    from mollm_cli.run.training import finetuning_plan
+    from mollm_cli.run.training_set import finetuning_set
 
-    _train(request, run_dir, manifest, signals, world, finetuning_plan)
+    _train(request, run_dir, manifest, signals, world, finetuning_set)
 
 
 def _train(
@@ -208,10 +208,10 @@ def plan(request: Request, command: str) -> dict[str, Any]:
     command: "unlearn" or "finetune". Returns what was said, as JSON has it. Raises RequestError where it would not fit.
     """
     from mollm_cli.run.planning import show_plan
-    from mollm_cli.run.training import finetuning_plan, unlearning_plan
+    from mollm_cli.run.training_set import finetuning_set, unlearning_set
 
     seed_everything(request.seed)
-    return show_plan(request, finetuning_plan if command == "finetune" else unlearning_plan)
+    return show_plan(request, finetuning_set if command == "finetune" else unlearning_set)
 
 
 def check(request: Request) -> None:

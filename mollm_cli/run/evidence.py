@@ -142,7 +142,10 @@ class Evidence:
         suite, oracle = self.request.evaluation, self.scores.get("oracle")
         self._read_generations(start)
         found = {m: compute(scores, self._sets(m), suite, oracle, self.clock) for m, scores in self.scores.items()}
-        attacks = Attacker(self, start, after).run(found)
+        attacker = Attacker(
+            self.request, self.prepared, self.device, self.scores, self.clock, self.load, self.oracle, start, after
+        )
+        attacks = attacker.run(found)
         if suite.harness is not None:
             for moment, description in {"before": start, "after": after, "oracle": self.oracle}.items():
                 if moment in found and description is not None:
@@ -153,7 +156,7 @@ class Evidence:
     def _ask_harness(self, evaluation: Evaluation, description: Model) -> None:
         loaded = self.load(description)
         with self.clock.measured("lm_eval"):
-            evaluation.values.update(harness_results(loaded.model, loaded.tokenizer, self.request.evaluation))
+            evaluation.values.update(harness_results(loaded.model, loaded.tokenizer, self.request.evaluation.harness))
 
     def _read_generations(self, start: Model | None) -> None:
         """Give the generations of every moment to the judges, and to the starting model for their fluency."""

@@ -83,7 +83,7 @@ class Answers:
 
     def _ask(self, rows: Loaded) -> dict[str, str]:
         """Example id -> answer."""
-        from mollm_cli.data.encoding import Encoder
+        from mollm_cli.data.encoder import Encoder
         from mollm_cli.engine.device import pick
         from mollm_cli.evaluation.generation import generate
 
@@ -100,7 +100,7 @@ class Answers:
 
     def _check_starts(self, rows: Loaded, role: Role) -> None:
         """Refuse texts that begin with nothing under a tokenizer without a start token."""
-        from mollm_cli.data.encoding import Encoder
+        from mollm_cli.data.encoder import Encoder
 
         given = Encoder(self.tokenizer).prompt_ids("", "none") or self.tokenizer.bos_token_id is not None
         if not given and not all(example.prompt for example in rows.examples):

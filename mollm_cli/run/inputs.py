@@ -13,7 +13,7 @@ from mollm_cli.resume.lasting import numbers
 
 if TYPE_CHECKING:
     from mollm_cli.run.prepare import Prepared
-    from mollm_cli.run.training import TrainingSet
+    from mollm_cli.run.training_set import TrainingSet
 
 
 def inputs(

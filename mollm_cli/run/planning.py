@@ -25,7 +25,7 @@ from mollm_cli.reporting.formatting import size
 from mollm_cli.run.prepare import Prepared, prepare
 from mollm_cli.run.run_reference import References
 from mollm_cli.run.timing import timed
-from mollm_cli.run.training import TrainingSet
+from mollm_cli.run.training_set import TrainingSet
 
 
 def facts(request: Request, plan: TrainingSet, prepared: Prepared, device: str) -> Facts:

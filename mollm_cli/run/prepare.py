@@ -14,14 +14,14 @@ from mollm_cli.configuration.request import Request
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import ROLES, Encoded, Role
 from mollm_cli.data.deletion import report
-from mollm_cli.data.encoding import Encoder, encode_all
+from mollm_cli.data.encoder import Encoder
+from mollm_cli.data.encoding import encode_all
 from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.data.mixture import Share
 from mollm_cli.data.pairing import MIX, SETS, load_roles, mixture
 from mollm_cli.evaluation.attacks import rewriting
 from mollm_cli.evaluation.attacks.attack_protocol import PREFIX, WeightsAttack
 from mollm_cli.evaluation.gates import check_names
-from mollm_cli.evaluation.harness import check_harness
 from mollm_cli.evaluation.judging import check_judges
 from mollm_cli.evaluation.measuring import measured
 from mollm_cli.evaluation.membership import check_membership
@@ -100,7 +100,8 @@ def _check_suite(suite: Suite, prepared: Prepared) -> None:
     """What a suite needs beside the rows that it fits: refused now, not after the training."""
     check_membership(suite, prepared.loaded)
     check_judges(suite)
-    check_harness(suite)
+    if suite.harness is not None:
+        suite.harness.check()
     for attack in suite.attacks.values():
         if attack.kind == "weights":
             cast(WeightsAttack, attack).check(prepared.encoded)

@@ -26,7 +26,7 @@ from mollm_cli.reporting.formatting import size
 from mollm_cli.run.prepare import SPARE_BYTES, Prepared, written_bytes
 
 if TYPE_CHECKING:
-    from mollm_cli.run.training import TrainingSet
+    from mollm_cli.run.training_set import TrainingSet
 
 HALF_ROUNDING = 1e-2
 """Nats per token under which a KL in half precision may be rounding: that other rows are in the batch makes 1e-5 in a

@@ -13,7 +13,7 @@ from mollm_cli.configuration.nodes import TARGET, construct
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.dialogue import Turn, as_prompt
-from mollm_cli.data.encoding import Encoder
+from mollm_cli.data.encoder import Encoder
 from mollm_cli.data.fields import encodable
 from mollm_cli.models.model_settings import Model
 from mollm_cli.reporting.run_files import Run, read_run

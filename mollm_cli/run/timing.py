@@ -17,7 +17,8 @@ from mollm_cli.models.load_model import load_model
 from mollm_cli.models.trainable import restrict
 from mollm_cli.run.prepare import Prepared
 from mollm_cli.run.run_reference import References
-from mollm_cli.run.training import Evaluator, TrainingSet, build_stepper, build_stream
+from mollm_cli.run.training import Evaluator, build_stepper, build_stream
+from mollm_cli.run.training_set import TrainingSet
 
 STEPS = 3
 

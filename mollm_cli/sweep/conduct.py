@@ -14,7 +14,7 @@ from mollm_cli.configuration.programs import COMMANDS, Command
 from mollm_cli.core.errors import RequestError
 from mollm_cli.launch.door import stdout_kept_for
 from mollm_cli.sweep.launchers import BASIC, conclude, require_launcher, run_jobs
-from mollm_cli.sweep.ledger import Ledger
+from mollm_cli.sweep.ledger import SweepLedger
 from mollm_cli.sweep.recommend import recommend
 from mollm_cli.sweep.search import front, search
 from mollm_cli.sweep.spec import SweepSpec
@@ -37,7 +37,7 @@ def chosen_launcher(base: DictConfig, overrides: Sequence[str]) -> str:
     return name
 
 
-def start(jobs: Ledger, launcher: str) -> int:
+def start(jobs: SweepLedger, launcher: str) -> int:
     """Write ``jobs`` down, run them all, and return the sweep's exit code."""
     jobs.write()
     return _run(jobs, range(len(jobs.lines)), launcher)
@@ -49,7 +49,7 @@ def go_on_with(directory: Path, command: Command, typed: Sequence[str], check: b
     Raises RequestError where that is no sweep of ``command``, or where something else than Hydra's keys and what the
     sweep did not keep (secrets) is given.
     """
-    jobs = Ledger.read(directory)
+    jobs = SweepLedger.read(directory)
     if jobs.command != command.name:
         raise RequestError(
             f"--resume-sweep {directory} must be the command of that sweep, found {command.program}; use "
@@ -78,7 +78,7 @@ def _told_apart(overrides: Sequence[Override]) -> tuple[list[str], Mapping[str, 
     return hydras, {key: text for key, text in texts.items() if text not in hydras}
 
 
-def _run(jobs: Ledger, numbers: Sequence[int], launcher: str) -> int:
+def _run(jobs: SweepLedger, numbers: Sequence[int], launcher: str) -> int:
     """Run ``numbers``, let a search propose more, and tell what came of all. Raises RequestError where it is run."""
     from mollm_cli.run.lock import held
 
@@ -95,7 +95,7 @@ def _run(jobs: Ledger, numbers: Sequence[int], launcher: str) -> int:
     return code
 
 
-def _found(jobs: Ledger) -> list[str]:
+def _found(jobs: SweepLedger) -> list[str]:
     """What a named sweep recommends, or a search has found."""
     named = jobs.named
     if not named:

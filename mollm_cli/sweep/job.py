@@ -25,7 +25,7 @@ from mollm_cli.core.endings import INTERRUPTED, heeded, tell
 from mollm_cli.core.privacy import make_private
 from mollm_cli.core.terminal import plain_streams
 from mollm_cli.launch.door import claim, exit_code, run_one
-from mollm_cli.sweep.ledger import Ledger
+from mollm_cli.sweep.ledger import SweepLedger
 
 STOP = "stop"
 """A file in the sweep directory: no other job starts, and those that run save what they have and end."""
@@ -38,7 +38,7 @@ _PARENT_DEATH_SIGNAL = 1
 """PR_SET_PDEATHSIG of Linux."""
 
 
-def run_job(jobs: Ledger, number: int) -> int:
+def run_job(jobs: SweepLedger, number: int) -> int:
     """Job ``number`` in this process, as its command line would; returns the exit code, which its manifest has too."""
     command, line, typed = COMMANDS[jobs.command], jobs.typed(number), sys.argv
     sys.argv = [command.program, *line]
@@ -108,7 +108,7 @@ def supervise(directory: Path, number: int, worker: bool = True, notice: float =
     the sweep is stopped, where the worker is told to end, and where the process that started the worker is gone.
     notice: the seconds between Slurm's signal and the end of the time.
     """
-    jobs, parent, stop = Ledger.read(directory), os.getppid(), directory / STOP
+    jobs, parent, stop = SweepLedger.read(directory), os.getppid(), directory / STOP
     if stop.exists() or jobs.state(number) != "missing":
         return
 
@@ -187,5 +187,5 @@ if __name__ == "__main__":
     _end_with_parent()
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm tells every process of the step; the worker answers
     with plain_streams():
-        code = run_job(Ledger.read(Path(sys.argv[1])), int(sys.argv[2]))
+        code = run_job(SweepLedger.read(Path(sys.argv[1])), int(sys.argv[2]))
     sys.exit(code)

@@ -26,7 +26,7 @@ from mollm_cli.core.errors import RequestError
 from mollm_cli.core.secrets import shown_override
 from mollm_cli.launch.door import hide_secrets, hydra_main, worst
 from mollm_cli.sweep.job import STOP, run_job, supervise
-from mollm_cli.sweep.ledger import Ledger
+from mollm_cli.sweep.ledger import SweepLedger
 
 BASIC = "basic"
 LOCAL_AT_ONCE = 2
@@ -56,7 +56,7 @@ def require_launcher(name: str, settings: Any, overrides: Sequence[str]) -> None
             )
 
 
-def run_jobs(jobs: Ledger, numbers: Sequence[int], config: str, launcher: str) -> int | None:
+def run_jobs(jobs: SweepLedger, numbers: Sequence[int], config: str, launcher: str) -> int | None:
     """Run ``numbers`` of ``jobs``; None, or the exit code of the signal that ended it before all had run.
 
     config: the command's primary YAML. A job that fails, is refused or is killed stops no other.
@@ -71,7 +71,7 @@ def run_jobs(jobs: Ledger, numbers: Sequence[int], config: str, launcher: str) -
     return None
 
 
-def _launched(jobs: Ledger, numbers: list[int], config: str, launcher: str) -> int | None:
+def _launched(jobs: SweepLedger, numbers: list[int], config: str, launcher: str) -> int | None:
     """The jobs ``numbers`` by a launcher: a sweep over ``sweep_job``, whose task starts the job of that number."""
     directory, front = jobs.directory, os.getpid()
 
@@ -95,7 +95,7 @@ def _launched(jobs: Ledger, numbers: list[int], config: str, launcher: str) -> i
     return None
 
 
-def _line(jobs: Ledger, numbers: Sequence[int], launcher: str) -> list[str]:
+def _line(jobs: SweepLedger, numbers: Sequence[int], launcher: str) -> list[str]:
     where = QuotedString(str(jobs.directory), Quote.double).with_quotes()
     line = ["--multirun", *jobs.base, f"+sweep_job={','.join(map(str, numbers))}", f"hydra.sweep.dir={where}"]
     if launcher == "submitit_local" and not any("hydra.sweeper.max_batch_size" in text for text in jobs.base):
@@ -186,7 +186,7 @@ def _replaced(owner: type, name: str, by: Any) -> Iterator[None]:
         setattr(owner, name, before)
 
 
-def conclude(jobs: Ledger, ended: int | None) -> int:
+def conclude(jobs: SweepLedger, ended: int | None) -> int:
     """The summary of a sweep, and its exit code: the worst of its jobs."""
     summarise(jobs.directory)
     left = jobs.missing()

@@ -23,7 +23,7 @@ FILE = "sweep.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class SweepLedger:
     """directory: the sweep's; job k has its run in directory/k. command: "unlearn", "finetune" or "evaluate".
 
     base: the overrides that all jobs share, Hydra's own (the launcher) among them. lines: the overrides of each job.
@@ -45,7 +45,7 @@ class Ledger:
         write_text(self.directory / FILE, json.dumps(content, indent=1) + "\n")
 
     @classmethod
-    def read(cls, directory: Path) -> Ledger:
+    def read(cls, directory: Path) -> SweepLedger:
         """The jobs of the sweep in ``directory``. Raises RequestError where none are written down there."""
         file = directory / FILE
         try:
@@ -59,12 +59,12 @@ class Ledger:
                 "the directory that the sweep printed"
             ) from problem
 
-    def with_base(self, overrides: Sequence[str]) -> Ledger:
+    def with_base(self, overrides: Sequence[str]) -> SweepLedger:
         """The same jobs with ``overrides`` of Hydra's own keys in place of, or beside, those that are there."""
         keys = {_key(text) for text in overrides}
         return replace(self, base=(*(text for text in self.base if _key(text) not in keys), *overrides))
 
-    def with_secrets(self, given: Mapping[str, str]) -> Ledger:
+    def with_secrets(self, given: Mapping[str, str]) -> SweepLedger:
         """The same jobs with the values ``given`` for what sweep.json does not keep. Raises RequestError for others."""
         missing = {_key(text) for line in (self.base, *self.lines) for text in line if text.endswith(f"={HIDDEN}")}
         for key in missing - given.keys():

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mollm_cli.core.endings import INTERRUPTED
 from mollm_cli.core.errors import RequestError
 from mollm_cli.launch.door import exit_code
-from mollm_cli.sweep.ledger import Ledger
+from mollm_cli.sweep.ledger import SweepLedger
 
 if TYPE_CHECKING:
     import optuna
@@ -32,7 +32,9 @@ def require_optuna(name: str) -> None:
         raise RequestError(f"sweep={name} must find optuna, found no such package; pip install 'mollm-unlearn[optuna]'")
 
 
-def search(jobs: Ledger, run: Callable[[Ledger, Sequence[int]], int | None]) -> tuple[Ledger, int | None]:
+def search(
+    jobs: SweepLedger, run: Callable[[SweepLedger, Sequence[int]], int | None]
+) -> tuple[SweepLedger, int | None]:
     """Propose and ``run`` jobs until there are as many as asked for; returns all of them, and what ended it, or None.
 
     Jobs that failed are no part of what the sampler learns from; one that is run again and finishes is.
@@ -51,7 +53,7 @@ def search(jobs: Ledger, run: Callable[[Ledger, Sequence[int]], int | None]) -> 
     return jobs, ended
 
 
-def front(jobs: Ledger) -> list[str]:
+def front(jobs: SweepLedger) -> list[str]:
     """What has been found, by line: the trials that no other one dominates."""
     study = _study(jobs.directory, 0)
     told = [f"sweep={jobs.named['name']}: {len(study.best_trials)} of {len(jobs.lines)} trials are on the front"]
@@ -87,7 +89,7 @@ def _study(directory: Path, seed: int) -> optuna.Study:
     return study
 
 
-def _proposed(study: optuna.Study, jobs: Ledger) -> Ledger:
+def _proposed(study: optuna.Study, jobs: SweepLedger) -> SweepLedger:
     """``jobs`` with one more."""
     space = {key: _distribution(of) for key, of in jobs.named["space"].items()}
     trial = study.ask(space)
@@ -113,7 +115,7 @@ def _spelled(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _tell(study: optuna.Study, jobs: Ledger) -> None:
+def _tell(study: optuna.Study, jobs: SweepLedger) -> None:
     """What became of the jobs, where the study does not know it yet; those that are to be gone on with stay open."""
     from optuna.trial import TrialState, create_trial
 
@@ -133,11 +135,11 @@ def _tell(study: optuna.Study, jobs: Ledger) -> None:
             study.tell(trial.number, state=TrialState.FAIL)
 
 
-def _failed(jobs: Ledger, job: int) -> bool:
+def _failed(jobs: SweepLedger, job: int) -> bool:
     return jobs.ended(job) and exit_code(jobs.folder(job)) not in INTERRUPTED
 
 
-def _values(jobs: Ledger, job: int) -> tuple[float, float] | None:
+def _values(jobs: SweepLedger, job: int) -> tuple[float, float] | None:
     """(forget, retain) of a job that has finished."""
     from mollm_cli.reporting.comparison.front import distance, point
     from mollm_cli.reporting.comparison.run_rows import row_of

@@ -17,7 +17,7 @@ from mollm_cli.losses.mollm import mollm
 from mollm_cli.models.model_settings import Model
 from mollm_cli.models.reference import Reference
 from mollm_cli.run.run_reference import References
-from mollm_cli.run.training import TrainingSet
+from mollm_cli.run.training_set import TrainingSet
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 from tests.support.references import rows_of
 from tests.support.tiny import batch, llama

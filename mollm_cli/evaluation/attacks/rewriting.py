@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.data.encoding import Encoder
+from mollm_cli.data.encoder import Encoder
 from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.evaluation.attacks.attack_protocol import PREFIX, Attack, Rewrite
 

@@ -7,7 +7,8 @@ import torch
 
 from mollm_cli.core import chunked
 from mollm_cli.core.chunked import LinearHead, ModuleHead, chunk_rows
-from mollm_cli.core.outputs import Outputs, TargetStates
+from mollm_cli.core.outputs import Outputs
+from mollm_cli.core.target_states import TargetStates
 
 N, V, H = 7, 11, 4
 

@@ -7,7 +7,8 @@ import pytest
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import IGNORE, Example
 from mollm_cli.data.dialogue import Turn, as_prompt
-from mollm_cli.data.encoding import Encoder, encode_all
+from mollm_cli.data.encoder import Encoder
+from mollm_cli.data.encoding import encode_all
 from mollm_cli.data.load_dataset import load
 from mollm_cli.data.preview import preview
 

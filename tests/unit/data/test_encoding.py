@@ -6,7 +6,8 @@ import pytest
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import IGNORE, Example
-from mollm_cli.data.encoding import Encoder, check_vocabulary, encode_all
+from mollm_cli.data.encoder import Encoder
+from mollm_cli.data.encoding import check_vocabulary, encode_all
 from mollm_cli.data.load_dataset import load
 
 END, START, PAD = "</s>", "<s>", "<pad>"

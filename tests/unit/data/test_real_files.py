@@ -83,7 +83,8 @@ def test_wikitext(text, shared):
 def test_real_tokenizer(text, shared):
     from transformers import AutoTokenizer
 
-    from mollm_cli.data.encoding import Encoder, check_vocabulary, encode_all
+    from mollm_cli.data.encoder import Encoder
+    from mollm_cli.data.encoding import check_vocabulary, encode_all
 
     folder = shared.parent / "models" / "TinyStories-656K"
     if not folder.is_dir():

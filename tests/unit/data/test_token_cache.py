@@ -6,7 +6,8 @@ import multiprocessing
 import pytest
 
 from mollm_cli.data import token_cache
-from mollm_cli.data.encoding import Encoder, encode_all
+from mollm_cli.data.encoder import Encoder
+from mollm_cli.data.encoding import encode_all
 from mollm_cli.data.load_dataset import load
 from mollm_cli.data.pairing import Pairing, load_roles
 from mollm_cli.data.token_cache import TokenCache, cache_folder, tokenizer_fingerprint

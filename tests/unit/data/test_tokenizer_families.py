@@ -6,7 +6,7 @@ import pytest
 
 from mollm_cli.core.types import IGNORE, Example
 from mollm_cli.data.dialogue import Turn, as_prompt
-from mollm_cli.data.encoding import Encoder
+from mollm_cli.data.encoder import Encoder
 
 CORPUS = ["Question: Who wrote it?\nAnswer: Ann Lee did, in 1990.", "The quick brown fox. It's 12:30!", "a b c d e f g"]
 SPECIAL = ["<pad>", "<s>", "</s>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>"]

@@ -6,7 +6,8 @@ import pytest
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import IGNORE, Example
-from mollm_cli.data.encoding import Encoder, encode_all
+from mollm_cli.data.encoder import Encoder
+from mollm_cli.data.encoding import encode_all
 from mollm_cli.data.load_dataset import load
 from mollm_cli.data.preview import preview
 from mollm_cli.data.windows import encode_windows, overlapping_windows

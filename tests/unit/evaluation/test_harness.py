@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.evaluation.harness import Harness, check_harness, flat_results, harness_results
+from mollm_cli.evaluation.harness import Harness, flat_results, harness_results
 from mollm_cli.evaluation.suite import Suite
 from mollm_cli.metrics.probability import Probability
 
@@ -92,7 +92,7 @@ def states():
 def test_what_the_harness_is_asked(lm_eval):
     model, tokenizer = torch.nn.Linear(1, 1), object()
     chosen = Harness(("mmlu_*", "arc_easy"), limit=20, batch_size=4, num_fewshot=5, include_path="mine")
-    assert harness_results(model, tokenizer, suite(chosen)) == FLAT
+    assert harness_results(model, tokenizer, chosen) == FLAT
     [(asked, options)] = lm_eval.calls
     assert (asked.pretrained, asked.tokenizer, asked.batch_size) == (model, tokenizer, 4)
     assert isinstance(options.pop("task_manager"), Manager)
@@ -115,9 +115,9 @@ def test_the_run_around_it_is_not_disturbed(lm_eval, capsys, fails, training):
     before = states()
     if fails:
         with pytest.raises(RuntimeError, match="out of memory"):
-            harness_results(model, None, suite(Harness(("mmlu",))))
+            harness_results(model, None, Harness(("mmlu",)))
     else:
-        harness_results(model, None, suite(Harness(("mmlu",))))
+        harness_results(model, None, Harness(("mmlu",)))
     assert states() == before
     assert (lm_eval.training, model.training) == (False, training)
     told = capsys.readouterr()
@@ -126,8 +126,7 @@ def test_the_run_around_it_is_not_disturbed(lm_eval, capsys, fails, training):
 
 
 def test_a_suite_without_tasks_asks_nothing():
-    assert harness_results(None, None, suite(None)) == {}
-    check_harness(suite(None))
+    assert harness_results(None, None, None) == {}
 
 
 def test_names_are_flat_and_what_is_no_measurement_is_left_out():
@@ -136,7 +135,7 @@ def test_names_are_flat_and_what_is_no_measurement_is_left_out():
 
 
 def test_what_is_known_passes_the_check(lm_eval, capsys):
-    check_harness(suite(Harness(("mmlu_*", "arc_easy"), include_path="mine")))
+    Harness(("mmlu_*", "arc_easy"), include_path="mine").check()
     assert lm_eval.fetched == [["arc_easy", "mmlu_anatomy", "mmlu_astronomy"]]
     assert Manager.folders == ["mine"]
     assert lm_eval.calls == []
@@ -148,7 +147,7 @@ def test_without_the_package_the_remedy_is_told(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     wanted = r'evaluation\.harness needs the package lm-eval, found none; pip install "mollm-unlearn\[lm-eval\]"'
     with pytest.raises(RequestError, match=wanted):
-        check_harness(suite(Harness(("mmlu",))))
+        Harness(("mmlu",)).check()
 
 
 @pytest.mark.parametrize("task", ["mmlu_anatomi", "mlu_*"])

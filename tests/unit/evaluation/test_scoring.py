@@ -10,7 +10,7 @@ from tokenizers.processors import TemplateProcessing
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Example
 from mollm_cli.data.dataset import Dataset
-from mollm_cli.data.encoding import Encoder
+from mollm_cli.data.encoder import Encoder
 from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.evaluation.clock import Clock
 from mollm_cli.evaluation.gradient_norms import gradient_norms

@@ -5,7 +5,7 @@ import pytest
 
 from mollm_cli.core.types import Example
 from mollm_cli.data.dataset import Dataset
-from mollm_cli.data.encoding import Encoder
+from mollm_cli.data.encoder import Encoder
 from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.evaluation.clock import Clock
 from mollm_cli.evaluation.measuring import evaluate, score_sets

@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from mollm_cli.core import chunked
 from mollm_cli.core.chunked import LinearHead, ModuleHead
 from mollm_cli.core.masking import target_positions
-from mollm_cli.core.outputs import TargetStates
+from mollm_cli.core.target_states import TargetStates
 from mollm_cli.models.forward import forward, target_logits
 from mollm_cli.models.head import target_states
 from mollm_cli.models.reference import Reference

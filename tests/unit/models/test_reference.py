@@ -10,7 +10,8 @@ from peft import LoraConfig, get_peft_model
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from mollm_cli.core.masking import target_positions
-from mollm_cli.core.outputs import Outputs, TargetStates
+from mollm_cli.core.outputs import Outputs
+from mollm_cli.core.target_states import TargetStates
 from mollm_cli.losses.ga_kl import ga_kl
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.models.forward import forward

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mollm_cli.core import chunked
-from mollm_cli.core.outputs import TargetStates
+from mollm_cli.core.target_states import TargetStates
 from mollm_cli.models.forward import forward
 from mollm_cli.models.reference import Reference
 from mollm_cli.objectives.cross_entropy import cross_entropy

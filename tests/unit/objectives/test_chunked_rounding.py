@@ -31,7 +31,8 @@ import pytest
 import torch
 
 from mollm_cli.core.chunked import LinearHead
-from mollm_cli.core.outputs import Outputs, TargetStates
+from mollm_cli.core.outputs import Outputs
+from mollm_cli.core.target_states import TargetStates
 from mollm_cli.models.reference import Reference
 from tests.support.tiny import opt
 from tests.unit.objectives.test_chunked_objectives import OBJECTIVES, limited, moved, said

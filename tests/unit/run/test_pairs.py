@@ -15,7 +15,8 @@ from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.dpo import dpo
 from mollm_cli.losses.ga_mismatch_kl import ga_mismatch_kl
 from mollm_cli.run.prepare import Prepared
-from mollm_cli.run.training import build_stream, unlearning_plan
+from mollm_cli.run.training import build_stream
+from mollm_cli.run.training_set import unlearning_set
 from mollm_cli.solvers.weighted_sum import WeightedSum
 
 
@@ -43,7 +44,7 @@ def _passed(loss: Any, steps: int = 30, **counts: int) -> dict[str, list[list[st
     prepared: Any = SimpleNamespace(encoded=encoded, pad_id=0)
     prepared.training = lambda *roles: Prepared(None, {}, encoded).training(*roles)
     asked = _asked(loss)
-    plan = unlearning_plan(asked, prepared)
+    plan = unlearning_set(asked, prepared)
     streams = {role: build_stream(plan, role, asked, prepared) for role in plan.rows}
     return {
         role: [[i.partition(":")[2] for i in b.ids] for step in range(steps) for b in stream.batches(step, 2)]

@@ -13,7 +13,7 @@ import yaml
 
 from mollm_cli.assets.locate import resolve
 from mollm_cli.core.errors import RequestError
-from mollm_cli.data.encoding import Encoder
+from mollm_cli.data.encoder import Encoder
 from mollm_cli.evaluation.generation import generate
 from mollm_cli.models.load_model import fingerprint, load_model
 from mollm_cli.models.model_settings import Model

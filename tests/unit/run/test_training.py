@@ -13,7 +13,8 @@ from mollm_cli.engine.engine_settings import Engine
 from mollm_cli.engine.selection import Selection
 from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.run.prepare import Prepared
-from mollm_cli.run.training import TrainingSet, finetuning_plan, forget_target, unlearning_plan
+from mollm_cli.run.training import forget_target
+from mollm_cli.run.training_set import TrainingSet, finetuning_set, unlearning_set
 
 
 def _rows(count: int) -> list[Encoded]:
@@ -83,7 +84,7 @@ def _unlearning(loss: Any, direction: Direction | None = None, oracle: str | Non
 
 def test_fine_tuning_reads_all_named_rows_as_one_stream() -> None:
     forget, text = _rows(2), _rows(3)
-    plan = finetuning_plan(_asked(("text", "forget")), Prepared(None, {}, {"forget": forget, "text": text}))
+    plan = finetuning_set(_asked(("text", "forget")), Prepared(None, {}, {"forget": forget, "text": text}))
     assert plan.rows == {"retain": [*text, *forget]} and plan.leader == "retain"
     assert plan.shares == {"retain": [Share(3), Share(2)]}
     assert [objective.name for objective in plan.loss.objectives] == ["cross_entropy"]
@@ -92,13 +93,13 @@ def test_fine_tuning_reads_all_named_rows_as_one_stream() -> None:
 def test_fine_tuning_on_rows_that_are_not_there() -> None:
     wanted = "train names 'holdout', and data 'mine' has no such rows; it has forget, retain"
     with pytest.raises(RequestError, match=wanted):
-        finetuning_plan(_asked(("forget", "holdout")), SimpleNamespace(encoded={"forget": [], "retain": []}))  # type: ignore[arg-type]
+        finetuning_set(_asked(("forget", "holdout")), SimpleNamespace(encoded={"forget": [], "retain": []}))  # type: ignore[arg-type]
 
 
 def test_unlearning_reads_the_roles_of_its_loss_and_no_others() -> None:
     from mollm_cli.losses.ga import ga
 
-    plan: TrainingSet = unlearning_plan(_unlearning(ga()), Prepared(None, {}, {"forget": _rows(1), "retain": _rows(2)}))
+    plan: TrainingSet = unlearning_set(_unlearning(ga()), Prepared(None, {}, {"forget": _rows(1), "retain": _rows(2)}))
     assert plan.rows == {"forget": _rows(1)} and plan.leader == "forget"
     assert dataclasses.is_dataclass(plan)
 
@@ -108,11 +109,11 @@ def test_what_is_mixed_into_retain_is_trained_on_as_retain() -> None:
 
     encoded = {"forget": _rows(1), "retain": _rows(2), "text": _rows(5), "alpaca": _rows(3)}
     prepared = Prepared(None, {}, encoded, {"retain": 2.0, "alpaca": 0.5})
-    plan = unlearning_plan(_unlearning(mollm()), prepared)
+    plan = unlearning_set(_unlearning(mollm()), prepared)
     assert plan.rows == {"forget": encoded["forget"], "retain": [*encoded["retain"], *encoded["alpaca"]]}
     assert plan.leader == "retain"
     assert plan.shares == {"forget": [Share(1)], "retain": [Share(2, 2.0), Share(3, 0.5)]}
-    finetuned = finetuning_plan(_asked(("forget", "retain")), prepared)
+    finetuned = finetuning_set(_asked(("forget", "retain")), prepared)
     assert finetuned.shares == {"retain": [Share(1), Share(2, 2.0), Share(3, 0.5)]}
 
 
@@ -125,11 +126,11 @@ def test_a_rule_without_anything_to_look_for_is_refused_before_a_model_is_loaded
 
     prepared: Any = Prepared(None, {}, {"forget": _rows(1), "retain": _rows(2)})
     with pytest.raises(RequestError, match=r"engine.keep=target needs a forget target, found none. Set direction.forg"):
-        unlearning_plan(_unlearning(ga(), direction, "oracle", keep="target"), prepared)
+        unlearning_set(_unlearning(ga(), direction, "oracle", keep="target"), prepared)
     with pytest.raises(RequestError, match="engine.keep=yardstick needs something to be near to, found no oracle and"):
-        unlearning_plan(_unlearning(ga(), direction, None, keep="yardstick"), prepared)
+        unlearning_set(_unlearning(ga(), direction, None, keep="yardstick"), prepared)
     for asked in (_unlearning(ga(), direction, "oracle", keep="yardstick"), _unlearning(ga(), direction)):
-        assert unlearning_plan(asked, prepared).leader == "forget"
+        assert unlearning_set(asked, prepared).leader == "forget"
 
 
 def test_a_forget_target_is_something_to_look_for() -> None:
@@ -138,16 +139,16 @@ def test_a_forget_target_is_something_to_look_for() -> None:
     rows = {"forget": _rows(1), "retain": _rows(2)}
     for keep in ("target", "yardstick"):
         asked = _unlearning(ga(), Direction(forget_target=0.2), keep=keep)
-        assert unlearning_plan(asked, Prepared(None, {}, rows)).leader == "forget"
+        assert unlearning_set(asked, Prepared(None, {}, rows)).leader == "forget"
         holdout = Prepared(None, {}, rows | {"holdout": _rows(1)})
-        assert unlearning_plan(_unlearning(ga(), keep=keep), holdout).leader == "forget"
+        assert unlearning_set(_unlearning(ga(), keep=keep), holdout).leader == "forget"
 
 
 def test_fine_tuning_keeps_its_last_weights() -> None:
     with pytest.raises(
         RequestError, match="engine.keep must be last in mollm-finetune, which forgets nothing, found t"
     ):
-        finetuning_plan(_asked(("forget",), keep="target"), Prepared(None, {}, {"forget": _rows(1)}))
+        finetuning_set(_asked(("forget",), keep="target"), Prepared(None, {}, {"forget": _rows(1)}))
 
 
 def test_the_yardstick_is_the_oracles_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

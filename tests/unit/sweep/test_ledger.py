@@ -10,20 +10,20 @@ import pytest
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.run.lock import held
-from mollm_cli.sweep.ledger import FILE, Ledger
+from mollm_cli.sweep.ledger import FILE, SweepLedger
 
 
-def _jobs(directory: Path, *lines: str, **more: Any) -> Ledger:
+def _jobs(directory: Path, *lines: str, **more: Any) -> SweepLedger:
     base = tuple(more.pop("base", ()))
-    return Ledger(directory, "unlearn", base, tuple((*base, *line.split()) for line in lines), more)
+    return SweepLedger(directory, "unlearn", base, tuple((*base, *line.split()) for line in lines), more)
 
 
-def _ends(jobs: Ledger, number: int, **facts: Any) -> None:
+def _ends(jobs: SweepLedger, number: int, **facts: Any) -> None:
     jobs.folder(number).mkdir(exist_ok=True)
     (jobs.folder(number) / "manifest.json").write_text(json.dumps(facts))
 
 
-def _manifest(jobs: Ledger, number: int) -> dict[str, Any]:
+def _manifest(jobs: SweepLedger, number: int) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((jobs.folder(number) / "manifest.json").read_text())
     return found
 
@@ -31,7 +31,7 @@ def _manifest(jobs: Ledger, number: int) -> dict[str, Any]:
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     jobs = _jobs(tmp_path, "seed=0", "seed=1", base=["hydra/launcher=joblib"], name="x")
     jobs.write()
-    assert Ledger.read(tmp_path) == jobs
+    assert SweepLedger.read(tmp_path) == jobs
     assert jobs.typed(1)[:2] == ["resume=auto", f'run_dir="{tmp_path}/1"']
     assert jobs.shown(1) == "seed=1"
 
@@ -41,7 +41,7 @@ def test_a_folder_that_is_no_sweep(text: str | None, tmp_path: Path) -> None:
     if text is not None:
         (tmp_path / FILE).write_text(text)
     with pytest.raises(RequestError, match="a sweep directory must hold sweep.json, found none that can be read"):
-        Ledger.read(tmp_path)
+        SweepLedger.read(tmp_path)
 
 
 def test_what_is_missing_is_what_has_not_finished_and_is_not_running(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_secret_is_not_written_down_and_is_given_again(tmp_path: Path) -> None
     jobs = _jobs(tmp_path, "seed=0", base=[f"{key}=plumtree-94"])
     jobs.write()
     assert "plumtree" not in (tmp_path / FILE).read_text()
-    kept = Ledger.read(tmp_path)
+    kept = SweepLedger.read(tmp_path)
     assert kept.with_secrets({"tracker.api_key": f"{key}=plumtree-94"}) == jobs
     with pytest.raises(RequestError, match=r"tracker.api_key is a secret that no sweep directory keeps, found \*\*\*"):
         kept.with_secrets({})

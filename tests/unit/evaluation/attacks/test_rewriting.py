@@ -6,7 +6,8 @@ import pytest
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Example
-from mollm_cli.data.encoding import Encoder, encode_all
+from mollm_cli.data.encoder import Encoder
+from mollm_cli.data.encoding import encode_all
 from mollm_cli.evaluation.attacks.jailbreak import Jailbreak
 from mollm_cli.evaluation.attacks.multi_turn import MultiTurn
 from mollm_cli.evaluation.attacks.paraphrase import Paraphrase
