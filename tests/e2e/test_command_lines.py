@@ -1,6 +1,6 @@
 """Generated command lines: exit code 0 or 2, a short message, no trace, nothing left behind.
 
-The suite runs the same 200 every time; ``make fuzz`` draws 2,000 new ones (MOLLM_FUZZ is how many).
+The suite runs the same 40 every time; ``make fuzz`` draws 2,000 new ones (MOLLM_FUZZ is how many).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from tests.support.cli import TRAINED, Answer, answer, read
 from tests.support.command_lines import Typed, command_lines, trainings
 
-EXAMPLES = int(os.environ.get("MOLLM_FUZZ", "200"))
+EXAMPLES = int(os.environ.get("MOLLM_FUZZ", "40"))
 MOST_LINES = 20
 PLAIN = settings(
     deadline=None,

@@ -36,7 +36,10 @@ def _sizes(run: Answer) -> dict[str, int]:
     return {name: dataset["rows"] for name, dataset in run.manifest["datasets"].items()}
 
 
-@pytest.mark.parametrize(("limit", "batch_size"), [("1", 1), ("1", 32), ("3", 2), ("3", 8), ("null", 1), ("null", 32)])
+SLOW = [pytest.param(*each, marks=pytest.mark.slow) for each in (("1", 1), ("3", 2), ("3", 8), ("null", 1))]
+
+
+@pytest.mark.parametrize(("limit", "batch_size"), [("1", 32), ("null", 32), *SLOW])
 def test_few_rows_at_any_batch_size(deletion: Any, limit: str, batch_size: int) -> None:
     users = [f"u{n}" for n in range(5)]
     run = deletion(users, f"data.forget.limit={limit}", f"engine.batch_size={batch_size}", "engine.max_steps=2")

@@ -10,6 +10,8 @@ import pytest
 from tests.support.cli import ROOT, unlearn, write_lines
 
 EXPERIMENTS = sorted(file.stem for file in (ROOT / "conf" / "experiment").glob("*.yaml"))
+FEW = (EXPERIMENTS[0], "tinystories-lily")
+"""Members of the family that every run of the tests has."""
 Rows = list[dict[str, Any]]
 
 
@@ -72,7 +74,12 @@ def _typed(experiment: str, folder: Path) -> list[str]:
     return overrides + (["data.forget.perturbed=null", "data.retain.perturbed=null"] if kind == "tofu" else [])
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+EACH = pytest.mark.parametrize(
+    "experiment", [pytest.param(name, marks=() if name in FEW else pytest.mark.slow) for name in EXPERIMENTS]
+)
+
+
+@EACH
 def test_every_experiment_runs(experiment: str, root: Path, tmp_path: Path) -> None:
     run = unlearn(root, *_typed(experiment, tmp_path))
     assert run.code == 0, run.err
@@ -80,7 +87,7 @@ def test_every_experiment_runs(experiment: str, root: Path, tmp_path: Path) -> N
     assert set(run.manifest["datasets"]) >= {"forget", "retain"}
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@EACH
 def test_every_experiment_takes_any_loss(experiment: str, root: Path, tmp_path: Path) -> None:
     for loss in ("ga", "ga_kl"):
         run = unlearn(root, *_typed(experiment, tmp_path), f"loss={loss}", "engine.max_steps=1", "--check")

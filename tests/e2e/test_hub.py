@@ -91,6 +91,7 @@ def _in_turn(
     return [subprocess.CompletedProcess([], *answer) for answer in answers]
 
 
+@pytest.mark.slow
 def test_a_second_run_downloads_nothing_and_another_revision_is_not_taken_from_the_cache(
     hub: Hub, warm: Path, tmp_path: Path
 ) -> None:
@@ -150,6 +151,7 @@ REFUSED = (
 )
 
 
+@pytest.mark.slow
 def test_what_the_hub_refuses(hub: Hub, tmp_path: Path) -> None:
     """On one cold cache: nothing that is refused is found there afterwards."""
     answers = _in_turn(hub.environment(tmp_path / "cache"), tmp_path, *(typed for typed, _ in REFUSED))

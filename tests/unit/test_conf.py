@@ -249,7 +249,9 @@ def test_every_command_has_its_defaults(command: Any) -> None:
     assert "%f" in text  # two runs in one second
 
 
-@pytest.mark.parametrize("command", [FINETUNE, EVALUATE], ids=lambda command: command.name)
+@pytest.mark.parametrize(
+    "command", [pytest.param(FINETUNE, marks=pytest.mark.slow), EVALUATE], ids=lambda command: command.name
+)
 def test_data_and_models_go_with_every_command(command: Any) -> None:
     for name in choices("data", [CONF]):
         assert _request(

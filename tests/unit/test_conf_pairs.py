@@ -48,7 +48,14 @@ def _paired(loss: str, solver: str) -> dict[str, Any]:
     return config
 
 
-@pytest.mark.parametrize(("loss", "solver"), list(zip(itertools.cycle(LOSSES), SOLVED, strict=False)))
+MEETINGS = list(zip(itertools.cycle(LOSSES), SOLVED, strict=False))
+"""Every solver with some loss, composed together; three of them in every run of the tests."""
+
+
+@pytest.mark.parametrize(
+    ("loss", "solver"),
+    [pytest.param(*pair, marks=() if k < 3 else pytest.mark.slow) for k, pair in enumerate(MEETINGS)],
+)
 def test_what_is_typed_wins_over_what_a_loss_brings(loss: str, solver: str) -> None:
     typed = _composed(f"solver={solver}", f"loss={loss}", *NEEDED.get(loss, []))
     assert (typed["names"]["loss"], typed["names"]["solver"]) == (loss, solver)

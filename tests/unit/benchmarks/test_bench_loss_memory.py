@@ -11,6 +11,8 @@ from benchmarks.loss_memory import HEADS, OBJECTIVES, RATIO, loss_peak_bytes, ma
 from mollm_cli.core import chunked
 from tests.support.losses import LOSSES
 
+pytestmark = pytest.mark.slow
+
 TARGETS, VOCABULARY = 64, 4000
 WHOLE = TARGETS * VOCABULARY * 4
 

@@ -14,6 +14,8 @@ from benchmarks.report import merge, ratios, summary
 from benchmarks.rows import ROWS
 from benchmarks.workload import Workload
 
+pytestmark = pytest.mark.slow
+
 TINY = Workload("tiny", batch=2, tokens=12, answer=4)
 BY_NAME = {row.name: row for row in ROWS}
 

@@ -13,6 +13,8 @@ from benchmarks.per_example import RATIO, UnequalValuesError, embedded, interlea
 from benchmarks.plain_evaluation import evaluate_by_row
 from mollm_cli.evaluation.metric_plan import plan
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def task():

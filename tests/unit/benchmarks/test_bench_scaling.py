@@ -10,6 +10,8 @@ from benchmarks.scaling import VARIANTS, Watched, main, ratios
 from mollm_cli.core.world import World
 from tests.support.processes import together
 
+pytestmark = pytest.mark.slow
+
 
 def measured(path, world: World):
     """As torchrun would start it; the processes have met already."""

@@ -14,6 +14,8 @@ import pytest
 from benchmarks.soak import EVALUATED, INTERVAL, failures, growth, rows, same, stepping, summary
 from benchmarks.soak_process import Kill, Life, Watch, planned
 
+pytestmark = pytest.mark.slow
+
 WRITER = """
 import os, sys, time
 folder = sys.argv[1].removeprefix("run_dir=")

@@ -16,7 +16,7 @@ from benchmarks.timing import forward_flops, one_turn, turns
 from benchmarks.workload import Workload
 
 TINY = Workload("tiny", batch=2, tokens=12, answer=4)
-pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")  # TorchJD's vmap, where it is installed
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:There is a performance drop")]  # TorchJD's vmap
 BY_NAME = {row.name: row for row in ROWS}
 
 

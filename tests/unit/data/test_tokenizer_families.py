@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from mollm_cli.core.types import IGNORE, Example
@@ -112,16 +114,19 @@ def parts(tokenizer, encoded):
     return given, [token for token, label in pairs if label != IGNORE]
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
-@pytest.mark.parametrize("prompt", PROMPTS)
-@pytest.mark.parametrize("answer", ANSWERS)
-def test_the_targets_are_the_answer_and_its_end(tokenizer, answer, prompt, template):
+def test_the_targets_are_the_answer_and_its_end(tokenizer):
+    """Every template with every prompt and answer."""
     encoder = Encoder(tokenizer)
+    for template, prompt, answer in itertools.product(TEMPLATES, PROMPTS, ANSWERS):
+        _held(tokenizer, encoder, template, prompt, answer)
+
+
+def _held(tokenizer, encoder, template, prompt, answer):
     given, targets = parts(tokenizer, encoder.encode(Example("d:1", prompt, answer), template, 500))
     chat = tokenizer.chat_template is not None and template == "auto"
     end = "<|end|>" if chat else "</s>"
     space = " " * (template in ("auto", "{prompt} ") and not chat)
-    assert text(tokenizer, targets) == space + answer + end
+    assert text(tokenizer, targets) == space + answer + end, (template, prompt, answer)
     assert given == encoder.prompt_ids(prompt, template)
     assert targets[-1] in encoder.end_ids(template)
 

@@ -139,7 +139,12 @@ def test_a_sweep_of_the_users_own(answer: Answer, checked: list[Request], tmp_pa
     assert "batch          Mine.\nlearning-rate  A learning rate and a stopping point: " in listed
 
 
-@pytest.mark.parametrize("name", choices("sweep", [config_dir()]))
+SWEEPS = list(choices("sweep", [config_dir()]))
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "learning-rate" else pytest.mark.slow) for name in SWEEPS]
+)
 def test_every_sweep_is_a_right_request(name: str, answer: Answer, checked: list[Request]) -> None:
     code, _, errors = answer(UNLEARN, f"sweep={name}", "--check")
     assert code == 0, errors

@@ -58,7 +58,7 @@ def words(ids, tokenizer):
     return tokenizer.decode(ids, skip_special_tokens=True).strip()
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 7])
+@pytest.mark.parametrize("batch_size", [2, pytest.param(7, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("attack", [ModelComparison(), ModelComparison(1.5, 0.0), ModelComparison(3.0, 0.3)], ids=str)
 def test_batches_equal_one_by_one(attack, pair, tiny_tokenizer, prompts, batch_size):
     expected = [words(slow(attack, *pair, prompt, 8), tiny_tokenizer) for prompt in prompts]
