@@ -14,6 +14,7 @@ from mollm_cli.cli.arguments import Parser
 from mollm_cli.cli.help import EXIT_CODES
 from mollm_cli.cli.listing import table
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.privacy import as_asked
 from mollm_cli.launch.ending import exit_code
 
 if TYPE_CHECKING:
@@ -124,7 +125,8 @@ def _put(flag: str, target: Path, text: str) -> None:
         print(text, end="")
         return
     try:
-        target.write_text(text, encoding="utf-8")
+        with as_asked():
+            target.write_text(text, encoding="utf-8")
     except OSError as refused:
         raise RequestError(
             f"--{flag} must name a file that can be written, found '{target}': {refused.strerror}; name another"

@@ -146,9 +146,9 @@ def _check_seed(seed: int) -> None:
 
 def _check_name(name: str) -> None:
     """The run directory is called after it: a name leads nowhere else."""
-    if not name or {"/", "\\"} & set(name) or printable(name) != name or "\n" in name or redacted(name) != name:
+    if not name or set("/\\\n\t") & set(name) or printable(name) != name or redacted(name) != name:
         raise RequestError(
-            f"run_name must be a name without / and control characters, and no secret, found {printable(name)!r}; "
+            f"run_name must be a name without / and control characters, and no secret, found {name!r}; "
             "set run_name=NAME, and output_root=DIR for another place"
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 from pathlib import Path
 
 from mollm_cli.core.errors import RunError
@@ -30,7 +31,7 @@ def explained(error: BaseException, run_dir: Path | None = None) -> RunError | N
             f"the run directory must stay where it is while the run goes on, found '{run_dir}' gone or replaced. "
             "Start the run again; restored, it can be gone on with: resume=RUN_DIR"
         )
-    again = "type the command again" if run_dir is None else f"go on with resume={run_dir}"
+    again = "type the command again" if run_dir is None else f"go on with resume={shlex.quote(str(run_dir))}"
     return None if number is None else _fault(number, _where(error), again)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +13,8 @@ from mollm_cli.core.types import Content
 
 FOLDER, FILE = 0o700, 0o600
 """Modes: the owner alone."""
+_USERS = "MOLLM_UMASK"
+"""The variable that tells child processes the umask that the user has set."""
 KeepText = bool | Literal["auto"]
 """Whether prompts, answers and generations are kept: of all rows, of none, or ("auto") of ordinary ones."""
 
@@ -31,16 +35,51 @@ def is_private(folder: Path) -> bool:
     return not folder.stat().st_mode & 0o077
 
 
-def tighten(folder: Path) -> None:
-    """Whatever is in a private ``folder`` for the owner alone too; a folder that was opened stays as it is.
+@contextmanager
+def private() -> Iterator[None]:
+    """Within the block what is made is the owner's alone, from its first byte: also by libraries and child processes.
 
-    A link is not followed; what cannot be changed is left.
+    What the user's own umask is, child processes read in the environment.
     """
-    if not is_private(folder):
-        return
-    for place, folders, files in os.walk(folder):
-        for name, mode in [*((name, FOLDER) for name in folders), *((name, FILE) for name in files)]:
-            path = Path(place, name)
-            with contextlib.suppress(OSError):
-                if not path.is_symlink():
-                    path.chmod(mode)
+    outermost = _USERS not in os.environ
+    with _umask(0o077) as before:
+        if outermost:
+            os.environ[_USERS] = f"{before:o}"
+        try:
+            yield
+        finally:
+            if outermost:
+                os.environ.pop(_USERS, None)
+
+
+@contextmanager
+def as_asked() -> Iterator[None]:
+    """Within the block what is made has the modes that the user's umask gives: a file that was asked for elsewhere."""
+    with _umask(_users_umask()):
+        yield
+
+
+@contextmanager
+def as_open_as(folder: Path) -> Iterator[None]:
+    """Within the block what is made is as open as ``folder``, and no more for writing than the user's umask says."""
+    closed = 0o077 & ~folder.stat().st_mode
+    with _umask(closed | (_users_umask() & 0o022)):
+        yield
+
+
+def _users_umask() -> int:
+    told = os.environ.get(_USERS, "")
+    if re.fullmatch("[0-7]{1,3}", told):
+        return int(told, 8)
+    with _umask(0o077) as now:
+        return now
+
+
+@contextmanager
+def _umask(value: int) -> Iterator[int]:
+    """Within the block the umask is ``value``; it is the umask of before that comes out."""
+    before = os.umask(value)
+    try:
+        yield before
+    finally:
+        os.umask(before)

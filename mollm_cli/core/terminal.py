@@ -69,7 +69,7 @@ class PlainStream:
     def write(self, text: str) -> int:
         """Write ``text`` made plain; its length, as the caller expects."""
         start = "\r" if text.startswith("\r") else ""
-        self.rich_proxied_file.write(start + printable(redacted(text)))
+        self.rich_proxied_file.write(start + printable(redacted(text.removeprefix("\r"))))
         return len(text)
 
     def __getattr__(self, name: str) -> Any:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mollm_cli.core.kept import kept
-from mollm_cli.core.privacy import FILE, make_private
+from mollm_cli.core.privacy import make_private, private
 from mollm_cli.core.types import Encoded
 from mollm_cli.data.load_dataset import Loaded
 
@@ -85,10 +85,10 @@ class TokenCache:
         }
         temporary = self.file.with_name(f".{os.getpid()}-{uuid.uuid4().hex}")
         try:
-            make_private(self.file.parent)
-            save_file(arrays, temporary)
-            temporary.chmod(FILE)
-            temporary.replace(self.file)
+            with private():
+                make_private(self.file.parent)
+                save_file(arrays, temporary)
+                temporary.replace(self.file)
         except Exception as problem:  # safetensors wraps a full disk in an error of its own
             with contextlib.suppress(OSError):
                 temporary.unlink()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from mollm_cli.core.owned_folder import opened
 from mollm_cli.core.privacy import KeepText, shows_text
 from mollm_cli.core.types import Example, Scored
 from mollm_cli.core.world import ALONE, World
@@ -19,6 +19,8 @@ from mollm_cli.evaluation.records import sha256
 if TYPE_CHECKING:
     from mollm_cli.data.load_dataset import Loaded
 
+DEPTH = 4
+"""The parts at the end of a path to scores that are no links: RUN/resume/scores/MOMENT."""
 VERSION = 1
 """Raised whenever the same model, rows and settings would give other scores."""
 
@@ -56,15 +58,13 @@ class ScoreStore:
             return None
 
     def write(self, name: str, scored: Sequence[Scored]) -> None:
-        """Keep the scores of a set under a temporary name, then rename."""
+        """Keep the scores of a set, whole or not at all. Raises OSError."""
         said = any(s.generation is not None or s.samples for s in scored)
         if not self.world.first or (said and not shows_text(self.sets[name].content, self.keep_text)):
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f".{name}.{os.getpid()}"
         lines = [self._key([s.example for s in scored]), *map(_row, scored)]
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-        temporary.rename(self._file(name))
+        with opened(self.folder, DEPTH, make=DEPTH - 1) as folder:
+            folder.replace(self._file(name).name, "".join(json.dumps(line) + "\n" for line in lines).encode())
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{name}.jsonl"
@@ -76,8 +76,9 @@ class ScoreStore:
 
 
 def forget_scores(folder: Path) -> None:
-    """Remove what was kept: the run has come to its end."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove what was kept in ``folder`` of a run, resume/scores: it has come to its end."""
+    with contextlib.suppress(OSError), opened(folder.parent, DEPTH - 2) as resume:
+        resume.remove(folder.name)
 
 
 def _row(scored: Scored) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,9 +24,10 @@ from omegaconf import DictConfig, open_dict, read_write
 from mollm_cli.configuration.choices import config_dir
 from mollm_cli.configuration.compose import composing, plain
 from mollm_cli.configuration.request import request
+from mollm_cli.core.atomic import write_text
 from mollm_cli.core.endings import INTERRUPTED, end_by, tell
 from mollm_cli.core.errors import OutputError, RequestError
-from mollm_cli.core.privacy import FOLDER
+from mollm_cli.core.privacy import FOLDER, as_asked
 from mollm_cli.core.secrets import shown_override
 from mollm_cli.launch.processes import to_start
 from mollm_cli.launch.rank import RunSpec, run_here
@@ -43,11 +45,12 @@ def worst(codes: Iterable[int]) -> int:
 def claim(directory: Path, again: bool = False) -> Path:
     """Make ``directory`` for this run alone. again: it may exist. Raises RequestError."""
     try:
-        directory.mkdir(mode=FOLDER, parents=True, exist_ok=again)
+        with as_asked():  # the folders above it; a run may be shared
+            directory.mkdir(mode=FOLDER, parents=True, exist_ok=again)
     except FileExistsError as taken:
         raise RequestError(
             f"the run directory must be new, found '{directory}'; no run writes into another's: leave hydra.run.dir "
-            f"and hydra.sweep.dir out, or go on with resume={directory}"
+            f"and hydra.sweep.dir out, or go on with {shlex.quote(f'resume={directory}')}"
         ) from taken
     except OSError as refused:
         raise RequestError(
@@ -122,7 +125,7 @@ def hide_secrets(file: Path) -> None:
         plain = (
             f"{dash}{shown_override(text)}" for dash, text in (re.findall(r"^(\s*- |)(.*)$", line)[0] for line in lines)
         )
-        file.write_text("".join(f"{line}\n" for line in plain), encoding="utf-8")
+        write_text(file, "".join(f"{line}\n" for line in plain))
 
 
 def _job(command: str, cfg: DictConfig, settings: Any) -> int:

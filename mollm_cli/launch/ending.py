@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 from mollm_cli.core.endings import tell
 from mollm_cli.core.paths import short_paths
+from mollm_cli.core.privacy import private
 from mollm_cli.core.terminal import plain_streams
 
 
 def exit_code(program: str, answer: Callable[[], int]) -> int:
     """What ``answer`` returns; of whatever it raises, which is told on stderr, the code of that."""
-    with plain_streams():
+    with private(), plain_streams():
         try:
             with short_paths():
                 code = _code(answer)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mollm_cli.configuration.request import request
 from mollm_cli.core.endings import tell
+from mollm_cli.core.privacy import private
 from mollm_cli.core.terminal import plain_streams
 from mollm_cli.launch.leave import leave
 from mollm_cli.launch.processes import follows, launched
@@ -114,12 +115,13 @@ def _silent() -> Iterator[None]:
 def main() -> int:
     """One process that ``spawner`` has started, with a line on stdin: the job, for the first; the exit code."""
     line = sys.stdin.readline()
-    if follows():
-        return follow()
-    job = RunSpec(**json.loads(line))
-    sys.argv = job.typed
-    with plain_streams(), contextlib.redirect_stdout(sys.stderr):
-        return run_here(job)
+    with private():
+        if follows():
+            return follow()
+        job = RunSpec(**json.loads(line))
+        sys.argv = job.typed
+        with plain_streams(), contextlib.redirect_stdout(sys.stderr):
+            return run_here(job)
 
 
 def _end_with_parent() -> None:

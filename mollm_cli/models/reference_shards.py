@@ -22,6 +22,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from mollm_cli.core.privacy import private
+
 DIGEST_BYTES = 32
 _DAMAGED = (SafetensorError, KeyError, ValueError, RuntimeError)
 
@@ -54,8 +56,9 @@ def write(folder: Path, digests: Sequence[bytes], counts: Sequence[int], states:
     rows = torch.frombuffer(bytearray(b"".join(digests)), dtype=torch.uint8)
     tensors = {"digests": rows, "counts": torch.tensor(counts, dtype=torch.int64), "states": states}
     try:
-        save_file(tensors, temporary, {"checksum": _checksum(*tensors.values())})
-        temporary.replace(file)
+        with private():
+            save_file(tensors, temporary, {"checksum": _checksum(*tensors.values())})
+            temporary.replace(file)
         return _load(file)
     except _DAMAGED as problem:  # safetensors wraps a full disk in an error of its own
         raise OSError(str(problem)) from problem

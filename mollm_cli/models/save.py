@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ def save_checkpoint(loaded: LoadedModel, folder: Path) -> None:
     beside ``folder``. Dropout rates are written as they were read. Whole or not there at all, see core/atomic.py.
     """
     model = _plain(loaded, folder.with_name("adapter"))
-    with whole(folder) as temporary:
+    with whole(folder, anew=True) as temporary:
         zeroed = {key: getattr(model.config, key) for key in loaded.dropouts}
         for key, rate in loaded.dropouts.items():
             setattr(model.config, key, rate)
@@ -27,10 +26,7 @@ def save_checkpoint(loaded: LoadedModel, folder: Path) -> None:
         finally:
             for key, rate in zeroed.items():
                 setattr(model.config, key, rate)
-        for path in temporary.rglob("*"):  # save_pretrained writes weights 0600 whatever the umask
-            path.chmod(0o755 if path.is_dir() else 0o644)
-        if folder.exists():
-            shutil.rmtree(folder)
+        _evenly(temporary)
 
 
 def _plain(loaded: LoadedModel, folder: Path) -> Any:
@@ -39,5 +35,15 @@ def _plain(loaded: LoadedModel, folder: Path) -> Any:
 
     if not hasattr(loaded.model, "merge_and_unload"):
         return loaded.model
-    loaded.model.save_pretrained(folder)
+    with whole(folder, anew=True) as temporary:
+        loaded.model.save_pretrained(temporary)
+        _evenly(temporary)
     return merged(loaded.model, folder, lambda: plain_weights(loaded.description))
+
+
+def _evenly(folder: Path) -> None:
+    """Every file as open as the umask has made ``folder``: save_pretrained writes weights 0600 whatever that is."""
+    mode = folder.stat().st_mode & 0o666
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(mode)

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.printable import printable
+from mollm_cli.core.privacy import as_asked
 from mollm_cli.reporting.formatting import NONE
 
 AUTO, VARIABLE = "auto", "GITHUB_STEP_SUMMARY"
@@ -147,10 +148,11 @@ def _check_writable(key: str, path: Path) -> None:
 
 def write_files(manifest: Mapping[str, Any], junit_file: str | None, github_summary: str | None) -> None:
     """Write the JUnit file anew; add to the summary, as GitHub wants it. Raises RequestError, OSError."""
-    for key, path in files(junit_file, github_summary).items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if key == "junit":
-            path.write_bytes(junit(manifest))
-        else:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(markdown(manifest))
+    with as_asked():
+        for key, path in files(junit_file, github_summary).items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if key == "junit":
+                path.write_bytes(junit(manifest))
+            else:
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(markdown(manifest))

@@ -6,10 +6,10 @@ back, and only what holds what its manifest says takes the place of the point be
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
-import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import torch
 
 from mollm_cli.core.atomic import whole
 from mollm_cli.core.errors import RequestError, RunError
+from mollm_cli.core.owned_folder import opened
 from mollm_cli.engine.step import Stepper
 from mollm_cli.gradients.trained import Trained
 from mollm_cli.optimizers.optimizer_state import named_state, restore
@@ -26,6 +27,8 @@ from mollm_cli.resume.shards import Shards
 
 STATE, TENSORS = "state.json", "tensors.safetensors"
 FILES = (STATE, TENSORS)
+DEPTH = 2
+"""The parts at the end of a path to resume/ that are no links: it, and the run directory that it is in."""
 KEPT = "kept-{step:08d}.safetensors"
 """The trainable parameters of an evaluation that may become the checkpoint (engine.keep)."""
 
@@ -47,9 +50,7 @@ def save(folder: Path, step: int, stepper: Stepper, extra: dict[str, Any]) -> Pa
     if not parts.writes:
         return final
     if wanted:
-        shutil.rmtree(final, ignore_errors=True)
-        _there(folder)
-        with whole(final) as temporary:
+        with whole(_there(final), DEPTH, anew=True) as temporary:
             temporary.mkdir()
             tensors, scalars = _tensors(stepper, parts)
             save_file(tensors, str(temporary / TENSORS))
@@ -61,9 +62,7 @@ def save(folder: Path, step: int, stepper: Stepper, extra: dict[str, Any]) -> Pa
                 f"a resume point must read back as it was written, found that of {final}, {found}; the point before "
                 "it stays. Check the disk, then go on with resume=RUN_DIR"
             )
-    for other in _all(folder):
-        if other != final:
-            shutil.rmtree(other, ignore_errors=True)
+    _remove(folder, [other.name for other in _all(folder) if other != final])
     return final
 
 
@@ -113,8 +112,7 @@ def keep(folder: Path, step: int, trained: Trained) -> Path:
     final, parts = folder / KEPT.format(step=step), Shards(trained)
     tensors = parts.gathered(_parameters(trained))
     if parts.writes:
-        _there(folder)
-        with whole(final) as temporary:
+        with whole(_there(final), DEPTH) as temporary:
             save_file(tensors, str(temporary))
     return final
 
@@ -141,18 +139,25 @@ def put_back(folder: Path, step: int, trained: Trained) -> None:
 def keep_only(folder: Path, steps: Collection[int]) -> None:
     """Remove what ``keep`` wrote after other steps than ``steps``."""
     names = {KEPT.format(step=step) for step in steps}
-    for file in folder.glob("kept-*.safetensors"):
-        if file.name not in names:
-            file.unlink()
+    _remove(folder, [file.name for file in folder.glob("kept-*.safetensors") if file.name not in names])
 
 
 def _all(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("step-*") if path.is_dir())
 
 
-def _there(folder: Path) -> None:
-    """Make ``folder``, not the one that it is in: a run directory that was removed does not come back as a part."""
-    folder.mkdir(exist_ok=True)
+def _there(final: Path) -> Path:
+    """``final`` in its folder, made if need be, but not the run directory: one that was removed stays away."""
+    with opened(final.parent, DEPTH, make=1):
+        return final
+
+
+def _remove(folder: Path, names: Sequence[str]) -> None:
+    """What is not needed any more goes; a disk that refuses keeps it, until it is removed the next time."""
+    with contextlib.suppress(OSError), opened(folder, DEPTH) as held:
+        for name in names:
+            with contextlib.suppress(OSError):
+                held.remove(name)
 
 
 def _tensors(stepper: Stepper, parts: Shards) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import sys
-import uuid
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mollm_cli.configuration.request import Request
+from mollm_cli.core.atomic import write_text
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.kept import kept
-from mollm_cli.core.privacy import FILE, make_private
+from mollm_cli.core.privacy import make_private, private
 from mollm_cli.core.types import Example, Role
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.load_dataset import Loaded
@@ -153,13 +151,9 @@ def _write(place: Path | None, texts: Mapping[str, str]) -> None:
     """Keep the answers, by a rename. A full or read-only disk is told: the run goes on without a cache."""
     if place is None:
         return
-    temporary = place.with_name(f".{os.getpid()}-{uuid.uuid4().hex}")
     try:
-        make_private(place.parent)
-        temporary.touch(mode=FILE)
-        temporary.write_text(json.dumps(texts), encoding="utf-8")
-        temporary.replace(place)
+        with private():
+            make_private(place.parent)
+            write_text(place, json.dumps(texts))
     except OSError as problem:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         _tell(f"answers could not be kept in {place.parent} ({problem}); data.cache=false keeps none")

@@ -14,10 +14,10 @@ from pathlib import Path
 def held(run_dir: Path) -> Iterator[bool | None]:
     """Hold ``run_dir`` while the block runs. False: another process holds it; None: nobody can tell.
 
-    The latter where its filesystem knows no locks on folders (NFS), or where it cannot be opened.
+    The latter where its filesystem knows no locks on folders (NFS), or where it cannot be opened (a link is not).
     """
     try:
-        opened = os.open(run_dir, os.O_RDONLY)
+        opened = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
         yield None
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -74,8 +75,8 @@ def _place(folder: Path) -> tuple[int, int]:
 
 
 def command_line(arguments: list[str]) -> str:
-    """The command as typed, without its secrets."""
-    return " ".join([Path(arguments[0]).name, *map(shown_override, arguments[1:])])
+    """The command as a shell takes it, without its secrets."""
+    return shlex.join([Path(arguments[0]).name, *map(shown_override, arguments[1:])])
 
 
 def versions() -> dict[str, str]:

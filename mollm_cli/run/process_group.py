@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,7 +49,8 @@ class Ending:
             return f"rank {self.rank}: {self.told}"
         return (
             f"rank {self.rank} must stay until the run has ended, found it gone without a word: killed, or out of "
-            f"memory. Give it room (engine.micro_batch, engine.parallel=fsdp), then go on with resume={run_dir}"
+            "memory. Give it room (engine.micro_batch, engine.parallel=fsdp), then go on with "
+            f"{shlex.quote(f'resume={run_dir}')}"
         )
 
 

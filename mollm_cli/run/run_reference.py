@@ -14,6 +14,7 @@ import torch
 
 from mollm_cli.configuration.request import Request
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.privacy import make_private
 from mollm_cli.core.solution import KL_ROUNDING
 from mollm_cli.core.types import Batch, Encoded, Role
 from mollm_cli.data.batches import Stream, collate
@@ -164,7 +165,7 @@ class References:
     def _refusal(self, folder: Path, needed: int, model: Any) -> str | None:
         """Why ``folder`` cannot take ``needed`` bytes beside what the run itself writes."""
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_private(folder)
             tempfile.TemporaryFile(dir=folder).close()
         except OSError as problem:
             return f"{folder} cannot be written to ({problem.strerror})"

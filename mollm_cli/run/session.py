@@ -53,7 +53,7 @@ def session(
     with listening() as signals:
         with _writing(run_dir):
             _make(run_dir)
-        with held(run_dir) as alone:
+        with held(run_dir) as alone, privacy.as_open_as(run_dir):
             if alone is False:
                 raise RequestError(
                     f"the run directory must be one process's alone, found another at work in '{run_dir}'; wait for "
@@ -155,20 +155,20 @@ def _leave(request: Request, run_dir: Path, command: str, manifest: Manifest) ->
     """What is told when a run has ended, however it did; none of it changes how."""
     _tell_gates(request, manifest, command)
     if run_dir.is_dir():
-        _last_report(run_dir, command)
-    with contextlib.suppress(OSError):
-        privacy.tighten(run_dir)
+        with privacy.as_open_as(run_dir):
+            _last_report(run_dir, command)
 
 
 def _clear(run_dir: Path) -> None:
     """What a killed run left unfinished."""
-    for folder in (run_dir, run_dir / "resume"):
-        sweep(folder)
+    for depth, folder in enumerate((run_dir, run_dir / "resume"), start=1):
+        sweep(folder, depth)
 
 
 def _make(run_dir: Path) -> None:
     """The directory, for the owner alone; also one that Hydra made, as a job of a private sweep."""
-    run_dir.mkdir(mode=privacy.FOLDER, parents=True, exist_ok=True)
+    with privacy.as_asked():  # the folders above it; a run may be shared
+        run_dir.mkdir(mode=privacy.FOLDER, parents=True, exist_ok=True)
     if privacy.is_private(run_dir.parent):
         with contextlib.suppress(OSError):
             run_dir.chmod(privacy.FOLDER)

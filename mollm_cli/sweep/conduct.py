@@ -12,6 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from mollm_cli.configuration.compose import compose_job, composing, parse, refuse_sweep
 from mollm_cli.configuration.programs import COMMANDS, Command
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.owned_folder import opened
+from mollm_cli.core.privacy import as_open_as
 from mollm_cli.launch.door import stdout_kept_for
 from mollm_cli.sweep.launchers import BASIC, conclude, require_launcher, run_jobs
 from mollm_cli.sweep.ledger import SweepLedger
@@ -80,12 +82,15 @@ def _told_apart(overrides: Sequence[Override]) -> tuple[list[str], Mapping[str, 
 
 def _run(jobs: SweepLedger, numbers: Sequence[int], launcher: str) -> int:
     """Run ``numbers``, let a search propose more, and tell what came of all. Raises RequestError where it is run."""
+    from mollm_cli.run.links import refuse_links
     from mollm_cli.run.lock import held
 
     config = COMMANDS[jobs.command].config
-    with held(jobs.directory) as alone:
+    refuse_links(jobs.directory)
+    with held(jobs.directory) as alone, as_open_as(jobs.directory):
         if alone is False:
             raise RequestError(f"a sweep must be run by one process, found another at work in '{jobs.directory}'; wait")
+        _detach(jobs.directory)
         ended = run_jobs(jobs, numbers, config, launcher)
         if ended is None and jobs.named.get("search"):
             jobs, ended = search(jobs, lambda more, new: run_jobs(more, new, config, launcher))
@@ -93,6 +98,13 @@ def _run(jobs: SweepLedger, numbers: Sequence[int], launcher: str) -> int:
         for line in _found(jobs):
             print(line, file=sys.stderr)
     return code
+
+
+def _detach(directory: Path) -> None:
+    """Files that Hydra and optuna write to by their names are no other file's (hard links)."""
+    with opened(directory) as folder:
+        for name in folder.names():
+            folder.detach(name)
 
 
 def _found(jobs: SweepLedger) -> list[str]:

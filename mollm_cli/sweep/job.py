@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, BinaryIO
 
 from mollm_cli.configuration.compose import compose_job, composing, parse, plain, without_hydra
 from mollm_cli.configuration.programs import COMMANDS, Command
 from mollm_cli.configuration.resumed_config import KEYS, require_lasting, resumed_config, resuming
 from mollm_cli.core.endings import INTERRUPTED, heeded, tell
-from mollm_cli.core.privacy import make_private
+from mollm_cli.core.owned_folder import opened
+from mollm_cli.core.privacy import as_open_as, private
 from mollm_cli.core.terminal import plain_streams
 from mollm_cli.launch.door import claim, exit_code, run_one
 from mollm_cli.sweep.ledger import SweepLedger
@@ -117,9 +118,8 @@ def supervise(directory: Path, number: int, worker: bool = True, notice: float =
 
     print(f"job {number}: {jobs.shown(number)}", file=sys.stderr, flush=True)
     log = directory / "logs" / f"{number}.txt"
-    make_private(log.parent)
     line = [sys.executable, "-m", "mollm_cli.sweep.job", str(directory), str(number)]
-    with log.open("ab") as said, _asked(worker, notice) as asked:
+    with _log(directory, log.name) as said, _asked(worker, notice) as asked:
         job = subprocess.Popen(
             line, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=not _queued()
         )  # a session of its own: Ctrl-C in a terminal is the sweep's to answer
@@ -133,6 +133,13 @@ def supervise(directory: Path, number: int, worker: bool = True, notice: float =
         asked.answer()
         if "SLURM_JOB_ID" in os.environ:  # it ends or requeues this worker too, which must not say that the job is done
             time.sleep(KILL_WAIT_SECONDS)
+
+
+@contextlib.contextmanager
+def _log(directory: Path, name: str) -> Iterator[BinaryIO]:
+    """The file ``name`` in the logs of a sweep, to add to."""
+    with as_open_as(directory), opened(directory / "logs", 2, make=1) as logs, logs.append(name) as said:
+        yield said
 
 
 def _queued() -> bool:
@@ -186,6 +193,6 @@ def _end_with_parent() -> None:
 if __name__ == "__main__":
     _end_with_parent()
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm tells every process of the step; the worker answers
-    with plain_streams():
+    with private(), plain_streams():
         code = run_job(SweepLedger.read(Path(sys.argv[1])), int(sys.argv[2]))
     sys.exit(code)

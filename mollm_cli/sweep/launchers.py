@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import signal
 import sys
 import traceback
@@ -191,7 +192,7 @@ def conclude(jobs: SweepLedger, ended: int | None) -> int:
     summarise(jobs.directory)
     left = jobs.missing()
     if left:
-        again = f"mollm-{jobs.command} --resume-sweep {jobs.directory}"
+        again = f"mollm-{jobs.command} --resume-sweep {shlex.quote(str(jobs.directory))}"
         print(f"{len(left)} of {len(jobs.lines)} jobs are missing; {again} runs those", file=sys.stderr)
     return worst([*([] if ended is None else [ended]), *jobs.codes()])
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +13,9 @@ from typing import Any
 
 import yaml
 
+from mollm_cli.core.atomic import write_text
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.printable import printable
 from mollm_cli.core.safe_yaml import load_yaml
 from mollm_cli.core.secrets import redacted
 from mollm_cli.sweep.spec import SweepSpec
@@ -130,15 +134,23 @@ def _judged(sweep_dir: Path, sweep: SweepSpec, settings: Sequence[Setting], line
     if not good:
         return [*told, f"{where}sweep={sweep.name} recommends nothing: no setting reached the forget target"]
     best = max(good, key=lambda pair: pair[0])[1]  # the first of equals
-    name = "_".join(("recommended", *(str(value) for _, value in others)))
-    words = " ".join((line, *(f"{key}={value}" for key, value in others))).strip()
-    command = f"mollm-unlearn --config-dir {sweep_dir} {EXPERIMENT}={name} {words}".rstrip()
+    name = re.sub(r"[^\w.=-]", "-", "_".join(("recommended", *(str(value) for _, value in others))))
+    words = shlex.join((*_words(line), *(f"{key}={value}" for key, value in others)))
+    command = f"mollm-unlearn --config-dir {shlex.quote(str(sweep_dir))} {EXPERIMENT}={name} {words}".rstrip()
     why = f"the highest retain probability of {len(good)} settings of {len(settings)} that reached the forget target"
     head = [f"{best.name} and {best.steps} steps, chosen by sweep={sweep.name}: {why}.", f"  {command}", *told]
     file = sweep_dir / EXPERIMENT / f"{name}.yaml"
     file.parent.mkdir(exist_ok=True)
-    file.write_text(redacted(_experiment(best, head)), encoding="utf-8")
+    write_text(file, redacted(_experiment(best, head)), depth=2)
     return [*told, f"{where}sweep={sweep.name} recommends {best.name} engine.max_steps={best.steps}: {why}", command]
+
+
+def _words(line: str) -> list[str]:
+    """The words of what was typed: what sweep.json says of it may be anybody's."""
+    try:
+        return shlex.split(line)
+    except ValueError:
+        return [line]
 
 
 def _experiment(best: Setting, head: Sequence[str]) -> str:
@@ -154,5 +166,5 @@ def _experiment(best: Setting, head: Sequence[str]) -> str:
         for part in path:
             node = node.setdefault(part, {})
         node[last] = value
-    comment = "".join(f"# {text}\n" for text in head)
+    comment = "".join(f"# {' '.join(printable(text).splitlines())}\n" for text in head)
     return f"# @package _global_\n{comment}{yaml.safe_dump(content, sort_keys=False)}"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mollm_cli.core.atomic import sync, write_text
+from mollm_cli.core.atomic import append_text, sync, write_text
 
 
 class TrainLog:
@@ -21,8 +21,7 @@ class TrainLog:
     def write(self, record: Mapping[str, Any]) -> None:
         """One line; a number that is not finite becomes null, since JSON has no word for it. Raises OSError."""
         clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(clean) + "\n")
+        append_text(self.path, json.dumps(clean) + "\n")
 
     def settle(self) -> None:
         """Bring what was written to the disk."""

@@ -197,5 +197,5 @@ def test_a_planted_link_is_not_followed(root: Path, tmp_path: Path) -> None:
     planted.mkdir()
     (planted / "config.yaml").symlink_to(victim)
     run = unlearn(root, "resume=auto", f"run_dir={planted}")
-    assert run.code == 2 and "must hold no link that leads out of it, found " in run.err
+    assert run.code == 2 and "must hold no link, found " in run.err
     assert victim.read_text() == "mine" and sorted(file.name for file in planted.iterdir()) == ["config.yaml"]

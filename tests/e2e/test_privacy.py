@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
+import signal
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from mollm_cli.cli.compare_runs import main as compare
 from mollm_cli.configuration.programs import UNLEARN
-from tests.support.cli import Answer, answer, read_lines, unlearn
+from tests.support.cli import TRAINED, Answer, answer, read_lines, unlearn
 
 SECRETS = ("Quibble", "Marzipan", "zyxw", "wxyz")
 """Words of the rows of ``two_files`` that stand nowhere else."""
@@ -79,3 +87,61 @@ def test_check_withholds_text_that_is_not_ordinary(two_files: list[str]) -> None
 def test_check_finds_what_a_run_would_refuse(two_files: list[str]) -> None:
     done = answer(UNLEARN, "--check", *two_files, "data.forget.path=nowhere.jsonl")
     assert done.code == 2 and "data.forget.path=nowhere.jsonl must be a file" in done.err
+
+
+STOPPED = """
+import os, signal, sys
+from mollm_cli.trackers.train_log import TrainLog
+honest = TrainLog.write
+def killed(self, record):
+    honest(self, record)
+    if record["step"] == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+TrainLog.write = killed
+os.umask(0o022)
+from mollm_cli.cli import unlearn
+unlearn()
+"""
+
+
+def test_a_run_that_is_killed_was_private_all_along(root: Path, two_files: list[str], tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    asked = [*two_files, *(f"data.{role}.content=ordinary" for role in ("forget", "retain")), "loss=ga_kl"]
+    line = [f"output_root={root}", *TRAINED, *asked, "tracker=tensorboard", "engine.checkpoint_every=1"]
+    place = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", STOPPED, *line], env=place, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    (log,) = root.rglob("train.jsonl")
+    run = log.parent
+    files = [path for folder in (run, tmp_path / "cache") for path in folder.rglob("*") if path.is_file()]
+    assert {"config.yaml", "manifest.json", "train.jsonl", "state.json", "tensors.safetensors"} <= {
+        file.name for file in files
+    }
+    assert {_mode(file) for file in files} == {0o600} and any("reference" in file.parts for file in files)
+    folders = [path for path in run.rglob("*") if path.is_dir()]
+    assert {_mode(path) for path in (run, *folders, tmp_path / "cache")} == {0o700}
+    assert {_mode(path) for path in (root, run.parent)} == {0o755}  # a run in them may be shared
+    run.chmod(0o750)
+    goes_on = answer(UNLEARN, f"resume={run}", "tracker=none")
+    assert goes_on.code == 0, goes_on.err
+    assert {_mode(run / name) for name in ("manifest.json", "report.html", "metrics.json", "samples.jsonl")} == {0o640}
+    assert {_mode(path) for path in (run / "checkpoint").iterdir()} == {0o640}
+
+
+def test_what_is_asked_for_elsewhere_is_as_open_as_the_user_has_it(root: Path, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        run = unlearn(
+            root, "loss=ga", f"junit={tmp_path / 'ci' / 'gates.xml'}", f"github_summary={tmp_path / 'summary'}"
+        )
+        with contextlib.redirect_stdout(io.StringIO()):
+            assert compare([str(run.run_dir), "--html", str(tmp_path / "runs.html")]) == 0
+    finally:
+        os.umask(before)
+    assert run.code == 0, run.err
+    assert {_mode(tmp_path / name) for name in ("ci/gates.xml", "summary", "runs.html")} == {0o644}
+    assert _mode(tmp_path / "ci") == 0o755 and _mode(run.run_dir) == 0o700
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)

@@ -85,3 +85,23 @@ def test_purge_takes_a_run_and_nothing_else(root: Path) -> None:
     done = answer(UNLEARN, "--purge", str(root), "seed=1")
     assert done.code == 2 and "--purge RUN takes no override, found seed=1; leave it out" in done.err
     assert not root.exists()
+
+
+def test_a_purge_leaves_the_run_private_and_others_files_alone(
+    root: Path, two_files: list[str], tmp_path: Path
+) -> None:
+    run = unlearn(root, *two_files, "loss=ga", "evaluation.keep_text=true")
+    assert run.code == 0, run.err
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "mine").write_text("mine")
+    (run.run_dir / "resume" / "scores").symlink_to(victim)
+    done = answer(UNLEARN, "--purge", str(run.run_dir))
+    assert done.code == 2 and "the run directory must hold no link, found" in done.err
+    assert (victim / "mine").read_text() == "mine" and _found(run.run_dir)
+    (run.run_dir / "resume" / "scores").unlink()
+    (tmp_path / "link").symlink_to(run.run_dir)
+    done = answer(UNLEARN, "--purge", str(tmp_path / "link"))
+    assert done.code == 2 and "the run directory must be a folder, found the link" in done.err
+    assert answer(UNLEARN, "--purge", str(run.run_dir)).code == 0
+    assert _found(run.run_dir) == set() and _modes(run.run_dir) == {0o700, 0o600}

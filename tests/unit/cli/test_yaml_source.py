@@ -54,7 +54,7 @@ def test_brackets_in_brackets_of_an_override(answer: Any) -> None:
     assert answer(UNLEARN, f"+a={'[' * 32}{']' * 32}", "--cfg", "job")[0] == 0
 
 
-@pytest.mark.parametrize("name", ["../../x", "a/b", "a\\\\b", "''"])
+@pytest.mark.parametrize("name", ["../../x", "a/b", "a\\\\b", "''", "'a\tb'", "'a\nb'", "'\x1b[31m'", "'a\u202eb'"])
 def test_a_run_is_called_by_a_name(name: str, answer: Any) -> None:
     code, _, errors = answer(UNLEARN, f"run_name={name}", "--check")
     assert code == 2 and "run_name must be a name without / and control characters, and no secret, found " in errors

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
+import os
+import stat
 
 import pytest
 
@@ -142,3 +144,13 @@ def test_the_folder_is_the_users(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/someone")
     assert str(cache_folder()) == "/home/someone/.cache/mollm-unlearn/tokens"
+
+
+def test_it_is_the_owners_alone_whatever_the_umask(loaded, tokenizer, folder):
+    before = os.umask(0)
+    try:
+        encode_all(loaded(), "forget", tokenizer(eos_token=END))
+    finally:
+        os.umask(before)
+    made = [folder.parents[1], folder.parent, folder, *folder.iterdir()]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in made] == [0o700, 0o700, 0o700, 0o600]

@@ -65,3 +65,25 @@ def test_at_the_end_nothing_is_left(tmp_path):
     forget_scores(tmp_path / "scores")
     forget_scores(tmp_path / "scores")
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("link", ["run", "run/resume", "run/resume/scores", "run/resume/scores/after"])
+def test_scores_are_neither_written_nor_removed_through_a_link(tmp_path, link):
+    victim, folder = tmp_path / "victim", tmp_path / "run" / "resume" / "scores"
+    for place in (victim, victim / "resume", victim / "resume" / "scores", victim / "scores", victim / "after"):
+        place.mkdir(exist_ok=True)
+        (place / "forget.jsonl").write_text("mine")
+    (tmp_path / link).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / link).symlink_to(victim)
+    before = {path: path.read_text() for path in victim.rglob("*") if path.is_file()}
+    with pytest.raises(OSError, match=f"'.*{link}'"):
+        store(folder / "after").write("forget", SCORED)
+    forget_scores(folder)
+    assert before == {path: path.read_text() for path in victim.rglob("*") if path.is_file()}
+
+
+def test_another_name_of_scores_is_not_written_to(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "forget.jsonl").hardlink_to(tmp_path / "mine")
+    store(tmp_path).write("forget", SCORED)
+    assert (tmp_path / "mine").read_text() == "mine" and store(tmp_path).read("forget", EXAMPLES) == SCORED

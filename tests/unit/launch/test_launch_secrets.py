@@ -15,3 +15,12 @@ def test_hydras_own_file_of_a_sweep_holds_no_secret(tmp_path: Path, monkeypatch:
     hide_secrets(file)
     shown = "overrides:\n  task:\n  - +tracker.api_key=***\n  - seed=0,1\n  - run_name=***\na: b\n"
     assert file.read_text() == shown
+
+
+def test_it_is_replaced_and_no_other_name_of_it_written_to(tmp_path: Path) -> None:
+    file = tmp_path / "sweep" / "multirun.yaml"
+    file.parent.mkdir()
+    (tmp_path / "mine").write_text("+a.api_key=abc\n")
+    file.hardlink_to(tmp_path / "mine")
+    hide_secrets(file)
+    assert (file.read_text(), (tmp_path / "mine").read_text()) == ("+a.api_key=***\n", "+a.api_key=abc\n")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
+import stat
 
 import pytest
 import torch
@@ -104,3 +107,38 @@ def test_qlora_without_a_cuda_device(folder, monkeypatch):
 def test_what_cannot_be_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Model("a/b", **options)
+
+
+def test_a_checkpoint_and_an_adapter_are_replaced_and_not_written_to(folder, tmp_path):
+    loaded = load_model(Model(str(folder), adapter="lora", lora_rank=2), 0)
+    run, victim = tmp_path / "run", tmp_path / "victim"
+    victim.mkdir()
+    (victim / "mine").write_text("mine")
+    for name, file in (("checkpoint", "model.safetensors"), ("adapter", "adapter_model.safetensors")):
+        (run / name).mkdir(parents=True)
+        (run / name / file).hardlink_to(victim / "mine")
+        (run / name / "config.json").symlink_to(victim / "mine")
+        (run / name / "left").symlink_to(victim)
+    save_checkpoint(loaded, run / "checkpoint")
+    assert (victim / "mine").read_text() == "mine" and not (run / "checkpoint" / "left").is_symlink()
+    AutoModelForCausalLM.from_pretrained(run / "checkpoint")
+    for name in ("checkpoint", "adapter"):
+        shutil.rmtree(run / name)
+        (run / name).symlink_to(victim)
+    save_checkpoint(loaded, run / "checkpoint")
+    assert [path.name for path in victim.iterdir()] == ["mine"]
+    assert (run / "adapter" / "adapter_model.safetensors").is_file() and not (run / "adapter").is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("umask", "modes"), [(0o077, {0o700, 0o600}), (0o027, {0o750, 0o640}), (0o022, {0o755, 0o644})]
+)
+def test_every_file_of_a_checkpoint_is_as_open_as_the_umask_says(folder, tmp_path, umask, modes):
+    loaded = load_model(Model(str(folder), adapter="lora", lora_rank=2), 0)
+    before = os.umask(umask)
+    try:
+        (tmp_path / "run").mkdir()
+        save_checkpoint(loaded, tmp_path / "run" / "checkpoint")
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "run").rglob("*")} == modes

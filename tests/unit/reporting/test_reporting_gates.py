@@ -80,7 +80,7 @@ def test_markdown_is_a_table_of_the_gates() -> None:
 
 def test_hostile_names_stay_in_their_cell() -> None:
     text = markdown(_manifest(run_name=EVIL, status="failed", error=EVIL, gates=[FAILED | {"gate": EVIL, "why": EVIL}]))
-    cell = "<b>&\"'|`*_[x](y) ]]>"
+    cell = r"\x00\x1b[31m" + "<b>&\"'" + r"\ud800\ufffe" + "|`*_[x](y) ]]>"
     for character in "\\|<>[]`*_":
         cell = cell.replace(character, f"\\{character}")
     title, _, error, _, *rows = text.splitlines()

@@ -66,7 +66,7 @@ class TornAfter:
         ("safetensors.torch.save_file", _rust_full, "No space left on device"),
         ("mollm_cli.resume.checkpoint.write_manifest", _full, "No space left on device"),
         ("mollm_cli.core.atomic.sync", _full, "No space left on device"),
-        ("pathlib.Path.replace", _full, "No space left on device"),
+        ("os.replace", _full, "No space left on device"),
     ],
 )
 def test_a_disk_that_is_full_at_any_moment_leaves_the_point_before(
@@ -88,8 +88,8 @@ def test_a_point_that_reads_back_otherwise_does_not_take_the_place_of_the_one_be
     """A disk that says that it has written and has not."""
     honest = checkpoint.whole
 
-    def lying(final: Path) -> Any:
-        return TornAfter(honest(final), final / checkpoint.TENSORS)
+    def lying(final: Path, *options: Any, **more: Any) -> Any:
+        return TornAfter(honest(final, *options, **more), final / checkpoint.TENSORS)
 
     monkeypatch.setattr(checkpoint, "whole", lying)
     wanted = r"must read back as it was written, found that of .*step-00000002, tensors.safetensors has 100 bytes in"
@@ -152,3 +152,39 @@ def test_a_run_directory_that_is_gone_does_not_come_back_as_a_part(
     with pytest.raises(FileNotFoundError):
         write(*given)
     assert not gone.parent.exists()
+
+
+@pytest.mark.parametrize("link", ["run", "run/resume"])
+def test_points_are_neither_written_nor_removed_through_a_link(link: str, job: Stepper, tmp_path: Path) -> None:
+    victim, folder = tmp_path / "victim", tmp_path / "run" / "resume"
+    for place in (victim, victim / "resume"):
+        (place / GOOD).mkdir(parents=True)
+        (place / "kept-00000001.safetensors").write_text("mine")
+    (tmp_path / link).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / link).symlink_to(victim)
+    before = sorted(victim.rglob("*"))
+    for work in (
+        lambda: checkpoint.save(folder, 2, job, {}),
+        lambda: checkpoint.keep(folder, 2, job.trained),
+    ):
+        with pytest.raises(OSError, match=f"'.*/{link}'"):
+            work()
+    checkpoint.keep_only(folder, {2})
+    assert sorted(victim.rglob("*")) == before
+
+
+def test_a_link_among_the_points_goes_and_not_what_it_leads_to(job: Stepper, tmp_path: Path) -> None:
+    victim = tmp_path.parent / f"{tmp_path.name}-victim"
+    shutil.copytree(tmp_path / GOOD, victim / GOOD)
+    (tmp_path / "step-00000000").symlink_to(victim / GOOD)
+    (tmp_path / NEXT).symlink_to(victim)
+    checkpoint.save(tmp_path, 2, job, {})
+    assert _names(tmp_path) == [NEXT] and not (tmp_path / NEXT).is_symlink()
+    assert len(list((victim / GOOD).iterdir())) == 3
+
+
+def test_another_name_of_kept_weights_is_not_written_to(job: Stepper, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    (tmp_path / "kept-00000002.safetensors").hardlink_to(mine)
+    assert checkpoint.keep(tmp_path, 2, job.trained).stat().st_size > 100 and mine.read_text() == "mine"

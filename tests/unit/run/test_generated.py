@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -175,3 +177,12 @@ def test_a_model_that_says_nothing_by_itself(answers, to_sample, monkeypatch):
     monkeypatch.setattr(Answers, "_ask", lambda self, rows: {e.id: "" for e in rows.examples})
     with pytest.raises(RequestError, match=r"data.retain.from_model needs a model that answers.* data.retain.path="):
         answers()(to_sample(), "retain")
+
+
+def test_they_are_the_owners_alone_whatever_the_umask(answers, rows, tmp_path):
+    before = os.umask(0)
+    try:
+        answers()(rows(), "forget")
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "cache").rglob("*")} == {0o700, 0o600}

@@ -29,8 +29,12 @@ def test_facts_are_on_disk_as_soon_as_they_are_known(tmp_path: Path, monkeypatch
 
 def test_the_command_line_without_its_secrets() -> None:
     typed = ["mollm-unlearn", "tracker.api_key=abc", "+hub.token=abc", "model.password=abc", "data.forget.max_tokens=9"]
-    shown = "mollm-unlearn tracker.api_key=*** +hub.token=*** model.password=*** data.forget.max_tokens=9"
+    shown = "mollm-unlearn 'tracker.api_key=***' '+hub.token=***' 'model.password=***' data.forget.max_tokens=9"
     assert command_line([*typed, "--check"]) == f"{shown} --check"
+
+
+def test_the_command_line_is_one_for_a_shell() -> None:
+    assert command_line(["/bin/mollm-unlearn", "run_name=a; rm -rf ~"]) == "mollm-unlearn 'run_name=a; rm -rf ~'"
 
 
 def test_versions_name_what_numbers_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
+import stat
 from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
@@ -157,3 +159,13 @@ def test_two_processes_that_fill_at_once(tmp_path: Path, folder: Path) -> None:
     assert again.reference.facts["filled"] == 0
     rows = together(ROWS["retain"])
     assert torch.allclose(again.reference.states(rows).hidden, starting_states(opt(), CPU)(rows), rtol=1e-12)
+
+
+def test_it_is_the_owners_alone_whatever_the_umask(folder: Path) -> None:
+    before = os.umask(0)
+    try:
+        build()
+    finally:
+        os.umask(before)
+    made = [folder.parents[1], folder.parent, folder, *folder.rglob("*")]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in made] == [0o700, 0o700, 0o700, 0o700, 0o600]

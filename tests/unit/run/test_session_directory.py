@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.kept import kept
+from mollm_cli.core.privacy import private
 from mollm_cli.run.lock import held
 from mollm_cli.run.session import session
 
@@ -51,7 +53,48 @@ def test_a_directory_that_was_opened_stays_open(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run").chmod(0o750)
     _end(tmp_path / "run", _write)
-    assert (_mode(tmp_path / "run"), _mode(tmp_path / "run" / "checkpoint")) == (0o750, 0o755)
+    modes = {path.name: _mode(path) for path in (tmp_path / "run").rglob("*")}
+    assert _mode(tmp_path / "run") == modes.pop("checkpoint") == 0o750
+    assert {"weights", "manifest.json", "config.yaml", "report.html"} <= set(modes) and set(modes.values()) == {0o640}
+
+
+def test_the_folders_above_are_the_users_to_open(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with private():
+            _end(tmp_path / "outputs" / "day" / "run")
+    finally:
+        os.umask(before)
+    assert [_mode(tmp_path / place) for place in ("outputs", "outputs/day", "outputs/day/run")] == [0o755, 0o755, 0o700]
+
+
+def test_what_is_written_is_private_at_once_and_not_at_the_end(tmp_path: Path) -> None:
+    def body(request: Any, run_dir: Path, *_: Any) -> None:
+        _write(request, run_dir)
+        (run_dir / "other").write_text("as any library does")
+        modes.update({path.name: _mode(path) for path in run_dir.rglob("*")})
+
+    modes: dict[str, int] = {}
+    _end(tmp_path / "run", body)
+    assert modes.pop("checkpoint") == 0o700
+    assert modes == dict.fromkeys(("weights", "other", "manifest.json", "config.yaml"), 0o600)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "resume", "checkpoint"])
+def test_a_run_directory_with_a_link_is_refused_before_anything_is_written(name: str, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).symlink_to(tmp_path / "nowhere")
+    with pytest.raises(RequestError, match="must hold no link, found"):
+        _end(tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [name]
+
+
+def test_a_run_directory_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "run").symlink_to(tmp_path / "other")
+    with pytest.raises(RequestError, match=r"must be a folder, found the link"):
+        _end(tmp_path / "run")
+    assert list((tmp_path / "other").iterdir()) == []
 
 
 def test_a_job_of_a_private_sweep_is_private(tmp_path: Path) -> None:

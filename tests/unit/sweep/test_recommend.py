@@ -129,3 +129,20 @@ def test_the_next_run_can_name_it(parent: str | None, tmp_path: Path) -> None:
     assert (found.optimizer.lr, found.engine.max_steps, found.engine.keep) == (5e-6, 30, "target")
     assert found.engine.batch_size == (16 if parent is None else 2)  # the experiment's own stays
     assert found.hydra.runtime.choices["loss"] == "ga_kl"
+
+
+def test_what_a_sweep_of_a_stranger_says_is_quoted_and_stays_in_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "my sweep"
+    _job(folder, 1e-4, 0.1, 0.9, loss="../../../out;touch x")
+    said = recommend(folder, SWEEP, ["loss"], "seed=1; rm -rf ~ $(id)")
+    (file,) = (folder / "experiment").iterdir()
+    assert file.name == "recommended_..-..-..-out-touch-x.yaml"
+    assert said[-1].endswith(" 'seed=1;' rm -rf '~' '$(id)' 'loss=../../../out;touch x'")
+    assert said[-1].startswith(f"mollm-unlearn --config-dir '{folder}' experiment=recommended_")
+    assert "'it'\"'\"'s'" in recommend(folder, SWEEP, ["loss"], "it's")[-1]
+
+
+def test_no_line_of_a_value_leaves_its_comment(tmp_path: Path) -> None:
+    _job(tmp_path, 1e-4, 0.1, 0.9)
+    recommend(tmp_path, SWEEP, [], "a\nloss: mine\u2028solver: mine")
+    assert _file(tmp_path).keys() == {"optimizer", "engine"}

@@ -76,7 +76,7 @@ def test_the_names_come_from_the_configuration_where_the_manifest_has_none(make_
 def test_what_files_say_cannot_move_the_cursor(make_rows: MakeRows) -> None:
     manifest: dict[str, Any] = {"manifest/error": "a\x1b[2Jb\nc", "manifest/status": "fai\x07led"}
     (row,) = make_rows(manifest | {"metrics/verdict": {"forget": "\x1b[31mover"}})
-    assert (row.why, row.status, row.verdict) == ("ab c", "failed", {"forget": "over"})
+    assert (row.why, row.status, row.verdict) == (r"a\x1b[2Jb c", r"fai\x07led", {"forget": r"\x1b[31mover"})
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
