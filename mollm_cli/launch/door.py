@@ -50,7 +50,7 @@ def claim(directory: Path, again: bool = False) -> Path:
     except FileExistsError as taken:
         raise RequestError(
             f"the run directory must be new, found '{directory}'; no run writes into another's: leave hydra.run.dir "
-            f"and hydra.sweep.dir out, or go on with {shlex.quote(f'resume={directory}')}"
+            f"and hydra.sweep.dir out, or go on with resume={shlex.quote(str(directory))}"
         ) from taken
     except OSError as refused:
         raise RequestError(

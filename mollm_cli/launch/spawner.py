@@ -121,7 +121,7 @@ def _code(job: RunSpec, processes: Processes, killed: Sequence[int]) -> int:
         return codes[0] or (1 if any(code not in (0, 3) for code in codes) else 0)
     rank = dead[0] if dead else 0
     name = signal.Signals(-codes[rank]).name
-    told = f"rank {rank} was ended by {name}; go on with {shlex.quote(f'resume={job.run_dir}')}"
+    told = f"rank {rank} was ended by {name}; go on with resume={shlex.quote(str(job.run_dir))}"
     print(f"mollm-{job.command}: {told}", file=sys.stderr)
     _amend(Path(job.run_dir) / "manifest.json", told)
     return 1

@@ -50,7 +50,7 @@ class Ending:
         return (
             f"rank {self.rank} must stay until the run has ended, found it gone without a word: killed, or out of "
             "memory. Give it room (engine.micro_batch, engine.parallel=fsdp), then go on with "
-            f"{shlex.quote(f'resume={run_dir}')}"
+            f"resume={shlex.quote(str(run_dir))}"
         )
 
 
