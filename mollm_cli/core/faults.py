@@ -15,6 +15,7 @@ NUMBERED = re.compile(r"\(os error (\d+)\)")
 ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 RIGHTS = (errno.EROFS, errno.EACCES, errno.EPERM)
 DISK = (errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.ETIMEDOUT, errno.ENOTCONN)
+LINKS = (errno.ELOOP, errno.ENOTDIR)
 LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 ON_HOST = "DefaultCPUAllocator"
 """What torch names in the RuntimeError that it raises for main memory."""
@@ -49,6 +50,11 @@ def _fault(number: int, where: str, again: str) -> RunError | None:
     if number in DISK:
         return RunError(
             f"the disk must answer, found '{found}'{where}. Check the disk and the connection to it, then {again}"
+        )
+    if number in LINKS:  # planted while the run goes on: before it begins they are refused
+        return RunError(
+            f"what a run writes must lie in folders of its own, found '{found}'{where}. Remove the link, or the file, "
+            f"that stands in a folder's place, then {again}"
         )
     if number in LIMITS:
         return RunError(

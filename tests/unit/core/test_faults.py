@@ -37,6 +37,16 @@ def _told(error: BaseException, run_dir: Path) -> str:
         ),
         (errno.EIO, "the disk must answer", "Check the disk and the connection to it"),
         (errno.ESTALE, "the disk must answer", "Check the disk and the connection to it"),
+        (
+            errno.ELOOP,
+            "what a run writes must lie in folders of its own",
+            "Remove the link, or the file, that stands in",
+        ),
+        (
+            errno.ENOTDIR,
+            "what a run writes must lie in folders of its own",
+            "Remove the link, or the file, that stands",
+        ),
         (errno.EMFILE, "the system must give the process what it needs", "Raise the limit (ulimit), or end other"),
     ],
 )
