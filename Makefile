@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-locked lock audit licences run test test-slow lint format tiny bench bench-gpu bench-data bench-descent bench-scaling bench-evaluation bench-quality profile golden errors fuzz mutants soak soak-long clean
+.PHONY: help install install-locked release-tools lock audit licences run test test-slow lint format tiny bench bench-gpu bench-data bench-descent bench-scaling bench-evaluation bench-quality profile golden errors fuzz mutants soak soak-long clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -33,16 +33,19 @@ install-locked: ## the same from constraints.lock alone: these files, by their h
 	$(COMPILE)
 	touch $(STAMP)
 
-lock: install ## constraints.lock: what an installation takes, with hashes; nothing is installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed --report .lock.json \
-		-c constraints.txt -e ".[dev]"
-	$(BIN)/python -m supply_chain.lock < .lock.json; code=$$?; rm -f .lock.json; exit $$code
+release-tools: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[release]"
 
-audit: install ## the locked packages against a public database of advisories (exit 1: some known, 2: no answer)
-	$(BIN)/python -m supply_chain.audit
+lock: release-tools ## constraints.lock: every package of an installation by its hashes, for this platform and Python
+	$(BIN)/uv pip compile pyproject.toml --extra dev --constraint constraints.txt --python $(BIN)/python \
+		$(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS)) --generate-hashes --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links --quiet --output-file constraints.lock
 
-licences: install ## docs/LICENCES.md: the licence of every locked package
-	$(BIN)/python -m supply_chain.licences
+audit: release-tools ## the locked packages against a public database of advisories (exit 1: some are known)
+	$(BIN)/pip-audit --require-hashes --disable-pip --vulnerability-service osv --requirement constraints.lock
+
+licences: release-tools ## docs/LICENCES.md: the licence of every installed package, as its own metadata says
+	$(BIN)/pip-licenses --format=markdown --order=name --output-file docs/LICENCES.md
 
 run: install ## the main job: the embedded model forgets the embedded authors, offline, in one to two minutes
 	HF_HUB_OFFLINE=1 $(BIN)/mollm-unlearn

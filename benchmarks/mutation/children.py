@@ -99,7 +99,7 @@ def _settle(tree: Path, room: Path, seconds: int) -> None:
     os.chdir(tree)
     tempfile.tempdir = None
     os.environ |= {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1", "TMPDIR": str(room)}
-    ours = [name for name in sys.modules if name.split(".")[0] in ("mollm_cli", "tests", "benchmarks", "supply_chain")]
+    ours = [name for name in sys.modules if name.split(".")[0] in ("mollm_cli", "tests", "benchmarks")]
     for name in ours:
         del sys.modules[name]
     sys.path[:] = [str(tree), *(path for path in sys.path if not (Path(path or ".") / "mollm_cli").exists())]

@@ -1,1 +1,0 @@
-"""What this project is built from: pinned with hashes, held against known advisories, and its licences."""
