@@ -1,3 +1,3 @@
 """mollm-unlearn: unlearn a forget set from a causal language model, keep the rest, and hold the evidence."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
