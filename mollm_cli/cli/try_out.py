@@ -134,7 +134,9 @@ def read_prompts(text: str) -> list[tuple[int, str]]:
             ) from problem
         prompt = value.get("prompt") if isinstance(value, dict) else value
         if not isinstance(prompt, str) or not prompt.strip():
-            found = f"an object with {', '.join(value) or 'nothing'}" if isinstance(value, dict) else line.strip()[:60]
+            found = f"an object of {len(value)} keys" if isinstance(value, dict) else type(value).__name__
+            if isinstance(prompt, str):
+                found = "it empty"
             raise RequestError(
                 f'stdin: row {row} must be {{"prompt": "..."}} or a JSON string that is not empty, found {found}; '
                 "correct the row"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 import sys
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
+from mollm_cli.core.discretion import reason, trace
 from mollm_cli.core.errors import GateError, InterruptionError, MollmError
 from mollm_cli.core.faults import explained
 
@@ -48,7 +48,7 @@ def end_by(error: BaseException, run_dir: Path | None = None) -> End:
     if isinstance(error, KeyboardInterrupt):
         return End("interrupted", getattr(error, "exit_code", 130), "interrupted")
     fault = explained(error, run_dir)
-    told = f"{type(error).__name__}: {error}" if fault is None else str(fault)
+    told = reason(error) if fault is None else str(fault)
     return End("failed", 1, told, defect=fault is None)
 
 
@@ -56,7 +56,7 @@ def tell(program: str, error: BaseException) -> End:
     """Say on stderr how ``error`` ends ``program``, nothing where somebody has stopped it; returns how that is."""
     end = end_by(error)
     if end.defect:
-        traceback.print_exception(error)
+        print(trace(error), file=sys.stderr)
     elif end.told and not isinstance(error, KeyboardInterrupt):
         print(f"{program}: {end.told}", file=sys.stderr)
     return end

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from mollm_cli.core.discretion import cause, origin
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.limits import LARGEST_BYTES, too_large
 from mollm_cli.data.source_row import Numbered
@@ -53,10 +54,17 @@ def saved_files(folder: Path, key: str) -> list[Path] | None:
             f"{key}: {folder / STATE} must list the files of save_to_disk, found {type(problem).__name__}: {problem}. "
             "Save the dataset again"
         ) from problem
-    lost = [file.name for file in files if not file.is_file()]
-    if lost:
-        raise RequestError(f"{key}={folder} must hold the files of its {STATE}, found no {lost[0]}. Copy it whole")
+    lost = next((place for place, file in enumerate(files, start=1) if not file.is_file()), None)
+    if lost is not None:
+        raise RequestError(
+            f"{key}={folder} must hold the files of its {STATE}, found {lost - 1} of {len(files)} and not the next. "
+            "Copy it whole"
+        )
     return files
+
+
+class _UnreadTypeError(Exception):
+    """A type of columns that is not read; its own name holds those of the fields."""
 
 
 def _parquet_batches(content: bytes, name: str) -> Iterator[Any]:
@@ -107,6 +115,8 @@ def _rows(batches: Callable[[bytes, str], Iterator[Any]], content: bytes, name: 
                 row += 1
                 yield row, values
     except (pyarrow.ArrowException, OSError, ValueError, KeyError, OverflowError) as problem:
+        raise RequestError(f"{name}: must be {what}, found: {cause(problem)}. Write it again") from origin(problem)
+    except _UnreadTypeError as problem:
         raise RequestError(f"{name}: must be {what}, found: {problem}. Write it again") from problem
 
 
@@ -114,7 +124,7 @@ def _bytes(array: Any, most: int) -> int:
     """About what the values of ``array`` come to as Python objects; past ``most`` they are not counted further.
 
     A few bytes of a file may stand for any number of values: nulls, lists of nulls, one text of a dictionary again and
-    again. Raises ValueError for types whose values may overlap (views, runs, unions): no dataset needs them.
+    again. Raises _UnreadTypeError for types whose values may overlap (views, runs, unions): no dataset needs them.
     """
     import pyarrow
     import pyarrow.compute  # type: ignore[import-untyped]
@@ -138,7 +148,7 @@ def _bytes(array: Any, most: int) -> int:
     if _is_text(array):
         return own + (pyarrow.compute.sum(pyarrow.compute.binary_length(array)).as_py() or 0)
     if not (types.is_primitive(kind) or types.is_null(kind) or types.is_dictionary(kind) or types.is_decimal(kind)):
-        raise ValueError(f"a column of the type {kind}, which is not read")
+        raise _UnreadTypeError(f"a column of the type {type(kind).__name__}, which is not read")
     return own
 
 

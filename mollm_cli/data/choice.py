@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mollm_cli.core.discretion import told
+
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -30,7 +32,7 @@ def right_choice(choices: list[str], answer: Any) -> int:
             raise ValueError(f"an index, a letter or the text of one of the {len(choices)} choices, found another text")
         answer = int(plain)
     if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(choices):
-        found = answer if isinstance(answer, int) else type(answer).__name__
+        found = told(answer) if isinstance(answer, int) else type(answer).__name__
         raise ValueError(f"the index of one of the {len(choices)} choices (0 is the first), found {found}")
     return answer
 

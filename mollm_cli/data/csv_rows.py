@@ -7,7 +7,9 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from mollm_cli.core.discretion import told
 from mollm_cli.core.errors import RequestError
+from mollm_cli.data.headers import looks_like_row, row_for_header
 from mollm_cli.data.limits import LONGEST_ROW, too_long
 from mollm_cli.data.source_row import Numbered
 
@@ -40,6 +42,13 @@ def csv_rows(lines: Iterable[str], name: str) -> Numbered:
 
 
 def _check_header(columns: Sequence[str], name: str) -> None:
-    twice = [column for column, times in Counter(columns).items() if times > 1]
-    if twice:
-        raise RequestError(f"{name}: the header must name each column once, found '{twice[0]}' twice. Rename one")
+    twice = next((column for column, times in Counter(columns).items() if times > 1), None)
+    if twice is None:
+        return
+    if looks_like_row(columns):
+        raise RequestError(f"{name}: the first line must name the columns, found {row_for_header(columns)}")
+    first, second = [place for place, column in enumerate(columns, start=1) if column == twice][:2]
+    raise RequestError(
+        f"{name}: the header must name each column once, found the columns {first} and {second} called alike "
+        f"({told(twice)}). Rename one, or add a header line such as question,answer where there is none"
+    )

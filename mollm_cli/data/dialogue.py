@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from mollm_cli.core.discretion import told
+
 NAMES = {
     "system": "system", "developer": "system", "user": "user", "human": "user", "prompter": "user",
     "assistant": "assistant", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant",
@@ -85,7 +87,7 @@ def _turn(message: Any, place: int) -> Turn:
     who = message.get("role", message.get("from"))
     content = next((message[key] for key in ("content", "value", "text") if key in message), None)
     if not isinstance(who, str) or who.lower() not in NAMES:
-        raise ValueError(f"roles out of {', '.join(NAMES)}, found {who!r} in message {place}")
+        raise ValueError(f"roles out of {', '.join(NAMES)}, found {told(who)} in message {place}")
     if not isinstance(content, str) or not content.strip():
         found = "it empty" if isinstance(content, str) else type(content).__name__
         raise ValueError(f"text in every message, found {found} in message {place}")

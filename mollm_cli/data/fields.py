@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from mollm_cli.core.discretion import in_clear
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.columns import ABSENT, look
 from mollm_cli.data.dataset import NEEDED, Dataset, Field
+from mollm_cli.data.headers import KNOWN, found_in, mentioned
 from mollm_cli.data.source_row import SourceRow
 
 MAYBE = "?"
@@ -89,7 +91,8 @@ def encodable(text: str, where: str) -> str:
 
 def missing(dataset: Dataset, row: SourceRow, field: str) -> str:
     """The beginning of the message for a column that is not there."""
-    return f"Dataset '{dataset.name}': {row.where} has no field '{field}'; found: {', '.join(row.values) or 'none'}"
+    found = found_in(row.values, row.source, dataset)
+    return f"Dataset '{dataset.name}': {row.where} has no field '{field}'; found: {found}"
 
 
 def _column(field: Field, row: SourceRow) -> str | None:
@@ -107,10 +110,12 @@ def _text(value: Any, column: str, row: SourceRow, dataset: Dataset) -> str:
 
 def _likely(option: str, row: SourceRow, dataset: Dataset) -> str:
     """The column that was probably meant: one of a similar name, else the first that no other field takes."""
+    known = row.values if in_clear() else KNOWN | mentioned(dataset)
+    there = [name for name in row.values if name in known]
     for name in names(getattr(dataset, option)):
-        close = difflib.get_close_matches(name, row.values, n=1)
+        close = difflib.get_close_matches(name, there, n=1)
         if close:
             return close[0]
     others = {"text_field", *NEEDED["qa"], *NEEDED[dataset.kind]} - {option}
     taken = {_column(getattr(dataset, other), row) for other in others}
-    return next((name for name in row.values if name not in taken), "COLUMN")
+    return next((name for name in there if name not in taken), "COLUMN")

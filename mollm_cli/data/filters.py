@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from mollm_cli.core.discretion import HINT, in_clear
 from mollm_cli.core.errors import nearest
 
 TESTS = ("matches", "not_matches", "min", "max", "except")
@@ -58,7 +59,8 @@ def _passes(test: str, wanted: Any, value: Any) -> bool:
 
 def _flag(flags: Mapping[str, Any], name: Any) -> bool:
     if name not in flags:
-        raise ValueError(f"'{name}' is none of its flags; {nearest(str(name), flags)}")
+        known = nearest(str(name), flags) if in_clear() else f"it has {len(flags)} others ({HINT})"
+        raise ValueError(f"'{name}' is none of its flags; {known}")
     return bool(flags[name])
 
 

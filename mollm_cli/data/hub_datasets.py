@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mollm_cli.core import network
+from mollm_cli.core.discretion import cause, in_clear, origin
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.source_row import Source, SourceRow
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from mollm_cli.data.dataset import Dataset
 
 COMMIT = re.compile("[0-9a-f]{40}")
+GENERATION = ("DatasetGeneration", "CastError")
+"""How ``datasets`` calls what goes wrong in rows."""
 
 
 def read_hub(dataset: Dataset, key: str) -> Source:
@@ -39,13 +43,14 @@ def _table(dataset: Dataset, key: str) -> tuple[Any, list[dict[str, Any]]]:
     wanted = f"{dataset.hub}" + (f", config {dataset.config}" if dataset.config else "") + f", split {dataset.split}"
     try:
         revision, files = (dataset.revision, []) if silence else _published(dataset)
-        with _cache_only(datasets) if silence else contextlib.nullcontext():
+        with _cache_only(datasets) if silence else contextlib.nullcontext(), _quiet():
             table = datasets.load_dataset(dataset.hub, dataset.config, split=dataset.split, revision=revision)
         return table, files
     except MemoryError:
         raise
     except Exception as problem:  # it raises dozens of types, every one about what was asked for
-        found = " ".join(f"{type(problem).__name__}: {problem}".split())[:300].rstrip(".")  # some are a page long
+        said = cause(problem) if _of_rows(problem) else f"{type(problem).__name__}: {problem}"
+        found = " ".join(said.split())[:300].rstrip(".")  # some are a page long
         if silence is None:
             remedy = network.remedy(problem, key, f"{key}.path=FILE")
             remedy = remedy or f"Check {key}.hub, .config, .split and .revision, or set {key}.path=FILE."
@@ -54,7 +59,7 @@ def _table(dataset: Dataset, key: str) -> tuple[Any, list[dict[str, Any]]]:
             remedy = network.REMEDIES["unreachable"].format(path=f"{key}.path=FILE")
         raise RequestError(
             f"{key}: dataset '{dataset.name}' ({wanted}) must be readable, found {found}. {remedy}"
-        ) from problem
+        ) from (origin(problem) if _of_rows(problem) else problem)
 
 
 def _published(dataset: Dataset) -> tuple[str | None, list[dict[str, Any]]]:
@@ -76,6 +81,28 @@ def _published(dataset: Dataset) -> tuple[str | None, list[dict[str, Any]]]:
         if not file.rfilename.startswith(".") and not file.rfilename.endswith(".md")
     ]
     return info.sha, files
+
+
+def _of_rows(problem: BaseException | None) -> bool:
+    """Whether rows could not be read, of which the explanation may quote one; else it is about what was asked for."""
+    while problem is not None:
+        kind = type(problem)
+        if kind.__module__.split(".")[0] in ("pyarrow", "pandas", "json") or kind.__name__.startswith(GENERATION):
+            return True
+        problem = problem.__cause__ or problem.__context__
+    return False
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Within the block ``datasets`` does not log of files that it cannot read, unless texts may be told."""
+    logger = logging.getLogger("datasets")
+    before = logger.level
+    try:
+        logger.setLevel(before if in_clear() else logging.CRITICAL)
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 @contextlib.contextmanager

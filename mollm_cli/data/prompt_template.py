@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mollm_cli.core.discretion import cause, origin
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.dialogue import Turn, split_begun
 
@@ -15,6 +17,9 @@ PLAIN = "Question: {prompt}\nAnswer: "
 """What "auto" means where the tokenizer has no chat template."""
 BETWEEN = "\n\n"
 """What stands between the turns of a conversation that no chat template writes."""
+WORD = re.compile(r"\w+")
+JINJA = "No filter test named object dict list str has no attribute element is undefined"
+"""Words of Jinja's own messages."""
 DATE = "26 Jul 2024"
 """Llama 3's template writes today's date into every prompt: a run must read the same tomorrow."""
 
@@ -94,6 +99,13 @@ def _written(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], add_gene
     except jinja2.TemplateError as problem:
         found = ", ".join(turn.role for turn in turns)
         raise RequestError(
-            f"the tokenizer's chat template must take the turns {found}, found: {problem}. Set data.<role>.system=null "
+            f"the tokenizer's chat template must take the turns {found}, found: {_own_words(problem, tokenizer)}. "
+            "Set data.<role>.system=null "
             "where it knows no system prompt, or data.<role>.template to a text with {prompt}, or to none"
-        ) from problem
+        ) from origin(problem)
+
+
+def _own_words(problem: Exception, tokenizer: PreTrainedTokenizerBase) -> str:
+    """What a template refuses with, where all of it are words of the template; others may be a row's."""
+    own = {*WORD.findall(str(tokenizer.chat_template)), *WORD.findall(JINJA)}
+    return str(problem) if own.issuperset(WORD.findall(str(problem))) else cause(problem)

@@ -14,6 +14,7 @@ from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.fields import variants
 from mollm_cli.data.files import read_files, read_lines
 from mollm_cli.data.filters import keeps
+from mollm_cli.data.headers import found_in
 from mollm_cli.data.hub_datasets import read_hub
 from mollm_cli.data.shapes import to_example
 from mollm_cli.data.source_row import Source, SourceRow
@@ -99,7 +100,8 @@ def first_failed(row: SourceRow, dataset: Dataset, key: str) -> str | None:
         if value is ABSENT:
             raise RequestError(
                 f"Dataset '{dataset.name}': {row.where} has no field '{name}', which {key}.filter reads; found: "
-                f"{', '.join(row.values)}. Drop it with '~{key}.filter.{name}', or filter on another field"
+                f"{found_in(row.values, row.source, dataset)}. Drop it with '~{key}.filter.{name}', or filter on "
+                "another field"
             )
         try:
             if not keeps(rule, value):

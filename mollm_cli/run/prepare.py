@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from mollm_cli.configuration.request import Request
+from mollm_cli.core.discretion import telling
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import ROLES, Encoded, Role
 from mollm_cli.data.deletion import report
@@ -77,8 +78,13 @@ def prepare(request: Request, generate: bool = True) -> Prepared:
     """Read and encode every role and set. Raises RequestError for the first thing that is wrong.
 
     ``generate``: whether a model may be loaded for answers that come from it; otherwise they are read from the cache
-    or stay empty.
+    or stay empty. Messages hold texts of data files where ``evaluation.keep_text=true`` asks for it.
     """
+    with telling(request.evaluation.keep_text is True):
+        return _prepared(request, generate)
+
+
+def _prepared(request: Request, generate: bool) -> Prepared:
     tokenizer = load_tokenizer(request.model)
     loaded = load_roles(request.data, request.seed, answer=Answers(request, tokenizer, generate))
     for line in report(loaded):

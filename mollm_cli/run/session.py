@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import yaml
 from mollm_cli.configuration.request import Request
 from mollm_cli.core import privacy
 from mollm_cli.core.atomic import sweep, write_text
+from mollm_cli.core.discretion import telling, trace
 from mollm_cli.core.endings import End, end_by
 from mollm_cli.core.errors import MollmError, RequestError
 from mollm_cli.core.kept import listed
@@ -109,7 +109,8 @@ def _ended(
     except MollmError as ended:
         return end_by(ended, run_dir)
     except BaseException as failed:  # SystemExit too: a loss of one's own may call sys.exit
-        return _unforeseen(failed, run_dir, peers)
+        with telling(request.evaluation.keep_text is True):
+            return _unforeseen(failed, run_dir, peers)
     return End("completed", 0, "")
 
 
@@ -122,7 +123,7 @@ def _unforeseen(failed: BaseException, run_dir: Path, peers: ProcessGroup) -> En
     if other is not None and not (end.status == other.status == "interrupted"):
         return End(other.status, other.code, other.explained(run_dir))
     if end.defect:
-        traceback.print_exception(failed, file=sys.stderr if peers.world.first else sys.__stderr__)
+        print(trace(failed), file=sys.stderr if peers.world.first else sys.__stderr__)
     return end
 
 
@@ -240,5 +241,5 @@ def _last_report(run_dir: Path, command: str) -> None:
         write_report(run_dir)
     except (OSError, RequestError) as refused:
         _say(command, f"report.html is not up to date: {refused}")
-    except Exception:
-        traceback.print_exc()
+    except Exception as failed:
+        print(trace(failed), file=sys.stderr)

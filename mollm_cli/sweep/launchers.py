@@ -7,7 +7,6 @@ import os
 import shlex
 import signal
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig
 
 from mollm_cli.core.endings import CODES, INTERRUPTED, heeded
+from mollm_cli.core.discretion import trace
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.secrets import shown_override
 from mollm_cli.launch.door import hide_secrets, hydra_main, worst
@@ -115,8 +115,8 @@ def _hand_over(task: Any, line: Sequence[str], config: str, launcher: str) -> bo
         return True
     except HydraException as refused:
         print(f"hydra/launcher={launcher}: {refused}", file=sys.stderr)
-    except Exception:
-        traceback.print_exc()
+    except Exception as failed:
+        print(trace(failed), file=sys.stderr)
     finally:
         sys.argv = typed
     return False
@@ -205,5 +205,5 @@ def summarise(sweep_dir: Path) -> None:
         write_summary(sweep_dir)
     except (RequestError, OSError) as refused:
         print(f"sweep.csv is not written: {refused}", file=sys.stderr)
-    except Exception:
-        traceback.print_exc()
+    except Exception as failed:
+        print(trace(failed), file=sys.stderr)

@@ -99,7 +99,8 @@ def test_a_chapter_fits_in_a_field_of_csv_and_columns_are_named_once(tmp_path):
     [row] = read_files(str(tmp_path / "long.csv"), "k").rows
     assert len(row.values["text"]) == 200_000
     (tmp_path / "twice.csv").write_text("a,b,a\n1,2,3\n")
-    with pytest.raises(RequestError, match=r"twice.csv: the header must name each column once, found 'a' twice"):
+    alike = r"twice.csv: the header must name each column once, found the columns 1 and 3 called alike \(a text of 1 "
+    with pytest.raises(RequestError, match=alike):
         read_files(str(tmp_path / "twice.csv"), "k")
 
 
@@ -140,7 +141,7 @@ def test_a_saved_dataset_that_is_not_whole_is_refused(saved):
     with pytest.raises(RequestError, match=r"splits must be one split, found a folder of test, train. Set k=.*test"):
         find_files(str(saved / "splits"), "k")
     (saved / "one" / "data-00001-of-00002.arrow").unlink()
-    with pytest.raises(RequestError, match=r"must hold the files of its state.json, found no data-00001"):
+    with pytest.raises(RequestError, match=r"must hold the files of its state.json, found 1 of 2 and not the next"):
         find_files(str(saved / "one"), "k")
     (saved / "one" / "state.json").write_text(json.dumps({"x": 1}))
     with pytest.raises(RequestError, match=r"state.json must list the files of save_to_disk, found KeyError"):

@@ -172,7 +172,7 @@ def test_a_table_whose_offsets_lie_is_refused(tmp_path: Path) -> None:
 def test_types_whose_values_overlap_are_refused(tmp_path: Path) -> None:
     runs = pyarrow.RunEndEncodedArray.from_arrays([1 << 30], ["x"])
     (tmp_path / "a.arrow").write_bytes(_arrow(pyarrow.table({"a": runs.slice(0, 10)})))
-    with pytest.raises(RequestError, match="a.arrow: must be an Arrow file, found: a column of the type run_end"):
+    with pytest.raises(RequestError, match="a.arrow: must be an Arrow file, found: a column of the type RunEnd"):
         list(read_files(str(tmp_path / "a.arrow"), "k").rows)
 
 

@@ -109,7 +109,8 @@ def test_a_perturbed_file_of_other_prompts_is_refused(qa, write):
         (
             {"quest": "q", "answer": "a"},
             {},
-            "'d': row 2 of a.jsonl has no field 'question'; found: quest, answer. Set data.forget.prompt_field=quest",
+            r"'d': row 2 of a.jsonl has no field 'question'; found: answer, a column of another name \(column 1 of 5 "
+            r"characters; .*\). Set data.forget.prompt_field=COLUMN",
         ),
         (
             {"answer": "a", "topic": "q"},

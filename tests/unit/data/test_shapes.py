@@ -85,7 +85,7 @@ def test_a_dialogue_is_a_text_with_turns_and_stays_one_in_copies():
         (["text"], "messages with role and content, found str as message 1"),
         (TURNS[:1], "a message of the assistant, found user"),
         (TURNS[1:2], "a message of the user before the assistant's last one, found none"),
-        ([{"role": "narrator", "content": "x"}], "roles out of system, .*, found 'narrator' in message 1"),
+        ([{"role": "narrator", "content": "x"}], "roles out of system, .*, found a text of 8 characters in message 1"),
         ([{"content": "x"}], "roles out of system, .*, found None in message 1"),
         ([TURNS[0], {"role": "assistant", "content": " "}], "text in every message, found it empty in message 2"),
         ([TURNS[0], {"role": "assistant", "content": 7}], "text in every message, found int in message 2"),
@@ -133,9 +133,9 @@ def test_a_choice_called_like_a_letter_is_itself():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"answer": 3}, "in 'answer' the index of one of the 3 choices .0 is the first., found 3"),
+        ({"answer": 3}, "in 'answer' the index of one of the 3 choices .0 is the first., found int"),
         ({"answer": -1}, "the index of one of the 3 choices"),
-        ({"answer": True}, "the index of one of the 3 choices .*found True"),
+        ({"answer": True}, "the index of one of the 3 choices .*found bool"),
         ({"answer": None}, "the index of one of the 3 choices .*found NoneType"),
         ({"answer": "D"}, "an index, a letter or the text of one of the 3 choices, found another text"),
         ({"answer": [0, 0, 0]}, "one flag per choice with a 1 among them, found 3 for 3 choices"),
@@ -211,7 +211,5 @@ def test_filters_read_flags_and_columns_of_columns(qa, write):
     assert kept("Privacy") == ["q1"]
     assert kept(["Privacy", "Fraud"]) == ["q1", "q2"]
     assert kept({"except": ["Privacy", "Fraud"]}) == ["q0"]
-    with pytest.raises(
-        RequestError, match=r"row 1 of a.jsonl, .*'Privcy' is none of its flags; did you mean 'Privacy'"
-    ):
+    with pytest.raises(RequestError, match=r"row 1 of a.jsonl, .*'Privcy' is none of its flags; it has 2 others"):
         kept("Privcy")
