@@ -14,7 +14,9 @@ from mollm_cli import __version__
 from mollm_cli.cli.arguments import Parser
 from mollm_cli.cli.help import EXIT_CODES
 from mollm_cli.cli.listing import table
+from mollm_cli.core.discretion import told
 from mollm_cli.core.errors import RequestError
+from mollm_cli.data.headers import KNOWN
 from mollm_cli.launch.ending import exit_code
 
 if TYPE_CHECKING:
@@ -134,15 +136,20 @@ def read_prompts(text: str) -> list[tuple[int, str]]:
             ) from problem
         prompt = value.get("prompt") if isinstance(value, dict) else value
         if not isinstance(prompt, str) or not prompt.strip():
-            found = f"an object of {len(value)} keys" if isinstance(value, dict) else type(value).__name__
-            if isinstance(prompt, str):
-                found = "it empty"
             raise RequestError(
-                f'stdin: row {row} must be {{"prompt": "..."}} or a JSON string that is not empty, found {found}; '
-                "correct the row"
+                f'stdin: row {row} must be {{"prompt": "..."}} or a JSON string that is not empty, found '
+                f"{_shape(value)}; correct the row"
             )
         prompts.append((row, prompt))
     return prompts
+
+
+def _shape(value: object) -> str:
+    """A row that holds no prompt, in words that are not its own but for keys that are known."""
+    if isinstance(value, dict):
+        keys = [key if key in KNOWN else told(key) for key in value]
+        return f"an object with {', '.join(keys) or 'nothing'}"
+    return "an empty text" if isinstance(value, str) else told(value)
 
 
 def _pipe(trial: Conversation, prompts: Sequence[tuple[int, str]]) -> int:

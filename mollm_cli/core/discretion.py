@@ -17,7 +17,7 @@ from pathlib import Path
 from mollm_cli.core.printable import printable
 
 _IN_CLEAR: ContextVar[bool] = ContextVar("in_clear", default=False)
-HINT = "evaluation.keep_text=true shows it"
+HINT = "evaluation.keep_text=true shows what it says"
 PACKAGE = Path(__file__).parents[1]
 TEXTS = (PACKAGE / "data", PACKAGE / "metrics")
 """What reads texts: an exception that has passed through here may quote one."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mollm_cli.core.discretion import HINT, in_clear
+from mollm_cli.core.discretion import in_clear
 from mollm_cli.core.errors import nearest
 
 TESTS = ("matches", "not_matches", "min", "max", "except")
@@ -59,8 +59,11 @@ def _passes(test: str, wanted: Any, value: Any) -> bool:
 
 def _flag(flags: Mapping[str, Any], name: Any) -> bool:
     if name not in flags:
-        known = nearest(str(name), flags) if in_clear() else f"it has {len(flags)} others ({HINT})"
-        raise ValueError(f"'{name}' is none of its flags; {known}")
+        if in_clear():
+            raise ValueError(f"'{name}' is none of its flags; {nearest(str(name), flags)}")
+        raise ValueError(
+            f"'{name}' is none of its {len(flags)} flags; name one of them (evaluation.keep_text=true shows them)"
+        )
     return bool(flags[name])
 
 

@@ -21,8 +21,8 @@ from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig
 
-from mollm_cli.core.endings import CODES, INTERRUPTED, heeded
 from mollm_cli.core.discretion import trace
+from mollm_cli.core.endings import CODES, INTERRUPTED, heeded
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.secrets import shown_override
 from mollm_cli.launch.door import hide_secrets, hydra_main, worst

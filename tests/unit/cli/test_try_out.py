@@ -144,8 +144,9 @@ def test_flags_reach_the_models(trial: Echo, opened: list[Any], piped: Ask) -> N
         ('{"question": "a"}', "row 1 must be .* that is not empty, found an object with question; correct the row"),
         ("{}", "row 1 must be .* found an object with nothing; correct"),
         ('"a"\n\n{"prompt": 3}', "row 3 must be .* found an object with prompt; correct"),
-        ('" "', 'row 1 must be .* found " "; correct'),
-        ("[1, 2]", r"row 1 must be .* found \[1, 2\]; correct"),
+        ('" "', "row 1 must be .* found an empty text; correct"),
+        ('{"A Person": 1}', "row 1 must be .* found an object with a text of 8 characters; correct"),
+        ("[1, 2]", "row 1 must be .* found list; correct"),
     ],
 )
 def test_a_wrong_row_is_named_before_a_model_is_loaded(

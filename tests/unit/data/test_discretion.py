@@ -177,7 +177,6 @@ CSV = {
     "too few": f"question,answer\n{NAME}\n",
     "open quote": f'question,answer\n{NAME},"{ROW}\n',
     "odd quote": f'question,answer\n"{NAME}"x,b\n',
-    "a null": f"question,answer\n{NAME},\0\n",
     "semicolons": f"{NAME};b\nx;y\n",
 }
 
@@ -237,7 +236,10 @@ def test_what_arrow_says_of_a_file_is_not_told(heard, tmp_path, monkeypatch):
     path = as_parquet(tmp_path, GOOD)
     said = heard(lambda: load(Dataset("d", path=str(path), **QA), "forget"))
     silent(said)
-    assert "a.parquet: must be a Parquet file, found: ArrowInvalid (evaluation.keep_text=true shows it). Write" in said
+    assert (
+        "a.parquet: must be a Parquet file, found: ArrowInvalid (evaluation.keep_text=true shows what it says). Write"
+        in said
+    )
     with telling(True):
         assert f"found: cannot read '{NAME}'. Write" in heard(
             lambda: load(Dataset("d", path=str(path), **QA), "forget")
@@ -304,7 +306,10 @@ def test_what_the_library_of_datasets_says_of_rows_is_not_told(heard, monkeypatc
     hub = Dataset("d", hub="org/name", split="train", **QA)
     said = heard(lambda: load(hub, "forget"))
     silent(said)
-    assert "the local cache does not have it (DatasetGenerationCastError (evaluation.keep_text=true shows it))" in said
+    assert (
+        "the local cache does not have it (DatasetGenerationCastError (evaluation.keep_text=true shows what it says))"
+        in said
+    )
     with telling(True):
         said = heard(lambda: load(hub, "forget"))
     assert f"1 new columns ({{'{NAME}'}})" in said
@@ -323,7 +328,7 @@ def test_an_error_that_nobody_expected_has_a_trace_without_its_words(heard, tmp_
     monkeypatch.setattr("mollm_cli.data.reading.first_failed", lambda row, *_: fail(row))
     said = heard(lambda: load(Dataset("d", path=str(path), **QA), "forget"), TypeError)
     silent(said)
-    assert "KeyError (evaluation.keep_text=true shows it)\n\nThen this happened" in said
+    assert "KeyError (evaluation.keep_text=true shows what it says)\n\nThen this happened" in said
     assert "reading.py" in said
     with telling(True):
         assert NAME in heard(lambda: load(Dataset("d", path=str(path), **QA), "forget"), TypeError)
@@ -336,7 +341,7 @@ CLEAR = {
     "header twice": ("a.csv", f"{NAME},{NAME}\nx,y\n", QA, f"called alike \\('{NAME}'\\)"),
     "key": ("a.jsonl", json.dumps({NAME: 1}), QA, f"found: {NAME}. Set data.forget.prompt_field={NAME}"),
     "role": ("a.jsonl", json.dumps(chat({"role": NAME, "content": "x"})), CHAT, f"found '{NAME}' in message 1"),
-    "flag": ("a.jsonl", json.dumps(GOOD | {"h": {NAME: 1}}), {**QA, "filter": {"h": "Zyx"}}, f"did you mean '{NAME}'"),
+    "flag": ("a.jsonl", json.dumps(GOOD | {"h": {NAME: 1}}), {**QA, "filter": {"h": "Zyx"}}, f"flags; choices: {NAME}"),
     "choice": ("a.jsonl", json.dumps(GOOD | {"right": 7046621}), CHOICE, "found 7046621"),
 }  # fmt: skip
 

@@ -15,7 +15,13 @@ from mollm_cli.core.errors import GateError, InterruptionError, NonFiniteError, 
 from mollm_cli.run.session import session
 
 ASKED: Any = SimpleNamespace(
-    names={"solver": "weighted_sum"}, loss=None, run_name="mine", seed=4, junit=None, github_summary=None
+    evaluation=SimpleNamespace(keep_text="auto"),
+    names={"solver": "weighted_sum"},
+    loss=None,
+    run_name="mine",
+    seed=4,
+    junit=None,
+    github_summary=None,
 )
 
 
