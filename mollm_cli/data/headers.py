@@ -64,8 +64,9 @@ def looks_like_row(cells: Collection[str], known: Collection[str] = ()) -> bool:
 def row_for_header(cells: Collection[str], header: str = "question,answer") -> str:
     """What to say of a CSV without a header; goes on after "found"."""
     lengths = " and ".join(str(len(cell)) for cell in list(cells)[:MOST]) + (" and more" if len(cells) > MOST else "")
+    shown = f" ({columns(cells)})" if in_clear() else ""
     return (
-        f"{len(cells)} cells of {lengths} characters: the first line looks like a row, not a header. Add a header line "
+        f"{len(cells)} cells of {lengths} characters{shown}: the first line looks like a row, not a header. Add a header line "
         f"such as {header}"
     )
 

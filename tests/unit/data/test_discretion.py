@@ -337,7 +337,8 @@ def test_an_error_that_nobody_expected_has_a_trace_without_its_words(heard, tmp_
 
 
 CLEAR = {
-    "csv": ("a.csv", f"{NAME},b\nx,y\n", QA, f"looks like a row|found: {NAME}, b"),
+    "csv": ("a.csv", f"{NAME},b\nx,y\n", QA, f"found: {NAME}, b. Set"),
+    "row for a header": ("a.csv", f"{NAME},a@b.org\nx,y\n", QA, f"characters \\({NAME}, a@b.org\\): the first line"),
     "header twice": ("a.csv", f"{NAME},{NAME}\nx,y\n", QA, f"called alike \\('{NAME}'\\)"),
     "key": ("a.jsonl", json.dumps({NAME: 1}), QA, f"found: {NAME}. Set data.forget.prompt_field={NAME}"),
     "role": ("a.jsonl", json.dumps(chat({"role": NAME, "content": "x"})), CHAT, f"found '{NAME}' in message 1"),
