@@ -66,8 +66,8 @@ def row_for_header(cells: Collection[str], header: str = "question,answer") -> s
     lengths = " and ".join(str(len(cell)) for cell in list(cells)[:MOST]) + (" and more" if len(cells) > MOST else "")
     shown = f" ({columns(cells)})" if in_clear() else ""
     return (
-        f"{len(cells)} cells of {lengths} characters{shown}: the first line looks like a row, not a header. Add a header line "
-        f"such as {header}"
+        f"{len(cells)} cells of {lengths} characters{shown}: the first line looks like a row, not a header. Add a "
+        f"header line such as {header}"
     )
 
 
