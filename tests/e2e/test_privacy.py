@@ -89,7 +89,6 @@ def test_check_finds_what_a_run_would_refuse(two_files: list[str]) -> None:
     assert done.code == 2 and "data.forget.path=nowhere.jsonl must be a file" in done.err
 
 
-<<<<<<< HEAD
 STOPPED = """
 import os, signal, sys
 from mollm_cli.trackers.train_log import TrainLog
@@ -146,7 +145,8 @@ def test_what_is_asked_for_elsewhere_is_as_open_as_the_user_has_it(root: Path, t
 
 def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
-=======
+
+
 @pytest.mark.parametrize("data", ["data=custom", "data=authors", "data=deletion"])
 def test_a_file_whose_columns_are_not_known_is_not_quoted(data: str, tmp_path: Path) -> None:
     people = tmp_path / "people.csv"
@@ -157,7 +157,6 @@ def test_a_file_whose_columns_are_not_known_is_not_quoted(data: str, tmp_path: P
     done = answer(UNLEARN, "--check", data, *paths)
     assert done.code == 2
     assert "found: 2 cells of 12 and 55 characters: the first line looks like a row, not a header. Add" in done.err
-    assert not any(secret in done.out + done.err.lower() for secret in ("quibble", "marzipan street", "zyxw", "born"))
+    assert not any(secret in (done.out + done.err).lower() for secret in ("quibble", "marzipan street", "zyxw", "born"))
     shown = answer(UNLEARN, "--check", data, *paths, "evaluation.keep_text=true")
     assert "(Quibble Zyxw, born on the 3rd of May, and lives at 12 Marzipan Street): the first line" in shown.err
->>>>>>> 1ab1797 (A file whose columns are not known is not quoted by the command; the trace of a row is told in one place)
