@@ -65,7 +65,7 @@ class OwnedFolder:
         """What the file ``name`` holds. Raises OSError, also where it is no file."""
         with self._named(name), os.fdopen(os.open(name, _READ, dir_fd=self.handle), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise OSError(errno.EINVAL, "not a file")
+                raise FileNotFoundError(errno.ENOENT, "not a file")
             return file.read()
 
     def replace(self, name: str, content: bytes) -> None:

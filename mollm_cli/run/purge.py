@@ -7,7 +7,6 @@ of the run's folder and of our cache's, so that no link and no path leads elsewh
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import re
@@ -94,7 +93,10 @@ def _from_cache(files: list[str]) -> Iterator[dict[str, Any]]:
             continue
         try:
             with opened(root.joinpath(*parts[:-1]), len(parts) - 1) as folder:
-                yield _removed(folder, parts[-1])
+                if folder.is_file(parts[-1]):
+                    yield _removed(folder, parts[-1])
+                elif parts[-1] in folder.names():
+                    _tell(f"left: {file} is no file; remove it yourself")
         except FileNotFoundError:
             continue
         except OSError as refused:
@@ -160,10 +162,8 @@ def _without_text(node: Any) -> Any:
 
 
 def _removed(folder: OwnedFolder, name: str) -> dict[str, Any]:
-    """Remove a file. Raises OSError, also where it is none."""
+    """Remove a file. Raises OSError."""
     size = folder.size(name)
-    if not folder.is_file(name):
-        raise OSError(errno.EINVAL, "it is no file")
     folder.remove(name)
     return _told(folder.path / name, size)
 
