@@ -137,11 +137,11 @@ def _rescaled(weights: Array, gram: Array, mean_norm: float, wanted: bool) -> tu
 def length_of(grams: Array, weights: Array) -> float | None:
     """|sum_i w_i g_i| from the Gram matrices of all layers, [L, n, n], and their weights [L, n]: to four digits.
 
-    None where the terms of its square all but cancel.
+    None where the terms of its square all but cancel, or are not finite.
     """
     terms = weights[:, :, None] * grams * weights[:, None, :]
     square, size = float(terms.sum()), float(np.abs(terms).sum())
-    return float(np.sqrt(square)) if CANCELLED * size < square < np.inf else None
+    return float(np.sqrt(square)) if CANCELLED * size < square else None
 
 
 def alignment(along: Array, norms: Array, length: float) -> Array:

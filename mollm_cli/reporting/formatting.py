@@ -46,7 +46,7 @@ def excerpt(text: object, most: int = 600) -> str:
 
 
 def number(value: object) -> str:
-    """A number in about three significant digits: 0.981, 23.0, 1,204, 2.0e-05; NONE for what is no number."""
+    """A number in three digits or decimals: 0.981, 23.0, 1,204, 0.004, 2.0e-05; NONE for what is no number."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return NONE
     size = abs(value)

@@ -16,7 +16,8 @@ def encoded(count):
 
 
 @pytest.mark.parametrize(
-    ("rows", "weight", "per_epoch"), [(10, 1.0, 10), (10, 2.0, 20), (10, 0.5, 5), (7, 0.3, 2), (3, 0.01, 1)]
+    ("rows", "weight", "per_epoch"),
+    [(10, 1.0, 10), (10, 2.0, 20), (10, 0.5, 5), (7, 0.3, 2), (7, 0.4, 3), (3, 0.01, 1)],
 )
 def test_an_epoch_has_the_rows_of_the_weight(rows, weight, per_epoch):
     assert Share(rows, weight).per_epoch == per_epoch == len(drawn([Share(rows, weight)], 0, 5))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+import statistics
 
 import pytest
 import torch
@@ -62,6 +64,35 @@ def test_epochs_differ_in_their_batches_and_in_their_order():
     sizes = [max(stream.lengths[row] for row in rows) for rows in first]
     assert sizes != sorted(sizes)
     assert shuffled(50, 0, 0) != shuffled(50, 0, 1)
+
+
+def test_a_step_that_lies_in_one_epoch_is_a_batch_of_like_length_wherever_the_epoch_began():
+    """26 rows in steps of 4: the second epoch begins in the middle of a step, and its batches behind that step."""
+    stream = Stream(encoded([5 + 3 * k for k in range(26)]), 4, seed=0, pad_id=0)
+    mixed = 0
+    for step in range(26):
+        first, last = divmod(4 * step, 26), divmod(4 * step + 3, 26)
+        lengths = [stream.lengths[row] for row in stream.rows(step)]
+        whole = first[0] == last[0] and not (last[1] == 25 and -26 * (first[0] + 1) % 4)
+        mixed += first[0] != last[0]
+        assert not whole or lengths == sorted(lengths)
+    assert mixed > 0
+
+
+def test_an_epoch_is_shuffled_before_and_after_it_is_sorted():
+    """Its batches do not come by length, and a batch is not what the file has side by side."""
+    sizes = [5 + k for k in range(400)]
+    stream = Stream(encoded(sizes), 8, seed=0, pad_id=0)
+    batches = [[stream.lengths[row] for row in stream.rows(step)] for step in range(50)]
+    firsts = [batch[0] for batch in batches]
+    falls = sum(a > b for a, b in itertools.pairwise(firsts))
+    assert 15 <= falls <= 35, "half of all steps go down, of two sorted stretches one"
+    assert sum(batch[-1] - batch[0] for batch in batches) > 50 * 10, "eight that lie side by side span 7"
+    second = [min(stream.lengths[row] for row in stream.rows(step)) for step in range(50, 100)]
+    assert statistics.correlation(firsts, second) < 0.5, "long rows come at other steps in the next epoch"
+    order = shuffled(400, 0, 0)
+    assert order != sorted(order) and order != shuffled(400, 1, 0)
+    assert shuffled(400, 0, 0) == order
 
 
 def test_small_batches_of_a_step_hold_rows_of_like_length_and_nothing_is_lost():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 import torch
 
-from mollm_cli.core.errors import InterruptionError, RequestError
+from mollm_cli.core.errors import InterruptionError, NonFiniteError, RequestError
 from mollm_cli.core.types import Encoded
 from mollm_cli.data.batches import Stream
 from mollm_cli.engine.device import peak_memory_bytes, pick
@@ -151,6 +152,36 @@ def test_a_signal_ends_the_run_after_a_whole_step_with_a_resume_point():
         go(step, streams, 9, surroundings=around(save=saved.append, signalled=lambda: next(codes)))
     assert saved == [2]
     assert caught.value.exit_code == 143
+
+
+@pytest.mark.parametrize(
+    ("start", "broken", "expected"),
+    [
+        (0, 1, []),  # nothing was done yet
+        (0, 2, [1]),
+        (4, 5, []),  # the point that it went on from is on the disk
+        (4, 7, [6]),
+    ],
+)
+def test_what_the_step_before_left_is_saved_where_a_step_breaks(start, broken, expected):
+    step, streams = job()
+    saved, told = [], []
+
+    def poison(after):
+        if after == broken - 1:
+            with torch.no_grad():
+                step.parameters[0].fill_(float("nan"))
+
+    poison(start)
+    surroundings = dataclasses.replace(
+        around(save=saved.append), write=lambda record: poison(record["step"]), broken=lambda *args: told.append(args)
+    )
+    with pytest.raises(NonFiniteError, match=f"step {broken}: .* is not finite"):
+        go(step, streams, 9, start, surroundings=surroundings)
+    assert saved == expected
+    [(number, found, ids)] = told
+    assert number == broken and "not finite" in found
+    assert {role: len(rows) for role, rows in ids.items()} == {"forget": 4, "retain": 4}
 
 
 def test_checkpoints_every_n_steps():

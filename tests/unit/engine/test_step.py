@@ -190,6 +190,22 @@ def test_clipping_bounds_the_step():
     assert torch.linalg.norm(parameters(model) - start).item() == pytest.approx(1e-3, rel=1e-3)
 
 
+@pytest.mark.parametrize("clip", [None, 1e-3, 1e3])
+def test_adams_metric_has_the_rows_at_the_length_of_the_direction_clipped(clip):
+    """(1 - b2) mean_i |s_i g_i|^2 is what the second moment of the first step sums to."""
+    model = llama(dtype=torch.float64)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3, (0.9, 0.99))
+    direction = Direction(metric="adam", kl_budget=0.0, guard=False)
+    step = stepper(model, mollm(), DualSpaceMGDA(), optimizer=optimizer, direction=direction, clip=clip)
+    moved_reference(model)
+    result = step(WHOLE, 1e-3)
+    assert result.choice.live.all()
+    mean = float(np.sqrt(np.diag(result.gram)).mean())
+    assert 1e-3 < mean < 1e3
+    fed = sum(float(state["exp_avg_sq"].sum()) for state in optimizer.state.values())
+    assert (fed / 0.01) ** 0.5 == pytest.approx(1e-3 if clip == 1e-3 else mean)
+
+
 @pytest.mark.parametrize("solver", [WeightedSum, DualSpaceMGDA])
 def test_a_loss_that_is_not_finite_stops_before_the_optimizer_moves(solver):
     broken = Objective("broken", ("retain",), on("retain", lambda o: (o.logits.sum() * float("nan"), 1)))

@@ -50,6 +50,8 @@ def test_rules_of_a_run() -> None:
     assert rules(Engine(max_steps=10, max_epochs=2, batch_size=8), 30, 0.2).total_steps == 8
     assert rules(Engine(max_steps=10, max_epochs=2, batch_size=8), 30, 0.2).last_word is Stop.MAX_EPOCHS
     assert rules(Engine(max_steps=10, max_epochs=9, batch_size=8), 30, 0.2).last_word is Stop.MAX_STEPS
+    # as many steps by both: max_steps is what the run was given, and it reached them
+    assert rules(Engine(max_steps=8, max_epochs=2, batch_size=8), 30, 0.2) == StopRules(8, Stop.MAX_STEPS, 0.2, 0.1)
     assert rules(Engine(stop_at_target=False), 30, 0.2).target is None
     assert rules(Engine(retain_floor=0.5, keep="target", patience=3), 30, None).patience == 3
     assert rules(Engine(retain_floor=0.5), 30, None).floor == 0.5

@@ -162,6 +162,14 @@ def test_samples_follow_the_models_distribution(tiny_model, tiny_tokenizer):
     assert wanted[4:].max() > 3 * wanted[4:].median()  # not uniform: another temperature would show
 
 
+def test_samples_are_drawn_from_all_tokens_not_from_the_fifty_likeliest(tiny_model, tiny_tokenizer):
+    """transformers takes top_k=50 where a call does not say: of 64 tokens that are about as likely, 14 never came."""
+    with torch.no_grad():
+        tiny_model.get_output_embeddings().weight.mul_(1e-3)
+    texts = generate(tiny_model, [[5, 9, 11]] * 1000, tiny_tokenizer, 1, 1000, [63], seed=0)
+    assert len({text for text in texts if text}) == 59  # all words but the end; one is missed with a chance of 1e-5
+
+
 def test_a_sampled_text_begins_with_its_prompt_and_is_drawn_by_seed(tiny_model, tiny_tokenizer, prompts):
     first, again, other = (
         generate(tiny_model, prompts, tiny_tokenizer, 9, 3, END, seed=s, with_prompt=True) for s in (0, 0, 1)

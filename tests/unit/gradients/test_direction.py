@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mollm_cli.core.solution import Status
-from mollm_cli.gradients.direction import choose, cosines, live_rows, resting_rows
+from mollm_cli.core.solution import Solution, Status
+from mollm_cli.gradients.direction import choose, cosines, length_of, live_rows, resting_rows
 from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.losses.mollm_pair import mollm_pair
@@ -102,6 +102,50 @@ def test_opposite_rows_are_stationary_and_not_blown_up():
     _, choice = run([FORGET, -FORGET, 0 * KL], losses=(0.5, 1, 0))
     assert choice.status is Status.STATIONARY
     assert choice.norm < 1e-6
+
+
+class Said(DualSpaceMGDA):
+    """A solver that says what it is told to say."""
+
+    def __init__(self, weights, status):
+        super().__init__()
+        self.answer = Solution(np.array(weights), status)
+
+    def solve(self, gram, losses, live, state):
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("weights", "status", "expected", "length"),
+    [
+        ([5e-4, 5e-4, 0], Status.CONVERGED, Status.CONVERGED, 1.0),
+        ([5e-4, 5e-4, 0], Status.STATIONARY, Status.STATIONARY, 2.236e-5),  # left as short as it is
+        ([1e-3, 1e-2, 0], Status.CONVERGED, Status.ASCENDS, 1.0),
+        ([1e-3, 1e-2, 0], Status.STATIONARY, Status.STATIONARY, 9e-3),  # what is left of it is rounding
+    ],
+)
+def test_a_stationary_direction_is_neither_lengthened_nor_said_to_ascend(weights, status, expected, length):
+    """Two rows of length 1, almost opposite: what lowers the second raises the first."""
+    east, west = np.array([1.0, 0.0]), np.array([-0.999, (1 - 0.999**2) ** 0.5])
+    g, choice = run([east, west, 0 * east], Direction(normalise="none"), Said(weights, status), losses=(0.5, 1, 0))
+    assert choice.status is expected
+    assert choice.norm == pytest.approx(length, rel=1e-2)
+    assert np.linalg.norm(g.T @ choice.weights) == pytest.approx(choice.norm)
+
+
+@pytest.mark.parametrize(
+    ("left", "length"),
+    [(1.0, 1.0), (4e-3, 4e-3**0.5), (2e-3, None), (0.0, None), (-1e-9, None), (np.nan, None), (np.inf, None)],
+)
+def test_a_length_is_known_where_the_terms_of_its_square_do_not_cancel(left, length):
+    """1 - 2 x (2 - left) / 2 + 1 = left, of terms that sum to 4 - left without their signs: 1e-3 of that is 4e-3."""
+    gram = np.array([[1.0, 1 - left / 2], [1 - left / 2, 1.0]])
+    weights = np.array([[1.0, -1.0]])
+    assert length_of(gram[None], weights) == (None if length is None else pytest.approx(length))
+    if length is not None:  # squares add up over layers, weights and all
+        assert length_of(np.stack([gram, 4 * gram]), np.concatenate([weights, 3 * weights])) == pytest.approx(
+            37**0.5 * length
+        )
 
 
 def test_a_direction_that_ascends_is_reported():

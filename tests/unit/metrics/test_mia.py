@@ -76,6 +76,7 @@ def test_min_k(score):
         ([4, 2, 3], 0.2, 2.0),  # at least one
         ([4, 2, 3], 1.0, 3.0),
         ([7], 0.2, 7.0),
+        ([3, 9, 9, 5, 9, 9, 9], 0.4, 4.0),  # .4 * 7 is 2.8: rounded down
     ],
 )
 def test_lowest_share(values, k, expected):

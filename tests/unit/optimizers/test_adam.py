@@ -100,6 +100,19 @@ def test_the_gram_matrix_in_adams_metric_is_exact_for_the_very_step(betas):
         assert realised == pytest.approx(expected, rel=1e-9)
 
 
+def test_the_second_moment_is_the_mean_over_live_rows_by_hand():
+    """Rows 3 and 4 at scale 2 and 1, a third that rests: v = 0.1 (36 + 16) / 2 = 2.6, then 0.9 v + 0.1 (4 + 16) / 2."""
+    p = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    optimizer = torch.optim.AdamW([p], 1e-2, (0.9, 0.9), eps=1e-12)
+    for first, expected in ((3.0, 2.6), (1.0, 0.9 * 2.6 + 1.0)):
+        rows = [[torch.full((1,), value, dtype=torch.float64)] for value in (first, 4.0, 100.0)]
+        adam = AdamRows(optimizer, [p], rows, np.array([2.0, 1.0, 0.0]))
+        corrected = expected / (1 - 0.9 ** (1 if first == 3.0 else 2))
+        assert adam.metric(0).item() == pytest.approx(corrected**-0.5)
+        adam.step()
+        assert optimizer.state[p]["exp_avg_sq"].item() == pytest.approx(expected)
+
+
 def test_one_row_is_adamw_itself():
     """Where the direction is the one live row, its second moment is AdamW's."""
     ours, theirs = parameters(), parameters()

@@ -24,6 +24,9 @@ from mollm_cli.reporting.formatting import (
         (1204.4, "1,204"),
         (60, "60"),
         (0.0, "0"),
+        (0.004, "0.004"),
+        (0.0005, "0.001"),  # the last that three decimals show
+        (0.0004, "4.0e-04"),
         (2e-5, "2.0e-05"),
         (-0.25, "-0.250"),
         (float("inf"), "∞"),

@@ -55,6 +55,7 @@ def test_fewer_steps_than_were_taken_are_refused_and_more_are_not(tmp_path: Path
         RequestError, match="must leave the 5 steps that were taken, found 4; set engine.max_steps=5 or"
     ):
         _points(tmp_path, total=4).load()
+    assert _points(tmp_path, total=5).load() == 5
     longer = _points(tmp_path, total=9)
     assert longer.load() == 5 and longer.former_total == 5
     (said, warned) = _said_of_start(5, longer, "cosine")
