@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from mollm_cli.core.allowed import CODE, VARIABLE, Allowed
 from mollm_cli.core.errors import RequestError, nearest
 
 PASSED_ON = ("--hydra-help", "--shell-completion", "-sc", "--info", "-i")
@@ -27,9 +28,15 @@ class Arguments:
     cfg: str | None = None
     resolve: bool = False
     config_dir: str | None = None
+    allow_code: tuple[str, ...] = ()
+    allow_env: tuple[str, ...] = ()
     purge: str | None = None
     resume_sweep: str | None = None
     multirun: bool = False
+
+    def allowed(self, program: str, typed: Sequence[str]) -> Allowed:
+        """What the files of others may do, as ``program`` was told in the words ``typed``."""
+        return Allowed.typed(program, typed, self.overrides, self.allow_code, self.allow_env)
 
     def folders(self, own: Path) -> list[Path]:
         """Where YAML files are looked for: ``own``, then --config-dir. Raises RequestError."""
@@ -64,7 +71,12 @@ def read(arguments: Sequence[str]) -> Arguments:
         raise RequestError(f"--purge RUN takes no override, found {known.overrides[0]}; leave it out")
     if known.resume_sweep is not None and known.multirun:
         raise RequestError("--resume-sweep DIR has its jobs from DIR, found -m; leave it out")
-    return Arguments(**(values | {"overrides": tuple(known.overrides)}))
+    for flag, named in ((CODE, known.allow_code), (VARIABLE, known.allow_env)):
+        for name in named:
+            if not all(part.isidentifier() for part in name.split(".")):
+                raise RequestError(f"{flag} must be followed by one name, found '{name}'; repeat the flag for each")
+    listed: dict[str, Any] = {key: tuple(values[key]) for key in ("overrides", "allow_code", "allow_env")}
+    return Arguments(**(values | listed))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,6 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cfg", choices=("job",))
     parser.add_argument("--resolve", action="store_true")
     parser.add_argument("--config-dir", metavar="DIR")
+    parser.add_argument(CODE, metavar="PACKAGE", action="append", default=[])
+    parser.add_argument(VARIABLE, metavar="NAME", action="append", default=[])
     parser.add_argument("--purge", metavar="RUN")
     parser.add_argument("--resume-sweep", metavar="DIR")
     parser.add_argument("-m", "--multirun", action="store_true")

@@ -17,6 +17,8 @@ FLAGS = {
     "--plan": "memory, disk and hours of a training, before its weights are loaded; through a pipe as JSON",
     "--cfg job [--resolve]": "print the composed configuration",
     "--config-dir DIR": "a folder with YAML files of your own, laid out like conf/",
+    "--allow-code PACKAGE": "let _target_ name code of a package that is yours, or that you have read; may be repeated",
+    "--allow-env NAME": "let YAML files that are not ours read this variable of the environment; may be repeated",
     "--purge RUN": "remove what a run that has ended keeps of its rows: its caches and its texts",
     "-m, --multirun": "one run for each combination of comma-separated values",
     "--resume-sweep DIR": "run what is missing of a sweep: jobs that failed, were killed, or never began",

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mollm_cli import __version__
-from mollm_cli.cli.arguments import PASSED_ON, read
+from mollm_cli.cli.arguments import PASSED_ON, Arguments, read
 from mollm_cli.cli.help import help_text
 from mollm_cli.cli.listing import listing
 from mollm_cli.configuration.choices import config_dir
 from mollm_cli.configuration.programs import Command
+from mollm_cli.core.allowed import allowing
 from mollm_cli.core.errors import RequestError
 from mollm_cli.launch.ending import exit_code
 from mollm_cli.launch.processes import follows
@@ -41,6 +42,11 @@ def _answer(command: Command, typed: Sequence[str]) -> int:
     if any(text.split("=")[0] in PASSED_ON for text in typed):
         return _hydra_answers(command, typed)
     arguments = read(typed)
+    with allowing(arguments.allowed(command.program, typed)):
+        return _answer_to(command, arguments)
+
+
+def _answer_to(command: Command, arguments: Arguments) -> int:
     folders = arguments.folders(config_dir())
     if arguments.help:
         print(help_text(command, folders))
@@ -60,8 +66,10 @@ def _answer(command: Command, typed: Sequence[str]) -> int:
 
 
 def _hydra_answers(command: Command, typed: Sequence[str]) -> int:
+    from mollm_cli.configuration.yaml_source import check_files
     from mollm_cli.launch.door import hydra_main
 
+    check_files()
     flags = [text for text in typed if text.startswith("-")]
     hydra_main(lambda cfg: None, command.config, [*flags, *(text for text in typed if text not in flags)])
     return 0

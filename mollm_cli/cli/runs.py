@@ -31,6 +31,7 @@ from mollm_cli.configuration.compose import (
 from mollm_cli.configuration.programs import Command
 from mollm_cli.configuration.request import Request, request
 from mollm_cli.configuration.resumed_config import KEYS, Resume, require_lasting, resumed_config, resuming
+from mollm_cli.configuration.strangers import check_override
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.secrets import shown_override
 from mollm_cli.launch.door import claim, exit_code, launch, run_one, stdout_kept_for
@@ -141,6 +142,8 @@ def _params(base: DictConfig, overrides: Sequence[Override]) -> list[Override]:
     """What a YAML asks Hydra's sweeper to sweep over (hydra.sweeper.params), where it is not typed."""
     typed = {override.get_key_element() for override in overrides}
     params = base.hydra.sweeper.get("params") or {}
+    for key, values in params.items():
+        check_override(f"{key}={values}", "hydra.sweeper.params")
     return parse([f"{key}={values}" for key, values in params.items() if key not in typed])
 
 

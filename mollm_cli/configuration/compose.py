@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, cast
 
 import yaml
@@ -21,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mollm_cli.configuration.choices import config_dir
 from mollm_cli.configuration.refusals import depth, explain, nameless, several_values, too_deep, unreadable
+from mollm_cli.configuration.strangers import check_composed
 from mollm_cli.configuration.yaml_source import check_files
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.safe_yaml import DEEPEST
@@ -33,6 +36,7 @@ def embedded_oracle(model_path: str, data_name: str) -> str | None:
 
 OmegaConf.register_new_resolver("embedded_oracle", embedded_oracle, replace=True)
 
+_NO_FILE = re.compile(r"(?!file://)\b\w+://[^,\]\"']*")
 MOST_CHECKED = 512
 """Jobs of a sweep that are composed and checked before the first one starts."""
 
@@ -72,9 +76,21 @@ def compose_job(config_name: str, overrides: Sequence[str]) -> DictConfig:
 
 
 def _compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    for text in overrides:
+        if text.partition("=")[0] == "hydra.searchpath" and (other := _NO_FILE.search(text)):
+            raise RequestError(
+                f"hydra.searchpath must name folders, found {other[0]}, which would run a package; name the folder"
+            )
     composed = compose(config_name, overrides=list(overrides), return_hydra_config=True)
+    check_composed(composed, lambda: _own(config_name))
     HydraConfig.instance().set_config(composed)
     return composed
+
+
+@cache
+def _own(config_name: str) -> DictConfig:
+    """What our own files alone compose."""
+    return compose(config_name, overrides=[], return_hydra_config=True)
 
 
 def _known(config_name: str, overrides: Sequence[str], refusal: str) -> tuple[DictConfig, list[str]]:

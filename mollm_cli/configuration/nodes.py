@@ -10,18 +10,10 @@ from types import SimpleNamespace
 from typing import Any, cast, get_type_hints
 
 from mollm_cli.configuration.fit import fit
+from mollm_cli.configuration.targets import TARGET, locate
 from mollm_cli.core.errors import RequestError, nearest
 
-TARGET = "_target_"
 MISSING = "???"
-DEPENDENCIES = {
-    "torch", "torchvision", "torchjd", "transformers", "tokenizers", "datasets", "huggingface_hub", "accelerate",
-    "peft", "safetensors", "bitsandbytes", "hydra", "omegaconf", "antlr4", "yaml", "rich", "numpy", "scipy", "pandas",
-    "pyarrow", "rapidfuzz", "jinja2", "fsspec", "httpx", "requests", "aiohttp", "urllib3", "dill", "multiprocess",
-    "cloudpickle", "joblib", "sklearn", "wandb", "tensorboard", "lm_eval", "pip", "setuptools", "pkg_resources",
-    "pytest",
-}  # fmt: skip
-"""Roots of import paths that no configuration needs to name: what this package uses, and what comes along with it."""
 
 
 def construct(node: object, key: str) -> Any:
@@ -64,38 +56,6 @@ def _call(node: Mapping[str, object], key: str) -> Any:
         return target(**arguments)
     except ValueError as refused:
         raise RequestError(str(refused)) from refused
-
-
-def locate(target: object, key: str) -> functools.partial[Any]:
-    """The callable at the import path ``target``, not called yet. Raises RequestError.
-
-    It is one of this package or of the user's own: Hydra screens it (no eval, os, subprocess), and nothing of Python's
-    library or of what this package uses is taken, under whatever name, since open and torch.load take any argument. The
-    module that it stands in is imported, and so runs: a configuration with ``_target_`` of its own is to be read first.
-    """
-    from hydra.errors import InstantiationException
-    from hydra.utils import instantiate
-
-    if not isinstance(target, str):
-        raise RequestError(f"{key}.{TARGET} must be an import path, found {target!r}; e.g. package.module.Name")
-    _screen(target, target, key)
-    try:
-        found = cast("functools.partial[Any]", instantiate({TARGET: target, "_partial_": True}))
-    except InstantiationException as refused:
-        lines = str(refused.__cause__ or refused).splitlines()
-        why = lines[1] if refused.__cause__ and len(lines) > 1 else lines[0]
-        raise RequestError(f"{key}.{TARGET} must name a Python callable, found '{target}': {why}") from refused
-    _screen(getattr(found.func, "__module__", None) or type(found.func).__module__, target, key)
-    return found
-
-
-def _screen(module: str, target: str, key: str) -> None:
-    root = module.partition(".")[0]
-    if root in sys.stdlib_module_names or root in DEPENDENCIES:
-        raise RequestError(
-            f"{key}.{TARGET} must name a Python callable of mollm_cli or of yours, found '{target}', which is of the "
-            f"library {root}. Write a function of your own that checks what it is given, and name that"
-        )
 
 
 def parameters(target: functools.partial[Any]) -> Mapping[str, inspect.Parameter]:

@@ -11,7 +11,8 @@ from hydra.errors import MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
 from mollm_cli.configuration.choices import HIDDEN
-from mollm_cli.configuration.nodes import TARGET, required
+from mollm_cli.configuration.nodes import required
+from mollm_cli.configuration.targets import TARGET
 from mollm_cli.core.errors import nearest
 from mollm_cli.core.safe_yaml import DEEPEST
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mollm_cli.configuration.fit import fit
-from mollm_cli.configuration.nodes import TARGET, construct, refuse_unknown
+from mollm_cli.configuration.nodes import construct, refuse_unknown
+from mollm_cli.configuration.said import require_said
+from mollm_cli.configuration.targets import TARGET
 from mollm_cli.core.errors import RequestError, nearest
 from mollm_cli.core.nonnegative import MOST_ROWS
 from mollm_cli.core.printable import printable
@@ -86,6 +88,7 @@ def request(config: Mapping[str, Any], command: str) -> Request:
 
     command: "unlearn", "finetune" or "evaluate". Raises RequestError with the key, what was found and what to do.
     """
+    require_said(config)
     nodes, values = NODES[command], VALUES[command]
     names = config.get("names", {})
     refuse_unknown(config, {**nodes, **values, "names": None}, "")

@@ -16,12 +16,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mollm_cli.configuration.compose import compose_job, plain, without_hydra
 from mollm_cli.configuration.refusals import explain, unknown_key
+from mollm_cli.configuration.strangers import check_content
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.safe_yaml import check_yaml
 from mollm_cli.core.secrets import HIDDEN
 from mollm_cli.resume.lasting import numbers, require_same
 
 KEYS = ("resume", "run_dir")
+SEARCHPATH = "hydra.searchpath"
 CHANGEABLE = ("tracker",)
 """Groups of which a run that goes on may choose another; resume/lasting.py says it of values."""
 FINISHED = ("completed", "gate_failed")
@@ -84,13 +86,15 @@ def resumed_config(directory: Path, overrides: Sequence[Override], primary: str)
     A group may be named again, as a loop that repeats its command line does, but not changed. Raises RequestError.
     """
     config = _stored(directory)
+    check_content(OmegaConf.to_container(config, resolve=False), str(directory / "config.yaml"))
     chosen = cast(Mapping[str, str], config.get("names", {}))
+    folders = [override for override in overrides if override.key_or_group == SEARCHPATH]
     for override in sorted(overrides, key=lambda each: each.key_or_group not in CHANGEABLE):  # choices before values
         group = override.get_key_element().lstrip("+~")
-        if override.key_or_group in KEYS:
+        if override.key_or_group in (*KEYS, SEARCHPATH):
             continue
         if group in CHANGEABLE and not override.is_delete():
-            _choose(config, override, primary)
+            _choose(config, override, folders, primary)
         elif group in chosen:
             _same(group, chosen[group], override)
         else:
@@ -127,10 +131,10 @@ def _stored(directory: Path) -> DictConfig:
     return config
 
 
-def _choose(config: DictConfig, override: Override, primary: str) -> None:
+def _choose(config: DictConfig, override: Override, folders: Sequence[Override], primary: str) -> None:
     """Another choice of a group that may change, with the values of its YAML."""
     group = override.key_or_group
-    composed = compose_job(primary, [str(override.input_line)])
+    composed = compose_job(primary, [str(each.input_line) for each in (*folders, override)])
     fresh = plain(without_hydra(composed), composed.hydra.runtime.choices)
     if config.get("names", {}).get(group) == fresh["names"].get(group):
         return

@@ -16,6 +16,8 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
 from mollm_cli.configuration.choices import config_dir
+from mollm_cli.configuration.strangers import check_content
+from mollm_cli.core.allowed import allowed, allowing
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.safe_yaml import check_yaml
 
@@ -30,6 +32,11 @@ class FileConfigSource(file_config_source.FileConfigSource):
     name is that of the class in whose place it stands: Hydra's registry tells them apart by it.
     """
 
+    def __init__(self, provider: str, path: str) -> None:
+        """What is allowed goes along where a launcher hands this to a process of its own."""
+        super().__init__(provider, path)
+        self._allowed = allowed()
+
     def load_config(self, config_path: str) -> ConfigResult:
         """The file below this folder. Raises RequestError; what is missing is Hydra's to say."""
         if Path(self.path) == config_dir():
@@ -37,7 +44,11 @@ class FileConfigSource(file_config_source.FileConfigSource):
         file = Path(self.path, self._normalize_file_name(config_path))
         if file.is_file():
             check_yaml(_text(file), str(file))
-        return super().load_config(config_path)
+        result = super().load_config(config_path)
+        with allowing(self._allowed):
+            said = OmegaConf.to_container(result.config, resolve=False)
+            check_content({"@package": result.header.get("package"), "": said}, str(file))
+        return result
 
     def _packaged(self, config_path: str) -> ConfigResult:
         """A file of our own, which is parsed once in a process: that is a third of composing a job of a sweep."""

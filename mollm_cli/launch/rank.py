@@ -11,11 +11,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mollm_cli.configuration.request import request
+from mollm_cli.core.allowed import Allowed, allowed, allowing
 from mollm_cli.core.endings import tell
 from mollm_cli.core.privacy import private
 from mollm_cli.core.terminal import plain_streams
@@ -34,13 +35,17 @@ LOOK_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """What is run: the command, its resolved configuration, where it writes, what it goes on with, what was typed."""
+    """What is run: the command, its resolved configuration, where it writes, what it goes on with, what was typed.
+
+    allowed: what the command line allows, which a process of its own does not see.
+    """
 
     command: str
     config: Mapping[str, Any]
     run_dir: str
     resume: str | None
     typed: list[str]
+    allowed: Mapping[str, Any] = field(default_factory=lambda: dataclasses.asdict(allowed()))
 
 
 def run_here(job: RunSpec) -> int:
@@ -91,9 +96,10 @@ def _run(job: RunSpec, peers: ProcessGroup) -> int:
         "evaluate": run.evaluate,
     }
     try:
-        asked = dataclasses.replace(request(job.config, job.command), resume=job.resume)
         others = (peers,) if peers.world.size > 1 else ()
-        code = commands[job.command](asked, Path(job.run_dir), dict(job.config), *others)
+        with allowing(Allowed.from_plain(job.allowed)):
+            asked = dataclasses.replace(request(job.config, job.command), resume=job.resume)
+            code = commands[job.command](asked, Path(job.run_dir), dict(job.config), *others)
         told = None
     except BaseException as error:
         end = tell(f"mollm-{job.command}", error)

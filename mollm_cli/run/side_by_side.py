@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mollm_cli.configuration.nodes import TARGET, construct
+from mollm_cli.configuration.nodes import construct
+from mollm_cli.configuration.targets import TARGET
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.dialogue import Turn, as_prompt

@@ -1,12 +1,14 @@
 """One job of a sweep: in this process, or in one of its own, so that whatever ends it ends nothing else.
 
-``python -m mollm_cli.sweep.job SWEEP_DIR NUMBER`` is the process that the worker of a launcher starts and waits for.
+``python -m mollm_cli.sweep.job SWEEP_DIR NUMBER ALLOWED`` is the process that the worker of a launcher starts and waits
+for; ALLOWED is what the sweep's command line allows, as JSON.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import math
 import os
 import signal
@@ -14,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO
@@ -21,6 +24,7 @@ from typing import Any, BinaryIO
 from mollm_cli.configuration.compose import compose_job, composing, parse, plain, without_hydra
 from mollm_cli.configuration.programs import COMMANDS, Command
 from mollm_cli.configuration.resumed_config import KEYS, require_lasting, resumed_config, resuming
+from mollm_cli.core.allowed import Allowed, allowed, allowing
 from mollm_cli.core.endings import INTERRUPTED, heeded, tell
 from mollm_cli.core.owned_folder import opened
 from mollm_cli.core.privacy import as_open_as, private
@@ -102,14 +106,18 @@ class _Asked:
             self._requeue(signal.SIGUSR2, None)
 
 
-def supervise(directory: Path, number: int, worker: bool = True, notice: float = 0) -> None:
+def supervise(
+    directory: Path, number: int, worker: bool = True, notice: float = 0, granted: Allowed | None = None
+) -> None:
     """Job ``number`` in a process of its own, from the worker of a launcher; worker: not from the sweep's own process.
 
     What the job says goes into SWEEP_DIR/logs/NUMBER.txt. The job is terminated (it finishes its step and saves) where
     the sweep is stopped, where the worker is told to end, and where the process that started the worker is gone.
-    notice: the seconds between Slurm's signal and the end of the time.
+    notice: the seconds between Slurm's signal and the end of the time. granted: what the sweep's command line allows.
     """
-    jobs, parent, stop = SweepLedger.read(directory), os.getppid(), directory / STOP
+    granted, parent, stop = granted or allowed(), os.getppid(), directory / STOP
+    with allowing(granted):
+        jobs = SweepLedger.read(directory)
     if stop.exists() or jobs.state(number) != "missing":
         return
 
@@ -119,6 +127,7 @@ def supervise(directory: Path, number: int, worker: bool = True, notice: float =
     print(f"job {number}: {jobs.shown(number)}", file=sys.stderr, flush=True)
     log = directory / "logs" / f"{number}.txt"
     line = [sys.executable, "-m", "mollm_cli.sweep.job", str(directory), str(number)]
+    line.append(json.dumps(asdict(granted)))
     with _log(directory, log.name) as said, _asked(worker, notice) as asked:
         job = subprocess.Popen(
             line, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=not _queued()
@@ -193,6 +202,6 @@ def _end_with_parent() -> None:
 if __name__ == "__main__":
     _end_with_parent()
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm tells every process of the step; the worker answers
-    with private(), plain_streams():
+    with private(), plain_streams(), allowing(Allowed.from_plain(json.loads(sys.argv[3]))):
         code = run_job(SweepLedger.read(Path(sys.argv[1])), int(sys.argv[2]))
     sys.exit(code)

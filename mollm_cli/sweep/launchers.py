@@ -21,6 +21,7 @@ from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig
 
+from mollm_cli.core.allowed import allowed
 from mollm_cli.core.discretion import trace
 from mollm_cli.core.endings import CODES, INTERRUPTED, heeded
 from mollm_cli.core.errors import RequestError
@@ -74,13 +75,13 @@ def run_jobs(jobs: SweepLedger, numbers: Sequence[int], config: str, launcher: s
 
 def _launched(jobs: SweepLedger, numbers: list[int], config: str, launcher: str) -> int | None:
     """The jobs ``numbers`` by a launcher: a sweep over ``sweep_job``, whose task starts the job of that number."""
-    directory, front = jobs.directory, os.getpid()
+    directory, front, granted = jobs.directory, os.getpid(), allowed()
 
     def task(cfg: DictConfig) -> None:
         hide_secrets(directory / "multirun.yaml")
         worker = os.getpid() != front  # joblib with n_jobs=1 has none
         notice = HydraConfig.get().launcher.get("signal_delay_s", 0)
-        supervise(directory, int(cfg.sweep_job), worker, notice)
+        supervise(directory, int(cfg.sweep_job), worker, notice, granted)
 
     for _ in range(ROUNDS):
         with _stopping(directory, launcher) as stop:

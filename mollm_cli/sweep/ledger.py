@@ -12,6 +12,7 @@ from typing import Any
 from hydra.core.override_parser.types import Quote, QuotedString
 
 from mollm_cli.configuration.resumed_config import FINISHED
+from mollm_cli.configuration.strangers import check_override
 from mollm_cli.core.atomic import write_text
 from mollm_cli.core.endings import INTERRUPTED
 from mollm_cli.core.errors import RequestError
@@ -51,13 +52,16 @@ class SweepLedger:
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
             lines = tuple(tuple(map(str, line)) for line in content["lines"])
-            named = content["named"]
-            return cls(directory.absolute(), content["command"], tuple(map(str, content["base"])), lines, dict(named))
+            base, named = tuple(map(str, content["base"])), dict(content["named"])
+            jobs = cls(directory.absolute(), content["command"], base, lines, named)
         except (OSError, ValueError, LookupError, TypeError) as problem:
             raise RequestError(
                 f"a sweep directory must hold {FILE}, found none that can be read in '{directory}': {problem}; name "
                 "the directory that the sweep printed"
             ) from problem
+        for text in dict.fromkeys((*base, *(text for line in lines for text in line))):
+            check_override(text, str(file))
+        return jobs
 
     def with_base(self, overrides: Sequence[str]) -> SweepLedger:
         """The same jobs with ``overrides`` of Hydra's own keys in place of, or beside, those that are there."""
@@ -71,7 +75,10 @@ class SweepLedger:
             raise RequestError(
                 f"{key} is a secret that no sweep directory keeps, found ***; add {key}=VALUE after --resume-sweep DIR"
             )
+        kept = {text for line in (self.base, *self.lines) for text in line}  # what counts only when it is typed
         for key in given.keys() - missing:
+            if given[key] in kept:
+                continue
             raise RequestError(
                 f"a sweep that is gone on with must keep its jobs as they are, found {given[key]}; give Hydra's own "
                 "keys only (hydra/launcher=joblib), or start a new sweep"

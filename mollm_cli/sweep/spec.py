@@ -10,8 +10,9 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from mollm_cli.configuration.choices import choices
+from mollm_cli.configuration.choices import choices, config_dir
 from mollm_cli.configuration.request import Request
+from mollm_cli.configuration.strangers import check_override
 from mollm_cli.core.errors import RequestError, nearest
 from mollm_cli.core.safe_yaml import load_yaml
 from mollm_cli.core.secrets import shown_override
@@ -44,7 +45,11 @@ def sweeping(overrides: Sequence[Override], folders: Sequence[Path]) -> tuple[Sw
     if len(named) > 1 or named[0] not in known:
         raise RequestError(f"sweep must be one of its choices, found '{' '.join(named)}'; {nearest(named[0], known)}")
     file = next(path for folder in folders if (path := folder / GROUP / f"{named[0]}.yaml").is_file())
-    return _read(named[0], file), rest
+    sweep = _read(named[0], file)
+    if not file.is_relative_to(config_dir()):
+        for key, value in (*sweep.fixed.items(), *sweep.params.items()):
+            check_override(f"{key}={value}", str(file))
+    return sweep, rest
 
 
 def _read(name: str, file: Path) -> SweepSpec:

@@ -178,7 +178,8 @@ def test_secrets_are_in_no_file_and_in_no_message(root: Path, tmp_path: Path, mo
     (tmp_path / "tracker").mkdir()
     yaml = "_target_: tests.support.keyed.Keyed\napi_key: ${oc.env:MY_API_KEY}\nproject: ${oc.env:HF_TOKEN}\n"
     (tmp_path / "tracker" / "keyed.yaml").write_text(yaml)
-    keyed = ["--config-dir", str(tmp_path), "tracker=keyed"]
+    keyed = ["--config-dir", str(tmp_path), "--allow-code", "tests", "--allow-env", "MY_API_KEY", "tracker=keyed"]
+    keyed += ["--allow-env", "HF_TOKEN"]
     run = unlearn(root, *keyed, "loss=ga", "+tracker.password=short1", "engine.checkpoint_every=1")
     assert run.code == 0, run.err
     assert "password=short1" not in run.manifest["command"] and f"+tracker.password={HIDDEN}" in run.manifest["command"]

@@ -134,7 +134,7 @@ def test_a_solver_that_the_loss_does_not_allow(root: Path, tmp_path: Path) -> No
     (tmp_path / "loss").mkdir()
     yaml = "# Goes with one solver only.\n_target_: tests.support.picky.picky\n"
     (tmp_path / "loss" / "picky.yaml").write_text(yaml)
-    mine = ["--config-dir", str(tmp_path), "loss=picky"]
+    mine = ["--config-dir", str(tmp_path), "--allow-code", "tests", "loss=picky"]
     run = unlearn(root, *mine, "solver=dual_space_mgda")
     wanted = "loss=picky does not allow the solver 'dual_space_mgda'; set solver=NAME, choices: normalized_sum"
     _refused(run, wanted)

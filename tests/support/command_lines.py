@@ -17,8 +17,9 @@ import yaml
 from hypothesis import strategies as st
 
 from mollm_cli.configuration.choices import choices, config_dir, groups
-from mollm_cli.configuration.nodes import TARGET, annotation, locate, parameters
+from mollm_cli.configuration.nodes import annotation, parameters
 from mollm_cli.configuration.programs import EVALUATE, FINETUNE, UNLEARN, Command
+from mollm_cli.configuration.targets import TARGET, locate
 from tests.support.odd_words import FLAGS, HOSTILE, ODD_KEYS, WORDS
 
 CONF = config_dir()

@@ -221,7 +221,8 @@ def _leaves(file: Path) -> Iterator[tuple[str, object]]:
 )
 def test_one_yaml_is_one_callable(file: Path) -> None:
     """No key of a file is left to a default that the reader of the YAML cannot see."""
-    from mollm_cli.configuration.nodes import locate, parameters
+    from mollm_cli.configuration.nodes import parameters
+    from mollm_cli.configuration.targets import locate
 
     if file.stem.startswith("_"):
         pytest.skip("a base of other files")

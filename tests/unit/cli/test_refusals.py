@@ -41,7 +41,12 @@ WRONG = [
     ("model.path=${nowhere}", "model.path: Interpolation key 'nowhere' not found"),
     ("dataset@data.foo=tofu", "dataset@data.foo is not in the defaults list; did you mean 'dataset@data."),
     ("dataset@data.forget=toffu", "dataset must be one of its choices, found 'toffu'; did you mean 'tofu'"),
-    ("loss._target_=nowhere.mollm", "loss._target_ must name a Python callable, found 'nowhere.mollm': "),
+    (
+        "loss._target_=nowhere.mollm",
+        "loss._target_ must name code of mollm_cli or of a package that the command line allows, found 'nowhere.mollm"
+        "'. If that package is yours, or you have read it, type: mollm-unlearn loss._target_=nowhere.mollm "
+        "--allow-code nowhere\n",
+    ),
     ("foo", "an override must read KEY=VALUE, found 'foo'; see --help"),
     ("+=x", "an override must name a key, found '+=x'; write KEY=VALUE"),
     ("evaluation.attacks=[null]", "evaluation.attacks=[null] cannot be set: Cannot merge DictConfig with ListConfig"),

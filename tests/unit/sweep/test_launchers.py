@@ -72,7 +72,9 @@ def test_another_sweeper_of_hydras_is_refused(
 ) -> None:
     exec(FOREIGN, {})  # as Hydra would load a plugin that is installed
     line = ["sweep=seeds"] if named else ["-m", "seed=0,1"]
-    code, printed, errors = answer(UNLEARN, *line, "hydra/sweeper=foreign")
+    refused = answer(UNLEARN, *line, "hydra/sweeper=foreign")[2]
+    assert f"type: mollm-unlearn {' '.join(line)} hydra/sweeper=foreign --allow-code hydra_plugins\n" in refused
+    code, printed, errors = answer(UNLEARN, *line, "hydra/sweeper=foreign", "--allow-code", "hydra_plugins")
     assert (code, printed, list(tmp_path.iterdir())) == (2, "", [])
     assert (
         "hydra/sweeper must be basic, found foreign, which would wait for a value that no run returns; leave" in errors
