@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mollm_cli.data.dataset import Dataset
+from tests.support.planted import Heard
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 CHAT = (
@@ -54,6 +55,12 @@ def text() -> Callable[..., Dataset]:
 def tokenizer() -> Callable[..., Any]:
     """What builds a tokenizer: see ``build``."""
     return build
+
+
+@pytest.fixture
+def heard(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Heard:
+    """All that is said while something fails."""
+    return Heard(capsys, caplog)
 
 
 def build(
