@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,14 @@ def test_processes_that_write_the_same_rows_at_once(tmp_path: Path) -> None:
     assert [worker.exitcode for worker in workers] == [0, 0]
     shards, damaged = read(tmp_path, {row[:-1] + bytes([n]) for row in ROWS for n in range(40)})
     assert (len(shards), damaged, len(list(tmp_path.iterdir()))) == (40, [], 40)
+
+
+def test_a_file_is_the_owners_alone_whatever_the_umask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reference_shards, "save_file", lambda tensors, file, metadata: file.write_bytes(b"x"))
+    before = os.umask(0)
+    try:
+        with pytest.raises(OSError, match="header"):
+            write(tmp_path, ROWS, COUNTS, states())
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()] == [0o600]

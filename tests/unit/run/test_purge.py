@@ -120,6 +120,7 @@ def test_a_file_outside_the_cache_is_never_removed(run, cache, tmp_path, capsys)
         "{cache}/reference/k",
         "{cache}/tokens/../../../precious",
         "{cache}/tokens/deep/precious",
+        "{cache}/reference/../x",
         "{cache}/others/precious",
         "{cache}/linked/precious",
         "{cache}/reference/linked/precious",

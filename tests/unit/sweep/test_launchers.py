@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from mollm_cli.configuration.compose import combinations, composing, parse
 from mollm_cli.configuration.programs import EVALUATE, UNLEARN
 from mollm_cli.core.errors import RequestError
 from mollm_cli.run.lock import held
+from mollm_cli.sweep.job import _log
 from mollm_cli.sweep.search import require_optuna
 
 Answer = Callable[..., tuple[int, str, str]]
@@ -115,3 +117,48 @@ def test_only_what_is_missing_is_run_again(answer: Answer) -> None:
     assert json.loads((sweep / "1" / "manifest.json").read_text())["resume"] == str(sweep / "1")
     assert finished.stat().st_mtime_ns == before
     assert "missing; mollm" not in errors
+
+
+@pytest.mark.parametrize("link", ["multirun.yaml", "logs", "1/manifest.json", "experiment", "."])
+def test_a_sweep_directory_that_is_a_link_or_holds_one_is_not_gone_on_with(
+    link: str, answer: Answer, tmp_path: Path
+) -> None:
+    sweep = Path(answer(UNLEARN, "-m", "seed=1,10")[1].strip())
+    (tmp_path / "victim").mkdir()
+    if link == ".":
+        sweep.rename(tmp_path / "moved")
+        sweep.symlink_to(tmp_path / "moved")
+    else:
+        (sweep / link).unlink(missing_ok=True)
+        (sweep / link).symlink_to(tmp_path / "victim")
+    code, _, errors = answer(UNLEARN, "--resume-sweep", str(sweep))
+    assert code == 2 and ("must hold no link, found" in errors or "must be a folder, found the link" in errors)
+    assert list((tmp_path / "victim").iterdir()) == []
+
+
+def test_what_hydra_and_optuna_write_to_is_no_other_file(answer: Answer, tmp_path: Path) -> None:
+    sweep = Path(answer(UNLEARN, "-m", "seed=1,10")[1].strip())
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    for name in ("multirun.yaml", "search.journal"):
+        (sweep / name).unlink(missing_ok=True)
+        (sweep / name).hardlink_to(mine)
+    assert answer(UNLEARN, "--resume-sweep", str(sweep))[0] == 0
+    assert mine.stat().st_nlink == 1 and mine.read_text() == "mine"
+
+
+def test_what_a_job_says_is_added_to_its_own_log(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "mine").write_text("before ")
+    (tmp_path / "logs" / "0.txt").hardlink_to(tmp_path / "mine")
+    with _log(tmp_path, "0.txt") as said:
+        said.write(b"said")
+    assert ((tmp_path / "logs" / "0.txt").read_text(), (tmp_path / "mine").read_text()) == ("before said", "before ")
+    with _log(tmp_path, "1.txt"):
+        pass
+    assert stat.S_IMODE((tmp_path / "logs" / "1.txt").stat().st_mode) == 0o600
+    (tmp_path / "logs").rename(tmp_path / "elsewhere")
+    (tmp_path / "logs").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="logs'"), _log(tmp_path, "0.txt"):
+        pass
