@@ -60,7 +60,7 @@ class ResumePoints:
         return step
 
     def _accept(self, step: int, state: dict[str, Any]) -> None:
-        require_same(state.get(INPUTS, {}), _as_json(self.inputs))
+        require_same(state.get(INPUTS, {}), as_json(self.inputs))
         if self.total is not None and step > self.total:
             raise RequestError(
                 f"engine.max_steps (or max_epochs) must leave the {step} steps that were taken, found {self.total}; "
@@ -81,7 +81,7 @@ class ResumePoints:
         """Write a point; kept weights that it does not need are removed once it is read back. All processes call it."""
         self.settle_log()
         best = self._best()
-        extra = self.history.state() | {INPUTS: _as_json(self.inputs), TOTAL: self.total}
+        extra = self.history.state() | {INPUTS: as_json(self.inputs), TOTAL: self.total}
         if best & self.marks.keys():
             extra[MARK] = self.marks[max(best)]
         if self.pieces is not None:
@@ -114,7 +114,19 @@ class ResumePoints:
         return set() if self.history.best is None else {self.history.best.step}
 
 
-def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:
+def recorded(folder: Path) -> dict[str, Any]:
+    """What the newest whole point in ``folder`` notes of its inputs; {} where there is none, or it notes nothing."""
+    found = checkpoint.points(folder)
+    if not found:
+        return {}
+    try:
+        noted = json.loads((found[-1] / checkpoint.STATE).read_text(encoding="utf-8"))["extra"][INPUTS]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return {}  # what is wrong with it is told when it is read
+    return noted if isinstance(noted, dict) else {}
+
+
+def as_json(values: Mapping[str, Any]) -> dict[str, Any]:
     """``values`` as they come back from a file."""
     read: dict[str, Any] = json.loads(json.dumps(dict(values), default=str))
     return read

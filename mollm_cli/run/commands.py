@@ -52,6 +52,7 @@ def _train(
     from mollm_cli.engine.device import pick
     from mollm_cli.models.load_model import fingerprint, source
     from mollm_cli.run.evidence import Evidence, plain_model
+    from mollm_cli.run.inputs import require_recorded
     from mollm_cli.run.out_of_memory import EVALUATION, TRAINING, explained
     from mollm_cli.run.planning import before_loading
     from mollm_cli.run.prepare import prepare
@@ -62,9 +63,11 @@ def _train(
     seed_everything(request.seed)
     device, world = _placed(pick(request.engine.device), world)
     _check_machine(request, device)
+    require_recorded(run_dir, request)
     with after_first(world):
         prepared = prepare(request)
     plan = planned(request, prepared)
+    require_recorded(run_dir, request, plan, prepared)
     there = replace(request, engine=replace(request.engine, processes=world.size))
     foreseen = before_loading(there, plan, prepared, device)
     manifest.set(device=str(device), processes=world.size, **({"memory_plan": foreseen} if foreseen else {}))

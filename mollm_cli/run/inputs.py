@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mollm_cli.configuration.request import Request
 from mollm_cli.core.safe_yaml import load_yaml
-from mollm_cli.models.load_model import LoadedModel
-from mollm_cli.resume.lasting import numbers
+from mollm_cli.models.load_model import fingerprint, source
+from mollm_cli.resume.lasting import numbers, require_same
+from mollm_cli.resume.resume_points import as_json, recorded
 
 if TYPE_CHECKING:
     from mollm_cli.run.prepare import Prepared
@@ -17,19 +19,46 @@ if TYPE_CHECKING:
 
 
 def inputs(
-    run_dir: Path, request: Request, plan: TrainingSet, prepared: Prepared, loaded: LoadedModel
+    run_dir: Path, request: Request, plan: TrainingSet, prepared: Prepared, files: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """The lasting keys of config.yaml, and what else could be another under the same keys: weights and trained rows.
 
-    Of these the first 16 digits of their sha256: "weights of model.path", "rows of data.forget".
+    files: the weights of model.path with their hashes. Of them and of the rows it is the first 16 digits of their
+    sha256: "weights of model.path", "rows of data.forget".
     """
+    return _numbers(run_dir) | _weights(files) | _rows(request, plan, prepared)
+
+
+def require_recorded(
+    run_dir: Path, request: Request, plan: TrainingSet | None = None, prepared: Prepared | None = None
+) -> None:
+    """Raise RequestError where a run that is gone on with has other inputs than its newest resume point notes.
+
+    It is asked before a tokenizer or a model is loaded, which may run code, and again when the rows are there: plan,
+    prepared. What is not known yet, the files of a model of the Hub that is not in the cache, is compared when the
+    point is read.
+    """
+    if request.resume is None:
+        return
+    noted = recorded(run_dir / "resume")
+    found = _numbers(run_dir) if prepared is None or plan is None else _rows(request, plan, prepared)
+    if noted and prepared is None and (files := fingerprint(source(request.model), request.model.revision)):
+        found |= _weights(files)
+    found = as_json(found)
+    require_same({key: noted[key] for key in found if key in noted}, {key: found[key] for key in found if key in noted})
+
+
+def _numbers(run_dir: Path) -> dict[str, Any]:
     file = run_dir / "config.yaml"
-    config = load_yaml(file.read_text(encoding="utf-8"), str(file)) if file.is_file() else {}
+    return numbers(load_yaml(file.read_text(encoding="utf-8"), str(file)) if file.is_file() else {})
+
+
+def _weights(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    digests = "".join(str(each["sha256"]) for each in files)
+    return {"weights of model.path": hashlib.sha256(digests.encode()).hexdigest()[:16]}
+
+
+def _rows(request: Request, plan: TrainingSet, prepared: Prepared) -> dict[str, Any]:
     roles = request.train or plan.loss.roles
     rows = {name: prepared.loaded[name].fingerprint for role in roles for name in prepared.sets_of(role)}
-    weights = "".join(str(each["sha256"]) for each in loaded.files)
-    return {
-        **numbers(config),
-        "weights of model.path": hashlib.sha256(weights.encode()).hexdigest()[:16],
-        **{f"rows of data.{name}": str(seen.get("sha256", seen["rows"]))[:16] for name, seen in rows.items()},
-    }
+    return {f"rows of data.{name}": str(seen.get("sha256", seen["rows"]))[:16] for name, seen in rows.items()}

@@ -128,7 +128,7 @@ def run_training(
     manifest.set(reference=reference.facts)
     history = History(selection(request, prepared, target, progress, device))
     pieces = MicroBatches.of(engine, progress.message)
-    noted = inputs(run_dir, request, plan, prepared, loaded)
+    noted = inputs(run_dir, request, plan, prepared, loaded.files)
     points = ResumePoints(
         run_dir / "resume", stepper, history, noted, pieces, progress.message, total=limits.total_steps
     )

@@ -200,3 +200,24 @@ def test_a_planted_link_is_not_followed(root: Path, tmp_path: Path) -> None:
     run = unlearn(root, "resume=auto", f"run_dir={planted}")
     assert run.code == 2 and "must hold no link, found " in run.err
     assert victim.read_text() == "mine" and sorted(file.name for file in planted.iterdir()) == ["config.yaml"]
+
+
+def test_the_code_of_a_run_that_is_gone_on_with(model: Path, root: Path, tmp_path: Path) -> None:
+    """Neither where its config.yaml trusts itself, nor, said on the command line, where the weights are others."""
+    first, ran = unlearn(root, f"model.path={model}", "engine.checkpoint_every=1"), tmp_path / "ran"
+    assert first.code == 0, first.err
+    (model / "modeling_evil.py").write_text(f"import pathlib\npathlib.Path({str(ran)!r}).mkdir()\nclass Evil: pass\n")
+    config = json.loads((model / "config.json").read_text())
+    auto_map = dict.fromkeys(("AutoConfig", "AutoModelForCausalLM", "AutoTokenizer"), "modeling_evil.Evil")
+    (model / "config.json").write_text(json.dumps(config | {"model_type": "evil", "auto_map": auto_map}))
+    with (model / "model.safetensors").open("ab") as file:
+        file.write(b" ")
+    file = first.run_dir / "config.yaml"
+    file.write_text(file.read_text().replace("trust_remote_code: false", "trust_remote_code: true"))
+    typed = [f"resume={first.run_dir}", "engine.max_steps=5"]
+    for line in (typed, [*typed, "--check"]):
+        refused = unlearn(root, *line)
+        assert refused.code == 2 and "model.trust_remote_code runs a model's own code" in refused.err
+    refused = unlearn(root, *typed, "model.trust_remote_code=true")
+    assert refused.code == 2 and "weights of model.path=" in refused.err and "(it was" in refused.err
+    assert not ran.exists()

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from mollm_cli.assets.locate import resolve
 from mollm_cli.core.errors import RequestError
 from mollm_cli.losses.mollm import mollm
-from mollm_cli.run.inputs import inputs
+from mollm_cli.models.load_model import fingerprint
+from mollm_cli.models.model_settings import Model
+from mollm_cli.resume.checkpoint import FILES, STATE, TENSORS
+from mollm_cli.resume.intact import write_manifest
+from mollm_cli.resume.resume_points import recorded
+from mollm_cli.run.inputs import inputs, require_recorded
 
 REQUEST: Any = SimpleNamespace(train=None)
 PLAN: Any = SimpleNamespace(loss=mollm())
 
 
 def _loaded(digest: str = "ab" * 32) -> Any:
-    return SimpleNamespace(files=[{"path": "model.safetensors", "sha256": digest}])
+    return [{"path": "model.safetensors", "sha256": digest}]
 
 
 def _prepared(**rows: dict[str, Any]) -> Any:
@@ -69,3 +77,42 @@ def test_a_config_file_that_is_a_bomb_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("a: " + "[" * 100 + "]" * 100)
     with pytest.raises(RequestError, match="32 deep in each other"):
         _noted(tmp_path)
+
+
+def _point(folder: Path, noted: Any) -> None:
+    """A whole resume point that notes ``noted``."""
+    point = folder / "resume" / "step-00000002"
+    point.mkdir(parents=True)
+    (point / STATE).write_text(json.dumps({"step": 2, "extra": {"inputs": noted}}))
+    (point / TENSORS).write_bytes(b"")
+    write_manifest(point, point.name, FILES)
+
+
+@pytest.mark.parametrize("key", ["weights of model.path", "rows of data.forget", "seed"])
+def test_other_inputs_are_refused_before_anything_is_loaded(key: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "model")
+    shutil.copytree(resolve("embedded:tiny"), path)
+    request: Any = SimpleNamespace(train=None, resume=str(tmp_path), model=Model(path))
+    (tmp_path / "config.yaml").write_text("seed: 3\n")
+    noted = inputs(tmp_path, request, PLAN, _prepared(), fingerprint(path))
+    _point(tmp_path, noted)
+    require_recorded(tmp_path, request)
+    require_recorded(tmp_path, request, PLAN, _prepared())
+    others = {"weights of model.path": lambda: (tmp_path / "model" / "model.safetensors").write_bytes(b"x")}
+    others["seed"] = lambda: (tmp_path / "config.yaml").write_text("seed: 4\n")
+    others.get(key, lambda: 0)()
+    later = (PLAN, _prepared(forget={"sha256": "0" * 64, "rows": 3})) if key.startswith("rows") else ()
+    with pytest.raises(RequestError, match=rf"must keep what its numbers depend on, found {key}=\S+ \(it was"):
+        require_recorded(tmp_path, request, *later)
+    require_recorded(tmp_path, SimpleNamespace(resume=None), *later)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("noted", [[], 5, None, {}])
+def test_a_point_that_notes_nothing_is_told_when_it_is_read(noted: Any, tmp_path: Path) -> None:
+    _point(tmp_path, noted)
+    assert recorded(tmp_path / "resume") == {} == recorded(tmp_path / "nowhere")
+
+
+def test_a_model_of_the_hub_that_is_not_here_is_compared_later(tmp_path: Path) -> None:
+    _point(tmp_path, {"weights of model.path": "x"})
+    require_recorded(tmp_path, SimpleNamespace(train=None, resume="x", model=Model("nobody/nothing")))  # type: ignore[arg-type]
