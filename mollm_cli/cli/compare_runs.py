@@ -15,6 +15,7 @@ from mollm_cli.cli.help import EXIT_CODES
 from mollm_cli.cli.listing import table
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.privacy import as_asked
+from mollm_cli.core.secrets import redacted
 from mollm_cli.launch.ending import exit_code
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _put(flag: str, target: Path, text: str) -> None:
         return
     try:
         with as_asked():
-            target.write_text(text, encoding="utf-8")
+            target.write_text(redacted(text), encoding="utf-8")
     except OSError as refused:
         raise RequestError(
             f"--{flag} must name a file that can be written, found '{target}': {refused.strerror}; name another"

@@ -33,7 +33,7 @@ from mollm_cli.configuration.request import Request, request
 from mollm_cli.configuration.resumed_config import KEYS, Resume, require_lasting, resumed_config, resuming
 from mollm_cli.configuration.strangers import check_override
 from mollm_cli.core.errors import RequestError
-from mollm_cli.core.secrets import shown_override
+from mollm_cli.core.secrets import shown_override, without_secrets
 from mollm_cli.launch.door import claim, exit_code, launch, run_one, stdout_kept_for
 from mollm_cli.launch.processes import launched, to_start
 from mollm_cli.launch.rank import nothing_to_do
@@ -200,8 +200,13 @@ def _show(command: Command, arguments: Arguments, overrides: Sequence[Override])
     job = without_hydra(composed)
     if arguments.resolve:
         job = OmegaConf.create({key: value for key, value in _config(composed).items() if key != "names"})
-    print(OmegaConf.to_yaml(job), end="")
+    _print(OmegaConf.to_container(job))
     return 0
+
+
+def _print(config: Any) -> None:
+    """As config.yaml would have it, without secrets; what stands in ${} stays."""
+    print(OmegaConf.to_yaml(OmegaConf.create(without_secrets(config))), end="")
 
 
 def _go_on(command: Command, arguments: Arguments, overrides: Sequence[Override], resume: Resume) -> int:
@@ -214,7 +219,7 @@ def _go_on(command: Command, arguments: Arguments, overrides: Sequence[Override]
     require_lasting(directory, config)
     _refuse_lost_files([asked])
     if arguments.cfg is not None:
-        print(OmegaConf.to_yaml(config), end="")
+        _print(config)
         return 0
     if arguments.plan:
         return _foretell(command, [asked])

@@ -12,16 +12,26 @@ HIDDEN = "***"
 """What stands in place of a secret."""
 SHORTEST = 8
 """Characters: a shorter value is looked for nowhere, since it would be found in ordinary words."""
+_KEY = r"(api|access|private|secret|auth|signing|encryption|service|account|master|shared|ssh|client)[_-]?keys?"
 _NAMES = re.compile(
-    r"(token|secret|password|passwd|passphrase|credentials?|(api|access|private|secret|auth)[_-]?key)$", re.IGNORECASE
+    rf"(token|secrets?|passwords?|passwd|passphrase|credentials?|authorization|cookie|connection[_-]?string|webhook|{_KEY}"
+    r"|(api|access|auth|refresh|bearer)[_-]?tokens|(?<=[_-])pwd|(^|[_-])(pat|jwt|dsn|auth)|^pass)([_-]?\d+)?$",
+    re.IGNORECASE,
 )
 _SHAPES = re.compile(
-    r"hf_[A-Za-z0-9]{20,}|gh[opsur]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|sk-[\w-]{20,}|xox[abprs]-[\w-]{10,}"
-    r"|AKIA[0-9A-Z]{16}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)|(?<=Bearer )\S{8,}"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)",
+    r"\b(hf_|api_org_|npm_|gh[opsur]_|github_pat_|glpat-|sk-|[prs]k_live_|[prs]k_test_|dop_v1_|ya29\.)[\w-]{20,}"
+    r"|\b(xox[abeprs]-|xapp-)[\w-]{10,}|\b(AKIA|ASIA)[0-9A-Z]{16}|\bAIza[\w-]{35}|\bpypi-AgE[\w-]{20,}"
+    r"|\bSG\.[\w-]{16,}\.[\w-]{16,}|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}(\.[\w-]*)?"
+    r"|(?<=://)(?!git@)[^/\s@]+(?=@)|(?<=Bearer )\S{8,}|(?<=bearer )(?=\S*\d)\S{8,}|(?<=uthorization: Basic )\S{8,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY( BLOCK)?-----.*?(-----END [A-Z ]*PRIVATE KEY( BLOCK)?-----|\Z)",
     re.DOTALL,
 )
-"""What a secret looks like wherever it stands: the forms of well-known services, a password in an address."""
+"""What a secret looks like wherever it stands: the forms of well-known services, who logs in by an address."""
+_GIVEN = re.compile(
+    rf"\b(?P<name>[\w.-]*(token|secret|password|passwd|pwd|signature|\bsig|{_KEY})\s*=\s*)[^\s&;,'\"]{{{SHORTEST},}}",
+    re.IGNORECASE,
+)
+"""A value beside the name of a secret: in the query of an address, in a connection string."""
 
 
 def is_secret(key: str) -> bool:
@@ -64,10 +74,14 @@ def _without(node: Any, known: Sequence[str]) -> Any:
 def _clean(text: str, known: Sequence[str]) -> str:
     for value in known:
         text = text.replace(value, HIDDEN)
-    return _SHAPES.sub(HIDDEN, text)
+    return _GIVEN.sub(rf"\g<name>{HIDDEN}", _SHAPES.sub(HIDDEN, text))
 
 
 def _hidden(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _hidden(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_hidden(each) for each in value]
     return HIDDEN if isinstance(value, str | int | float) and not isinstance(value, bool) and value != "" else value
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from mollm_cli.core.atomic import write_text
 from mollm_cli.core.printable import printable
+from mollm_cli.core.secrets import redacted
 from mollm_cli.reporting import history, request_lines
 from mollm_cli.reporting.attack_tables import attacks
 from mollm_cli.reporting.formatting import label, over, verdict_line, with_span, yardstick_name
@@ -22,7 +23,7 @@ def write_model_card(run_dir: Path, checkpoint_dir: Path) -> Path:
     Raises RequestError where ``run_dir`` is no run directory or a file of it cannot be read.
     """
     target = checkpoint_dir / "README.md"
-    write_text(target, _card(read_run(run_dir)))
+    write_text(target, redacted(_card(read_run(run_dir))))
     return target
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from mollm_cli.core.atomic import write_text
 from mollm_cli.core.printable import printable
+from mollm_cli.core.secrets import redacted
 from mollm_cli.reporting import attack_tables, charts, history, request_lines
 from mollm_cli.reporting.bars import standing
 from mollm_cli.reporting.descent_record import IS, IS_NOT, descent_record
@@ -62,7 +63,7 @@ def write_report(run_dir: Path) -> Path:
     Raises RequestError where ``run_dir`` is no run directory or a file of it cannot be read.
     """
     target = run_dir / "report.html"
-    write_text(target, page("report.html.j2", _view(read_run(run_dir))))
+    write_text(target, redacted(page("report.html.j2", _view(read_run(run_dir)))))
     return target
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mollm_cli.core.atomic import whole, write_text
+from mollm_cli.core.secrets import redacted
 from mollm_cli.reporting.comparison.csv_file import write_csv
 from mollm_cli.reporting.comparison.page import html
 from mollm_cli.reporting.comparison.run_rows import collect, inside, row_of
@@ -37,5 +38,5 @@ def write_summary(sweep_dir: Path) -> None:
     if not rows:
         return
     comparison = compare(rows)
-    write_text(sweep_dir / "sweep.md", markdown(comparison) + "\n")
-    write_text(sweep_dir / "sweep.html", html(comparison))
+    write_text(sweep_dir / "sweep.md", redacted(markdown(comparison)) + "\n")
+    write_text(sweep_dir / "sweep.html", redacted(html(comparison)))

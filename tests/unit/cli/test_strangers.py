@@ -26,6 +26,7 @@ TARGETS = (
     "os.system",
     "trap.spring",
 )
+TOKEN = f"hf_{'a1B2' * 6}"
 WAYS: tuple[tuple[str, ...], ...] = (("--check",), ("--plan",), ("--cfg", "job"), ("--cfg", "job", "--resolve"), ())
 """How a command line looks at a configuration without running it, and runs it."""
 CASES = [*((target, WAYS[0]) for target in TARGETS), *((TARGETS[-1], way) for way in WAYS[1:])]
@@ -296,3 +297,23 @@ def test_hydras_own_flags_read_no_more(answer: Any, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sources, "file", file_config_source.FileConfigSource)
     monkeypatch.setattr(door, "hydra_main", lambda *_: None)
     assert answer(UNLEARN, "--info=config")[0] == 0 and sources["file"] is FileConfigSource
+
+
+@pytest.mark.parametrize("way", [(), ("--resolve",)], ids=["", "resolved"])
+def test_a_configuration_is_shown_without_secrets(
+    way: tuple[str, ...], answer: Any, monkeypatch: pytest.MonkeyPatch, unfinished: Path
+) -> None:
+    monkeypatch.setenv("MY_VALUE", "plumtree-94")
+    secrets = ("plumtree-94", "applecart-7", "haywagon-8")
+    typed = [
+        "+tracker.api_key=haywagon-8",
+        "+tracker.db_pwd=${oc.env:MY_VALUE}",
+        "+tracker.url='https://applecart-7@h/x'",
+    ]
+    code, printed, errors = answer(UNLEARN, *typed, "--cfg", "job", *way)
+    assert code == 0 and "api_key: '***'" in printed and "url: https://***@h/x" in printed
+    assert not [secret for secret in secrets if secret in printed + errors]
+    code, printed, _ = answer(
+        UNLEARN, f"resume={unfinished}", "tracker=wandb", f"tracker.project={TOKEN}", "--cfg", "job"
+    )
+    assert code == 0 and "project: '***'" in printed and TOKEN not in printed

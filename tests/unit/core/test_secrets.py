@@ -14,8 +14,32 @@ SECRETS = (
     "a.password",
     "x.private-key",
     "b.Secret",
+    "db_pwd",
+    "SENTRY_DSN",
+    "headers.Authorization",
+    "x.signing_key",
+    "OPENAI_API_KEY_2",
+    "hub.api_tokens",
+    "storage.account-key",
+    "proxy.auth",
+    "connection_string",
 )
-OTHERS = ("data.forget.max_tokens", "tokens_per_second", "keys", "seed", "token.size", "monkey", "evaluation.keep_text")
+OTHERS = (
+    "data.forget.max_tokens",
+    "tokens_per_second",
+    "keys",
+    "seed",
+    "token.size",
+    "monkey",
+    "evaluation.keep_text",
+    "PWD",
+    "OLDPWD",
+    "SSH_AUTH_SOCK",
+    "single_pass",
+    "data.path",
+    "author",
+    "primary_key",
+)
 
 
 @pytest.mark.parametrize("key", SECRETS)
@@ -46,6 +70,27 @@ def test_values_of_the_environment_and_the_command_line(monkeypatch: pytest.Monk
         ("AKIA" + "Z" * 16, HIDDEN),
         ("https://me:pass@host/x", f"https://{HIDDEN}@host/x"),
         ("Authorization: Bearer abcdefghi", f"Authorization: Bearer {HIDDEN}"),
+        ("authorization: bearer abc4efghi", f"authorization: bearer {HIDDEN}"),
+        ("the bearer certificate", "the bearer certificate"),
+        ("Authorization: Basic dXNlcjpwYXNz", f"Authorization: Basic {HIDDEN}"),
+        ("a basic understanding", "a basic understanding"),
+        ("https://onlyatoken1@host/x", f"https://{HIDDEN}@host/x"),
+        ("ssh://git@host/x and me@host", "ssh://git@host/x and me@host"),
+        ("ASIA" + "Z" * 16, HIDDEN),
+        ("AIza" + "b3" * 17 + "c", HIDDEN),
+        ("glpat-" + "a1B2" * 5, HIDDEN),
+        ("sk_live_" + "a1B2" * 6, HIDDEN),
+        ("npm_" + "a1B2" * 9, HIDDEN),
+        ("x eyJhbGciOiJI.eyJzdWIiOiIx.abc-_1 y", f"x {HIDDEN} y"),
+        ("SG." + "a" * 22 + "." + "b" * 43, HIDDEN),
+        ("-----BEGIN PGP PRIVATE KEY BLOCK-----\nxyz\n-----END PGP PRIVATE KEY BLOCK-----.", f"{HIDDEN}."),
+        ("https://h/x?a=1&sig=abcdefgh1&b=2", f"https://h/x?a=1&sig={HIDDEN}&b=2"),
+        ("https://h/x?X-Amz-Signature=abcdefgh1", f"https://h/x?X-Amz-Signature={HIDDEN}"),
+        ("Server=h;Password=abcdefgh1;Port=1", f"Server=h;Password={HIDDEN};Port=1"),
+        ("aws_secret_access_key = abcdefgh1", f"aws_secret_access_key = {HIDDEN}"),
+        ("data.forget.max_tokens=12345678", "data.forget.max_tokens=12345678"),
+        ("add tracker.api_key=VALUE", "add tracker.api_key=VALUE"),
+        ("a task-specific-and-quite-long-name", "a task-specific-and-quite-long-name"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----\nrest", f"{HIDDEN}\nrest"),
         (
             "org/hf_models 3f786850e387550fdab836ed7e6dc881de23001b",
@@ -60,12 +105,14 @@ def test_what_looks_like_a_secret(text: str, expected: str) -> None:
 def test_a_tree_without_its_secrets() -> None:
     tree = {
         "tracker": {"api_key": "abc", "token": None, "password": ""},
+        "credentials": {"user": "a", "more": ["b", None]},
         "list": [{"secret": 5}],
         "max_tokens": 9,
         1: (True,),
     }
     shown = {
         "tracker": {"api_key": HIDDEN, "token": None, "password": ""},
+        "credentials": {"user": HIDDEN, "more": [HIDDEN, None]},
         "list": [{"secret": HIDDEN}],
         "max_tokens": 9,
     }

@@ -119,6 +119,14 @@ def test_a_run_that_failed_tells_how_far_it_came(make_run: MakeRun, make_manifes
     assert "Steps in which an objective did not rise" not in page.text
 
 
+def test_a_configuration_of_somebody_is_shown_without_what_looks_like_a_secret(make_run: MakeRun) -> None:
+    run = make_run()
+    with (run / "config.yaml").open("a", encoding="utf-8") as file:
+        file.write(f"url: https://me:applecart-7@h/x\nx: hf_{'a1B2' * 6}\n")
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "url: https://***@h/x" in page and "applecart-7" not in page and "hf_a1B2" not in page
+
+
 def test_a_directory_with_a_configuration_alone_has_a_page(make_run: MakeRun) -> None:
     page = read(make_run(manifest=None, metrics=None, samples=None, train=None))
     assert "No step was logged." in page.text
