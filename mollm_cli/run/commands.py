@@ -52,10 +52,8 @@ def _train(
     from mollm_cli.engine.device import pick
     from mollm_cli.models.load_model import fingerprint, source
     from mollm_cli.run.evidence import Evidence, plain_model
-    from mollm_cli.run.inputs import require_recorded
     from mollm_cli.run.out_of_memory import EVALUATION, TRAINING, explained
     from mollm_cli.run.planning import before_loading
-    from mollm_cli.run.prepare import prepare
     from mollm_cli.run.process_group import after_first
     from mollm_cli.run.training import run_training, saved
 
@@ -63,11 +61,7 @@ def _train(
     seed_everything(request.seed)
     device, world = _placed(pick(request.engine.device), world)
     _check_machine(request, device)
-    require_recorded(run_dir, request)
-    with after_first(world):
-        prepared = prepare(request)
-    plan = planned(request, prepared)
-    require_recorded(run_dir, request, plan, prepared)
+    prepared, plan = _prepared(request, run_dir, world, planned)
     there = replace(request, engine=replace(request.engine, processes=world.size))
     foreseen = before_loading(there, plan, prepared, device)
     manifest.set(device=str(device), processes=world.size, **({"memory_plan": foreseen} if foreseen else {}))
@@ -95,6 +89,20 @@ def _train(
         evidence.score_folder("after", written)
         record = evidence.record(request.model, written)
     _end(request, run_dir, record, manifest, world, device)
+
+
+def _prepared(request: Request, run_dir: Path, world: World, planned: Callable[..., Any]) -> tuple[Any, Any]:
+    """Rows and plan; what a resume point notes is compared first, for a tokenizer may run code, and with the rows."""
+    from mollm_cli.run.inputs import require_recorded
+    from mollm_cli.run.prepare import prepare
+    from mollm_cli.run.process_group import after_first
+
+    require_recorded(run_dir, request)
+    with after_first(world):
+        prepared = prepare(request)
+    plan = planned(request, prepared)
+    require_recorded(run_dir, request, plan, prepared)
+    return prepared, plan
 
 
 def _end(
