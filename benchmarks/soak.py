@@ -26,6 +26,8 @@ INTERVAL = 20
 EVALUATED = 100
 """Steps between looks."""
 MOST_GROWTH = 0.02
+KILLED = (-signal.SIGKILL, 143, -signal.SIGTERM)
+"""Exit codes of a process that was killed."""
 TIMES = ("tokens_per_second",)
 """What train.jsonl says of the machine and not of the run."""
 LINE = (
@@ -51,8 +53,18 @@ def small_model(folder: Path) -> Path:
     return folder
 
 
-def lived(command: Sequence[str], run_dir: Path, kills: Sequence[Kill], folder: Path, usual: float) -> list[Life]:
-    """The processes that it took to complete the run in ``run_dir``, one after the other."""
+def lived(
+    command: Sequence[str],
+    run_dir: Path,
+    kills: Sequence[Kill],
+    folder: Path,
+    usual: float,
+    codes: Sequence[int] = KILLED,
+) -> list[Life]:
+    """The processes that it took to complete the run in ``run_dir``, one after the other.
+
+    codes: those that a killed one may end with.
+    """
     lives: list[Life] = []
     waiting = list(kills)
     while not lives or lives[-1].killed:
@@ -60,7 +72,7 @@ def lived(command: Sequence[str], run_dir: Path, kills: Sequence[Kill], folder: 
         watch = Watch([*command, f"run_dir={run_dir}"], run_dir, folder / f"{run_dir.name}.txt", usual)
         life = watch.run(kill)
         lives.append(life)
-        allowed = (-signal.SIGKILL, 143, -signal.SIGTERM) if life.killed else (0,)
+        allowed = codes if life.killed else (0,)
         if life.code not in allowed:
             raise SystemExit(f"a process ended with {life.code}, must be one of {allowed}:\n{life.said}")
         told = f"killed by {kill.signal} ({kill.when})" if kill is not None and life.killed else "ended"

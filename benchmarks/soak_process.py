@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -24,24 +25,31 @@ PATIENCE = 600.0
 @dataclass(frozen=True, slots=True)
 class Kill:
     """signal: its number. when: "step": after the first step from ``step`` on; "save": in the first writing of a resume
-    point from then on; "start": after the share ``part`` of the time that a start takes.
+    point from then on; "start": after the share ``part`` of the time that a start takes. rank: that of the process of
+    several that is killed; None: the one that was started.
     """
 
     when: str
     signal: int
     step: int = 0
     part: float = 0.0
+    rank: int | None = None
 
 
-def planned(kills: int, steps: int, seed: int) -> list[Kill]:
-    """``kills`` of both signals in turn, at random steps; every tenth in a start, every tenth in a save."""
+def planned(kills: int, steps: int, seed: int, processes: int = 1) -> list[Kill]:
+    """``kills`` of both signals in turn, at random steps; every tenth in a start, every tenth in a save.
+
+    processes: of several any one is killed.
+    """
     draw = random.Random(seed)
     at = sorted(draw.sample(range(1, steps - steps // 20), kills))
     found = []
     for number, step in enumerate(at):
         when = {4: "start", 9: "save"}.get(number % 10, "step")
         chosen = signal.SIGKILL if (number + number // 10) % 2 == 0 else signal.SIGTERM
-        found.append(Kill(when, int(chosen), step, draw.random() if when == "start" else 0.0))
+        part = draw.random() if when == "start" else 0.0
+        rank = draw.randrange(processes) if processes > 1 else None
+        found.append(Kill(when, int(chosen), step, part, rank))
     return found
 
 
@@ -88,8 +96,8 @@ class Watch:
         """Until it has ended, by ``kill`` or by itself. Raises SystemExit where nothing moves any more."""
         while self.process.poll() is None:
             self._look()
-            if kill is not None and self._due(kill):
-                self._end(kill)
+            if kill is not None and self._due(kill) and (victim := self._victim(kill.rank)) is not None:
+                self._end(kill, victim)
                 break
             if time.monotonic() - self.moved > PATIENCE:
                 self.process.kill()
@@ -108,9 +116,20 @@ class Watch:
             return False
         return kill.when == "step" or any(self._unfinished())
 
-    def _end(self, kill: Kill) -> None:
+    def _victim(self, rank: int | None) -> int | None:
+        """The process to kill; None where it has not been started yet."""
+        if rank is None:
+            return self.process.pid
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError, IndexError):
+                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent == self.process.pid and f"\0RANK={rank}\0" in (folder / "environ").read_text():
+                    return int(folder.name)
+        return None
+
+    def _end(self, kill: Kill, victim: int) -> None:
         sent = time.monotonic()
-        self.process.send_signal(kill.signal)
+        os.kill(victim, kill.signal)
         try:
             self.process.wait(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
