@@ -8,7 +8,11 @@ STAMP  := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help install install-locked release-tools lock audit licences run test test-slow lint format tiny bench bench-gpu bench-data bench-descent bench-scaling bench-evaluation bench-quality profile golden errors fuzz mutants soak soak-long clean
+=======
+.PHONY: help install install-locked lock audit licences run test test-slow lint format tiny bench bench-gpu bench-data bench-descent bench-scaling bench-evaluation bench-quality profile golden errors fuzz soak soak-long kills clean
+>>>>>>> 9a9cf41 (A path that may not be read is refused with 2; 40 kills of the embedded run and 10 of one of two processes end in the weights of an undisturbed run)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -113,6 +117,9 @@ soak: install ## 2,000 steps with 50 kills and more, against an undisturbed run;
 
 soak-long: install ## the same with 10,000 steps and 200 kills
 	$(BIN)/python -m benchmarks.soak --steps 10000 --kills 220 --least 200 --out outputs/bench/soak-long.json
+
+kills: install ## the embedded run killed at random, 40 times on one process and 10 on two; outputs/bench/kills.json
+	$(BIN)/python -m benchmarks.kills
 
 clean: ## remove .venv and caches (outputs/ stays)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist

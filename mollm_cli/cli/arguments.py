@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +44,10 @@ class Arguments:
         if self.config_dir is None:
             return [own]
         folder = Path(self.config_dir).expanduser().absolute()
-        if not folder.is_dir():
-            raise RequestError(f"--config-dir must be a folder, found '{self.config_dir}'; give one that exists")
+        if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
+            raise RequestError(
+                f"--config-dir must be a folder that can be read, found '{self.config_dir}'; give one that exists"
+            )
         return [own, folder]
 
 

@@ -48,8 +48,7 @@ def end_by(error: BaseException, run_dir: Path | None = None) -> End:
     if isinstance(error, KeyboardInterrupt):
         return End("interrupted", getattr(error, "exit_code", 130), "interrupted")
     fault = explained(error, run_dir)
-    told = reason(error) if fault is None else str(fault)
-    return End("failed", 1, told, defect=fault is None)
+    return End("failed", 1, reason(error), defect=True) if fault is None else end_by(fault)
 
 
 def tell(program: str, error: BaseException) -> End:

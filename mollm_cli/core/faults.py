@@ -8,12 +8,13 @@ import re
 import shlex
 from pathlib import Path
 
-from mollm_cli.core.errors import RunError
+from mollm_cli.core.errors import MollmError, RequestError, RunError
 
 NUMBERED = re.compile(r"\(os error (\d+)\)")
 """How libraries written in Rust (safetensors, tokenizers) name an errno in an exception of their own."""
 ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 RIGHTS = (errno.EROFS, errno.EACCES, errno.EPERM)
+PLACES = (*RIGHTS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 DISK = (errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.ETIMEDOUT, errno.ENOTCONN)
 LINKS = (errno.ELOOP, errno.ENOTDIR)
 LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
@@ -21,16 +22,21 @@ ON_HOST = "DefaultCPUAllocator"
 """What torch names in the RuntimeError that it raises for main memory."""
 
 
-def explained(error: BaseException, run_dir: Path | None = None) -> RunError | None:
+def explained(error: BaseException, run_dir: Path | None = None) -> MollmError | None:
     """``error`` as what must hold, what was found and what to do; None where it is no fault of the machine.
 
-    run_dir: of a run that can be gone on with.
+    run_dir: of a run that can be gone on with. Where there is none yet, a path that cannot be used was asked for.
     """
     number = _number(error)
     if number == errno.ENOENT and run_dir is not None and _gone(error, run_dir):
         return RunError(
             f"the run directory must stay where it is while the run goes on, found '{run_dir}' gone or replaced. "
             "Start the run again; restored, it can be gone on with: resume=RUN_DIR"
+        )
+    if number in PLACES and run_dir is None:
+        return RequestError(
+            f"a path must be one that the command can use, found '{os.strerror(number)}'{_where(error)}. Change its "
+            "permissions, or name another"
         )
     again = "type the command again" if run_dir is None else f"go on with resume={shlex.quote(str(run_dir))}"
     return None if number is None else _fault(number, _where(error), again)

@@ -87,9 +87,9 @@ def _run(
     try:
         end = _ended(request, run_dir, command, manifest, signals, body, peers)
         signals.closing = True
-    except KeyboardInterrupt as again:  # the second signal, while the first was being answered; there is no other
+    except BaseException as again:  # the second signal while the first was answered, of which there is one, or a defect
         signals.closing = True
-        end = end_by(again)
+        end = end_by(again, run_dir)
     peers.settled()
     signals.waits = True
     code = _close(manifest, command, end.status, end.code, end.told)

@@ -42,5 +42,5 @@ def test_wrong_flags(typed: list[str], message: str) -> None:
 
 def test_config_dir_must_exist(tmp_path: Path) -> None:
     assert Arguments(config_dir=str(tmp_path)).folders(Path("/own")) == [Path("/own"), tmp_path]
-    with pytest.raises(RequestError, match=r"--config-dir must be a folder, found '.*nowhere'"):
+    with pytest.raises(RequestError, match=r"--config-dir must be a folder that can be read, found '.*nowhere'"):
         Arguments(config_dir=str(tmp_path / "nowhere")).folders(Path("/own"))

@@ -24,6 +24,12 @@ from mollm_cli.core.errors import GateError, InterruptionError, OutputError, Req
         (Interrupted(143), "interrupted", 143, "interrupted"),
         (OutputError("full"), "failed", 1, "full"),
         (UnreadError(), "failed", 0, ""),
+        (
+            PermissionError(errno.EACCES, os.strerror(errno.EACCES), "x"),
+            *("failed", 2),
+            "a path must be one that the command can use, found 'Permission denied' at 'x'. Change its permissions, or "
+            "name another",
+        ),
         (RuntimeError("ours"), "failed", 1, "RuntimeError: ours"),
         (SystemExit(0), "failed", 1, "SystemExit: 0"),
     ],

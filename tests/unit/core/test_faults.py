@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors import SafetensorError
 
-from mollm_cli.core.errors import RunError
+from mollm_cli.core.errors import RequestError, RunError
 from mollm_cli.core.faults import explained
 
 
@@ -70,6 +70,15 @@ def test_without_a_run_there_is_nothing_to_go_on_with() -> None:
     told = str(explained(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
     assert told.endswith("Free some space, then type the command again") and "resume" not in told
     assert explained(FileNotFoundError(errno.ENOENT, "no", "x")) is None
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP])
+def test_before_there_is_a_run_a_path_that_cannot_be_used_was_asked_for(number: int) -> None:
+    told = explained(OSError(number, os.strerror(number), "/data/x"))
+    assert isinstance(told, RequestError)
+    assert str(told).startswith(
+        f"a path must be one that the command can use, found '{os.strerror(number)}' at '/data/x'"
+    )
 
 
 def test_the_errno_of_a_library_written_in_rust(tmp_path: Path) -> None:

@@ -17,7 +17,10 @@ from mollm_cli.run.process_group import ProcessGroup
 from mollm_cli.run.session import session
 from tests.support.disk import fill, small_disk
 
-ASKED: Any = SimpleNamespace(names={}, loss=None, run_name="mine", seed=4, junit=None, github_summary=None)
+JUDGED = SimpleNamespace(keep_text="auto")
+ASKED: Any = SimpleNamespace(
+    evaluation=JUDGED, names={}, loss=None, run_name="mine", seed=4, junit=None, github_summary=None
+)
 
 
 def _signalled(*_: Any) -> None:
@@ -58,6 +61,15 @@ def test_a_second_signal_while_the_first_is_answered(tmp_path: Path, monkeypatch
     monkeypatch.setattr(ProcessGroup, "trouble", _after(ProcessGroup.trouble, _signalled))
     assert session(ASKED, tmp_path / "run", {}, "unlearn", _signalled) == 143
     assert _facts(tmp_path / "run") == ("interrupted", 143)
+
+
+def test_a_defect_while_a_defect_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def worse(*_: Any) -> None:
+        raise RuntimeError("no words")
+
+    monkeypatch.setattr("mollm_cli.run.session.trace", worse)
+    assert session(ASKED, tmp_path / "run", {}, "unlearn", lambda *_: 1 // 0) == 1
+    assert _facts(tmp_path / "run") == ("failed", 1)
 
 
 def test_the_third_signal_is_written_down_before_the_process_is_gone(tmp_path: Path, gone: list[Any]) -> None:
