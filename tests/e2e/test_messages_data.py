@@ -54,8 +54,8 @@ def test_a_missing_file(forgetting: Any, root: Path, tmp_path: Path) -> None:
 def test_a_missing_field(forgetting: Any) -> None:
     rows = [*ROWS[:2], {"question": "Which?", "reply": "This one."}]
     _refused(
-        forgetting(rows), "row 3 of mine.jsonl has no field 'answer", "found: question, reply",
-        "Set data.forget.answer_field=reply",
+        forgetting(rows), "row 3 of mine.jsonl has no field 'answer", "another name (column 2 of 5 characters",
+        "Set data.forget.answer_field=COLUMN",
     )  # fmt: skip
 
 

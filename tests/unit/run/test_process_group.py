@@ -24,7 +24,10 @@ from mollm_cli.run.session import session
 from mollm_cli.run.signals import Signals
 from tests.support.processes import together
 
-ASKED: Any = SimpleNamespace(names={}, loss=None, run_name="mine", seed=4, junit=None, github_summary=None)
+ASKED: Any = SimpleNamespace(
+    names={}, loss=None, run_name="mine", seed=4, junit=None, github_summary=None,
+    evaluation=SimpleNamespace(keep_text=None),
+)  # fmt: skip
 LOST = r"rank 1 must stay until the run has ended, found it gone without a word: .* go on with resume="
 
 
