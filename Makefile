@@ -8,11 +8,7 @@ STAMP  := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help install install-locked release-tools lock audit licences run test test-slow lint format tiny bench bench-gpu bench-data bench-descent bench-scaling bench-evaluation bench-quality profile golden errors fuzz mutants soak soak-long clean
-=======
-.PHONY: help install install-locked lock audit licences run test test-slow lint format tiny bench bench-gpu bench-data bench-descent bench-scaling bench-evaluation bench-quality profile golden errors fuzz soak soak-long kills clean
->>>>>>> 9a9cf41 (A path that may not be read is refused with 2; 40 kills of the embedded run and 10 of one of two processes end in the weights of an undisturbed run)
+.PHONY: help install install-locked release-tools lock audit licences run test test-slow lint format tiny bench bench-gpu bench-data bench-descent bench-scaling bench-evaluation bench-quality profile golden errors fuzz mutants soak soak-long kills clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
