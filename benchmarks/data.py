@@ -26,7 +26,7 @@ from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.encoder import Encoder
 from mollm_cli.data.encoding import encode_all
 from mollm_cli.data.load_dataset import load
-from mollm_cli.run.manifest import git_commit
+from mollm_cli.launch.provenance import git_commit
 
 SHARED = Path(__file__).parents[2] / "shared"
 TOKENIZER = SHARED / "models" / "TinyStories-656K"

@@ -191,7 +191,7 @@ def cost_ratios(seconds: dict[str, list[float]]) -> dict[str, float]:
 def main() -> None:
     """Measure, print, write outputs/bench/descent.json."""
     from benchmarks.machine import machine
-    from mollm_cli.run.manifest import git_commit
+    from mollm_cli.launch.provenance import git_commit
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lily", action="store_true", help="also TinyStories-Lily, which needs ../shared")

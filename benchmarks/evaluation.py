@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks.machine import machine
 from benchmarks.report import write
 from mollm_cli.configuration.choices import choices, config_dir
-from mollm_cli.run.manifest import git_commit
+from mollm_cli.launch.provenance import git_commit
 
 SHARED = Path(__file__).parents[2] / "shared"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")

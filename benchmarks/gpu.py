@@ -24,9 +24,9 @@ from benchmarks.rows import RATIOS, ROWS, SKETCH
 from benchmarks.speed import add_memory, measure
 from benchmarks.timing import WARM_UP, forward_flops, one_turn, turns, work
 from benchmarks.workload import Workload
+from mollm_cli.launch.provenance import git_commit
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.optimizers.eight_bit import AdamW8bit
-from mollm_cli.run.manifest import git_commit
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 
 

@@ -22,6 +22,7 @@ from mollm_cli.core.chunked import LinearHead
 from mollm_cli.core.outputs import Outputs
 from mollm_cli.core.target_states import TargetStates
 from mollm_cli.core.types import Objective
+from mollm_cli.launch.provenance import git_commit
 from mollm_cli.losses.ceu import ceu
 from mollm_cli.losses.dpo import dpo
 from mollm_cli.losses.ga import ga
@@ -33,7 +34,6 @@ from mollm_cli.losses.satimp import satimp
 from mollm_cli.losses.simnpo import simnpo
 from mollm_cli.losses.undial import undial
 from mollm_cli.losses.wga import wga
-from mollm_cli.run.manifest import git_commit
 
 VOCABULARY = 128_000
 TARGETS = 512

@@ -23,9 +23,9 @@ from mollm_cli.configuration.request import Request, request
 from mollm_cli.core.types import Scored
 from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.evaluation.measuring import evaluate
+from mollm_cli.launch.provenance import git_commit
 from mollm_cli.models.load_model import LoadedModel, load_model
 from mollm_cli.run.evidence import plain_model
-from mollm_cli.run.manifest import git_commit
 from mollm_cli.run.prepare import prepare
 
 RATIO = "evaluation/per_example"

@@ -28,13 +28,13 @@ from mollm_cli.engine.facts import Asking, Facts, Shape
 from mollm_cli.engine.memory import tensor_bytes
 from mollm_cli.engine.planner import plan
 from mollm_cli.gradients.direction_settings import Direction
+from mollm_cli.launch.provenance import git_commit
 from mollm_cli.losses.ga import ga
 from mollm_cli.losses.ga_kl import ga_kl
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.models.model_settings import Model
 from mollm_cli.models.reference import Kind
 from mollm_cli.optimizers.rules import AdamW
-from mollm_cli.run.manifest import git_commit
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 from mollm_cli.solvers.weighted_sum import WeightedSum
 

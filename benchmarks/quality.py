@@ -23,7 +23,7 @@ from benchmarks.quality_rows import append, best_rate, key, read, versions
 from benchmarks.quality_run import Yardstick, composed, overrides, run, yardstick
 from benchmarks.quality_table import into_page, markdown, pareto, table_lines
 from benchmarks.quality_tasks import CONTENDERS, TUNING_SEED, VARIANTS, Contender, Task
-from mollm_cli.run.manifest import git_commit
+from mollm_cli.launch.provenance import git_commit
 
 BEST = 6
 """How many losses of the embedded table go on to Lily."""

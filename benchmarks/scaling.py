@@ -31,11 +31,11 @@ from mollm_cli.core.world import ALONE, World, join, leave
 from mollm_cli.engine.step import Stepper
 from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.gradients.trained import Trained
+from mollm_cli.launch.provenance import git_commit
 from mollm_cli.losses.ga_kl import ga_kl
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.models.reference import Reference
 from mollm_cli.optimizers.rules import AdamW
-from mollm_cli.run.manifest import git_commit
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 from mollm_cli.solvers.weighted_sum import WeightedSum
 

@@ -168,7 +168,7 @@ def failures(found: Mapping[str, Any], identical: Mapping[str, bool], least: int
 def main() -> None:
     """Soak, print, write outputs/bench/soak.json (see --out); exit code 1 where something did not hold."""
     from benchmarks.machine import machine
-    from mollm_cli.run.manifest import git_commit
+    from mollm_cli.launch.provenance import git_commit
 
     given = argparse.ArgumentParser(description=__doc__)
     given.add_argument("--steps", type=int, default=2000)

@@ -24,7 +24,7 @@ from benchmarks.rows import RATIOS, ROWS
 from benchmarks.shapes import SHAPES
 from benchmarks.timing import executed_flops, forward_flops, interleaved, turns, work
 from benchmarks.workload import PRECISIONS, Workload
-from mollm_cli.run.manifest import git_commit
+from mollm_cli.launch.provenance import git_commit
 
 
 def timed(rows: Sequence[Row], workload: Workload, rounds: int, peak: float) -> tuple[list[dict[str, Any]], int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,7 +56,7 @@ def _answer_to(command: Command, arguments: Arguments) -> int:
     elif arguments.listed is not None:
         print(listing(arguments.listed, folders))
     elif arguments.purge is not None:
-        from mollm_cli.run.purge import purge
+        from mollm_cli.launch.purge import purge
 
         purge(Path(arguments.purge))
     else:
@@ -66,10 +67,13 @@ def _answer_to(command: Command, arguments: Arguments) -> int:
 
 
 def _hydra_answers(command: Command, typed: Sequence[str]) -> int:
+    import hydra
+
     from mollm_cli.configuration.yaml_source import check_files
-    from mollm_cli.launch.door import hydra_main
 
     check_files()
     flags = [text for text in typed if text.startswith("-")]
-    hydra_main(lambda cfg: None, command.config, [*flags, *(text for text in typed if text not in flags)])
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # it raises, and does not exit with 1
+    sys.argv = [sys.argv[0], *flags, *(text for text in typed if text not in flags)]
+    hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=command.config)(lambda cfg: None)()
     return 0

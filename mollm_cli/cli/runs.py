@@ -28,15 +28,18 @@ from mollm_cli.configuration.compose import (
     refuse_sweep,
     without_hydra,
 )
+from mollm_cli.configuration.hydra_node import environment, require_no_runner
 from mollm_cli.configuration.programs import Command
 from mollm_cli.configuration.request import Request, request
 from mollm_cli.configuration.resumed_config import KEYS, Resume, require_lasting, resumed_config, resuming
 from mollm_cli.configuration.strangers import check_override
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.secrets import shown_override, without_secrets
-from mollm_cli.launch.door import claim, exit_code, launch, run_one, stdout_kept_for
+from mollm_cli.launch.door import claim, enter, stdout_kept_for
 from mollm_cli.launch.processes import launched, to_start
 from mollm_cli.launch.rank import nothing_to_do
+from mollm_cli.launch.run_spec import RunSpec
 from mollm_cli.reporting import gate_reports
 from mollm_cli.sweep.conduct import chosen_launcher, go_on_with, start
 from mollm_cli.sweep.launchers import BASIC
@@ -50,6 +53,7 @@ from mollm_cli.sweep.spec import GROUP, SweepSpec, budget, expanded, space, swee
 class _Plan:
     """What will run, checked. composed: the run, or what the jobs of a sweep share. directory: its place.
 
+    spec: the run, None of a sweep. requests: what will run, typed; of a sweep the jobs that show every value.
     fixed: the overrides that have one value. lines: the overrides of each job of a sweep. launcher: what runs these.
     named: of ``sweep=NAME`` what is needed at its end.
     """
@@ -57,6 +61,7 @@ class _Plan:
     overrides: list[str]
     composed: DictConfig
     directory: Path
+    spec: RunSpec | None
     requests: list[Request]
     fixed: list[str]
     lines: list[list[str]]
@@ -92,15 +97,15 @@ def compose_and_run(command: Command, arguments: Arguments) -> int:
             overrides = [o for o in overrides if o.key_or_group not in KEYS]
         if arguments.cfg is not None:
             return _show(command, arguments, overrides)
-        plan = _plan(command, arguments, overrides, sweep)
+        plan = _plan(command, arguments, overrides, sweep, None if resume is None else resume.directory)
     if arguments.plan:
         return _foretell(command, plan.requests)
     if arguments.check:
         return _check(plan.requests)
-    directory = claim(plan.directory if resume is None else resume.directory, again=resume is not None)
-    with stdout_kept_for(directory):
-        if not arguments.multirun:
-            return launch(command.name, command.config, plan.composed, directory)
+    directory = claim(plan.directory, again=resume is not None)
+    with stdout_kept_for(directory), environment(plan.composed):
+        if plan.spec is not None:
+            return enter(plan.spec)
         return start(plan.sweep(command.name, directory), plan.launcher)
 
 
@@ -112,7 +117,10 @@ def _searchpath(arguments: Arguments) -> list[str]:
     return [f"hydra.searchpath=[{','.join(quoted)}]"] if quoted else []
 
 
-def _plan(command: Command, arguments: Arguments, overrides: list[Override], sweep: SweepSpec | None) -> _Plan:
+def _plan(
+    command: Command, arguments: Arguments, overrides: list[Override], sweep: SweepSpec | None, place: Path | None
+) -> _Plan:
+    """place: the run directory, where it has been named (run_dir)."""
     base = compose_job(command.config, _fixed(overrides))
     typed = overrides
     if sweep is not None:
@@ -120,22 +128,32 @@ def _plan(command: Command, arguments: Arguments, overrides: list[Override], swe
         base = compose_job(command.config, _fixed(overrides))
     if arguments.multirun:
         overrides = [*_params(base, overrides), *overrides]
+    require_no_runner(base)
+    directory = place or _named(base, arguments.multirun)
+    texts = [str(override.input_line) for override in overrides]
+    lines = combinations(overrides) if arguments.multirun else []
+    launcher = chosen_launcher(base, texts) if arguments.multirun else BASIC
+    if arguments.multirun:
+        spec = None
+        requests = [request(_config(compose_job(command.config, job)), command.name) for job in jobs(overrides)]
+    else:
+        spec = RunSpec(command.name, _config(base), str(directory.absolute()), None, list(sys.argv))
+        requests = [spec.request]
+    _refuse_lost_files(requests)
+    _check_processes(requests, arguments.multirun)
+    plan = _Plan(texts, base, directory, spec, requests, _fixed(overrides), lines, launcher, {})
+    return plan if sweep is None else _announced(plan, sweep, typed, overrides)
+
+
+def _named(base: DictConfig, multirun: bool) -> Path:
+    """The directory that is to be made. Raises RequestError."""
     try:
-        directory = Path(base.hydra.sweep.dir if arguments.multirun else base.hydra.run.dir)
+        return Path(base.hydra.sweep.dir if multirun else base.hydra.run.dir)
     except OmegaConfBaseException as refused:
         raise RequestError(
             f"the run directory cannot be named: {str(refused).splitlines()[0]}; correct what stands in ${{}} of "
             "output_root and run_name"
         ) from refused
-    texts = [str(override.input_line) for override in overrides]
-    lines = combinations(overrides) if arguments.multirun else []
-    launcher = chosen_launcher(base, texts) if arguments.multirun else BASIC
-    several = (_config(compose_job(command.config, job)) for job in jobs(overrides))
-    requests = [request(config, command.name) for config in (several if arguments.multirun else [_config(base)])]
-    _refuse_lost_files(requests)
-    _check_processes(requests, arguments.multirun)
-    plan = _Plan(texts, base, directory, requests, _fixed(overrides), lines, launcher, {})
-    return plan if sweep is None else _announced(plan, sweep, typed, overrides)
 
 
 def _params(base: DictConfig, overrides: Sequence[Override]) -> list[Override]:
@@ -213,9 +231,10 @@ def _go_on(command: Command, arguments: Arguments, overrides: Sequence[Override]
     directory = resume.directory
     if resume.found == "finished":
         with stdout_kept_for(directory):
-            return nothing_to_do(exit_code(directory))
+            return nothing_to_do(Manifest.exit_code(directory))
     config = resumed_config(directory, overrides, command.config)
-    asked = request(config, command.name)
+    spec = RunSpec(command.name, config, str(directory), str(directory), list(sys.argv))
+    asked = spec.request
     require_lasting(directory, config)
     _refuse_lost_files([asked])
     if arguments.cfg is not None:
@@ -226,7 +245,7 @@ def _go_on(command: Command, arguments: Arguments, overrides: Sequence[Override]
     if arguments.check:
         return _check([asked])
     with stdout_kept_for(directory):
-        return run_one(command.name, config, directory, resume=str(directory))
+        return enter(spec)
 
 
 def _check(requests: Sequence[Request]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from mollm_cli.configuration.compose import compose_job, plain, without_hydra
 from mollm_cli.configuration.refusals import explain, unknown_key
 from mollm_cli.configuration.strangers import check_content
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.safe_yaml import check_yaml
 from mollm_cli.core.secrets import HIDDEN
 from mollm_cli.resume.lasting import numbers, require_same
@@ -63,7 +63,7 @@ def resuming(overrides: Sequence[Override]) -> Resume | None:
 
 def _auto(directory: Path) -> Resume:
     """A configuration that cannot be read is taken from the command line again; what resume/ holds is gone on with."""
-    if _status(directory) in FINISHED:
+    if Manifest.read(directory).get("status") in FINISHED:
         return Resume(directory.absolute(), "finished")
     try:
         ready = (directory / "resume").exists() and bool(_stored(directory))
@@ -71,13 +71,6 @@ def _auto(directory: Path) -> Resume:
         print(f"warning: {refused}", file=sys.stderr)
         ready = False
     return Resume(directory.absolute(), "unfinished" if ready else "nothing")
-
-
-def _status(directory: Path) -> object:
-    try:
-        return json.loads((directory / "manifest.json").read_text(encoding="utf-8"))["status"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return None
 
 
 def resumed_config(directory: Path, overrides: Sequence[Override], primary: str) -> dict[str, Any]:

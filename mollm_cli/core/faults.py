@@ -71,7 +71,7 @@ def _fault(number: int, where: str, again: str) -> RunError | None:
 
 
 def _gone(error: BaseException, run_dir: Path) -> bool:
-    """Whether the directory is not there, or another is in its place (run/manifest.py says so of the folder itself)."""
+    """Whether the directory is gone, or another is in its place (core/manifest.py says so of the folder itself)."""
     return not run_dir.exists() or getattr(error, "filename", None) == str(run_dir)
 
 

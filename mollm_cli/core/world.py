@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -129,6 +130,21 @@ def join(timeout_seconds: float, kind: Literal["cpu", "cuda"] = "cpu") -> World:
     backend = "cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=timedelta(seconds=timeout_seconds))
     return World(rank, size, local_rank, device)
+
+
+@contextmanager
+def after_first(world: World) -> Iterator[None]:
+    """The block, on rank 0 first: the others find what it has left in caches. All processes come to it."""
+    if not world.first:
+        world.barrier()
+    yield
+    if world.first:
+        world.barrier()
+
+
+def on_this_machine() -> int:
+    """How many processes of the run are on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))
 
 
 def leave(world: World) -> None:

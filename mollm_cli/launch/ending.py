@@ -1,30 +1,39 @@
-"""How every command ends: with an exit code, whatever happens."""
+"""How every command and every run ends: with an exit code, whatever happens."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 
-from mollm_cli.core.endings import tell
+from mollm_cli.core.endings import End, tell
 from mollm_cli.core.paths import short_paths
 from mollm_cli.core.privacy import private
 from mollm_cli.core.terminal import plain_streams
 
 
-def exit_code(program: str, answer: Callable[[], int]) -> int:
-    """What ``answer`` returns; of whatever it raises, which is told on stderr, the code of that."""
-    with private(), plain_streams():
-        try:
-            with short_paths():
-                code = _code(answer)
-            sys.stdout.flush()
-        except BaseException as error:
-            code = tell(program, error).code
-    return code
+def ended(program: str, answer: Callable[[], int]) -> End:
+    """How ``answer`` ends: with the code that it returns, or by what it raises, which is told on stderr.
 
-
-def _code(answer: Callable[[], int]) -> int:
+    Nowhere else does an exception become an exit code.
+    """
     try:
-        return answer()
-    except SystemExit as done:  # of argparse and of Hydra, when they have printed what was asked for
-        return done.code if isinstance(done.code, int) else int(done.code is not None)
+        code = answer()
+    except BaseException as error:
+        return tell(program, error)
+    return End("completed" if code == 0 else "failed", code, "")
+
+
+def exit_code(program: str, answer: Callable[[], int]) -> int:
+    """The exit code of a command whose whole work is ``answer``."""
+    with private(), plain_streams():
+        return ended(program, lambda: _flushed(answer)).code
+
+
+def _flushed(answer: Callable[[], int]) -> int:
+    with short_paths():
+        try:
+            code = answer()
+        except SystemExit as done:  # of argparse and of Hydra, when they have printed what was asked for
+            code = done.code if isinstance(done.code, int) else int(done.code is not None)
+    sys.stdout.flush()
+    return code

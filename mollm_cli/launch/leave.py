@@ -1,13 +1,21 @@
-"""Ending this process, also where threads of it still wait for others."""
+"""Ending this process: also where threads of it still wait for others, and when what has started it is gone."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+import threading
+import time
 from typing import NoReturn
 
 from mollm_cli.core.endings import CODES
+
+ORPHANED_SECONDS = 60.0
+"""How long a process goes on, to finish its step and save, when the one that has started it is gone."""
+LAST_SECONDS = 5.0
+"""How long it then has after a second signal, which ends it without a point, and a third, which is written down."""
+LOOK_SECONDS = 0.5
 
 
 def leave(code: int) -> NoReturn:
@@ -23,3 +31,18 @@ def leave(code: int) -> NoReturn:
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def end_with_parent() -> None:
+    """Of several processes none outlives what has started it, torchrun too: then as if it had been asked to end."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK_SECONDS)
+        for patience in (ORPHANED_SECONDS, LAST_SECONDS, LAST_SECONDS):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(patience)
+        os._exit(143)
+
+    threading.Thread(target=watch, daemon=True).start()

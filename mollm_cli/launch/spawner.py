@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import shlex
@@ -15,24 +14,23 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from mollm_cli.core.endings import heeded
-from mollm_cli.launch.rank import RunSpec
-from mollm_cli.run.reserve import write_last
+from mollm_cli.core.manifest import Manifest
+from mollm_cli.launch.run_spec import RunSpec
 
 GRACE_SECONDS = 25.0
-"""How long the others have when one has failed: their own patience (run/process_group.py), and some for last files."""
+"""How long the others have when one has failed: their own patience (launch/process_group.py), and last files."""
 LOOK_SECONDS = 0.1
 Processes = Sequence["subprocess.Popen[bytes]"]
 
 
-def spawned(count: int, job: RunSpec) -> int:
-    """Run ``job`` in ``count`` processes and return its exit code; nothing is left of them afterwards."""
+def spawned(count: int, spec: RunSpec) -> int:
+    """Run ``spec`` in ``count`` processes and return its exit code; nothing is left of them afterwards."""
     processes = [_started(rank, count, port) for port in [_free_port()] for rank in range(count)]
     try:
         with _passing_on(processes):
-            _hand_over(processes, job)
+            _hand_over(processes, spec)
             killed = _wait(processes)
     finally:
         for process in processes:
@@ -40,7 +38,7 @@ def spawned(count: int, job: RunSpec) -> int:
             process.wait()
             with contextlib.suppress(OSError):
                 process.stdin.close()  # type: ignore[union-attr]
-    return _code(job, processes, killed)
+    return _code(spec, processes, killed)
 
 
 def _started(rank: int, count: int, port: int) -> subprocess.Popen[bytes]:
@@ -65,9 +63,9 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _hand_over(processes: Processes, job: RunSpec) -> None:
+def _hand_over(processes: Processes, spec: RunSpec) -> None:
     """The configuration, with its secrets, goes through a pipe: no file and no command line shows it."""
-    lines = [json.dumps(dataclasses.asdict(job)).encode(), *[b""] * (len(processes) - 1)]
+    lines = [json.dumps(spec.plain()).encode(), *[b""] * (len(processes) - 1)]
     for process, line in zip(processes, lines, strict=True):
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
@@ -113,7 +111,7 @@ def _wait(processes: Processes) -> list[int]:
     return late
 
 
-def _code(job: RunSpec, processes: Processes, killed: Sequence[int]) -> int:
+def _code(spec: RunSpec, processes: Processes, killed: Sequence[int]) -> int:
     """Rank 0's exit code; 1 where a process was lost, which the manifest then says."""
     codes = [process.wait() for process in processes]
     dead = [rank for rank, code in enumerate(codes) if code < 0 and rank not in killed]
@@ -121,20 +119,14 @@ def _code(job: RunSpec, processes: Processes, killed: Sequence[int]) -> int:
         return codes[0] or (1 if any(code not in (0, 3) for code in codes) else 0)
     rank = dead[0] if dead else 0
     name = signal.Signals(-codes[rank]).name
-    told = f"rank {rank} was ended by {name}; go on with resume={shlex.quote(str(job.run_dir))}"
-    print(f"mollm-{job.command}: {told}", file=sys.stderr)
-    _amend(Path(job.run_dir) / "manifest.json", told)
+    told = f"rank {rank} was ended by {name}; go on with resume={shlex.quote(spec.run_dir)}"
+    print(f"{spec.program}: {told}", file=sys.stderr)
+    _amend(Path(spec.run_dir), told)
     return 1
 
 
-def _amend(file: Path, told: str) -> None:
+def _amend(run_dir: Path, told: str) -> None:
     """Say in the manifest how the run ended, where the process that writes it could not, or did not know why."""
-    try:
-        facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        facts = {}
-    if facts.get("status", "running") not in ("running", "failed"):
-        return
-    facts |= {"status": "failed", "exit_code": 1, "error": told}
-    with contextlib.suppress(OSError):
-        write_last(file, json.dumps(facts, indent=2) + "\n")
+    if Manifest.read(run_dir).get("status", "running") in ("running", "failed"):
+        with contextlib.suppress(OSError):
+            Manifest.amend(run_dir, status="failed", exit_code=1, error=told)

@@ -3,63 +3,46 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mollm_cli.configuration.request import Request
+from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.seeding import seed_everything
-from mollm_cli.core.world import World
-from mollm_cli.run.manifest import Manifest
-from mollm_cli.run.process_group import ProcessGroup
-from mollm_cli.run.session import session
-from mollm_cli.run.signals import Signals
+from mollm_cli.core.world import World, after_first
+from mollm_cli.run.context import Context
 
 
-def unlearn(request: Request, run_dir: Path, config: Mapping[str, Any], peers: ProcessGroup | None = None) -> int:
-    """Move a model away from the forget rows; returns the exit code (DESIGN: 0, 1, 2, 3, 130, 143)."""
-    return session(request, run_dir, config, "unlearn", _unlearn, peers)
-
-
-def finetune(request: Request, run_dir: Path, config: Mapping[str, Any], peers: ProcessGroup | None = None) -> int:
-    """Fine-tune a model on the rows of ``train``; returns the exit code."""
-    return session(request, run_dir, config, "finetune", _finetune, peers)
-
-
-def evaluate(request: Request, run_dir: Path, config: Mapping[str, Any], peers: ProcessGroup | None = None) -> int:
-    """Judge a model as it is; returns the exit code."""
-    return session(request, run_dir, config, "evaluate", _evaluate, peers)
-
-
-def _unlearn(request: Request, run_dir: Path, manifest: Manifest, signals: Signals, world: World) -> None:
+def unlearn(context: Context) -> None:
+    """Move a model away from the forget rows."""
     from mollm_cli.run.training_set import unlearning_set
 
-    _train(request, run_dir, manifest, signals, world, unlearning_set)
+    _train(context, unlearning_set)
 
 
-def _finetune(request: Request, run_dir: Path, manifest: Manifest, signals: Signals, world: World) -> None:
+def finetune(context: Context) -> None:
+    """Fine-tune a model on the rows of ``train``."""
     from mollm_cli.run.training_set import finetuning_set
 
-    _train(request, run_dir, manifest, signals, world, finetuning_set)
+    _train(context, finetuning_set)
 
 
-def _train(
-    request: Request, run_dir: Path, manifest: Manifest, signals: Signals, world: World, planned: Callable[..., Any]
-) -> None:
+def _train(context: Context, planned: Callable[..., Any]) -> None:
     """Prepare, judge the start, train, save, judge what is on disk, hold the gates."""
     from mollm_cli.engine.device import pick
     from mollm_cli.models.load_model import fingerprint, source
     from mollm_cli.run.evidence import Evidence, plain_model
     from mollm_cli.run.out_of_memory import EVALUATION, TRAINING, explained
     from mollm_cli.run.planning import before_loading
-    from mollm_cli.run.process_group import after_first
     from mollm_cli.run.training import run_training, saved
 
+    request, run_dir, manifest = context.request, context.run_dir, context.manifest
     assert request.engine is not None
     seed_everything(request.seed)
-    device, world = _placed(pick(request.engine.device), world)
+    device, world = _placed(pick(request.engine.device), context.world)
     _check_machine(request, device)
     prepared, plan = _prepared(request, run_dir, world, planned)
     there = replace(request, engine=replace(request.engine, processes=world.size))
@@ -75,7 +58,7 @@ def _train(
         evidence.score("before", loaded)
     seed_everything(request.seed)
     with memory(TRAINING):
-        outcome = run_training(request, plan, prepared, loaded, run_dir, manifest, signals, device, evidence.turns)
+        outcome = run_training(context, plan, prepared, loaded, device, evidence.turns)
     saved(loaded, run_dir / "checkpoint", world)
     del loaded
     written = plain_model(str(run_dir / "checkpoint"), request.model)
@@ -95,7 +78,6 @@ def _prepared(request: Request, run_dir: Path, world: World, planned: Callable[.
     """Rows and plan; what a resume point notes is compared first, for a tokenizer may run code, and with the rows."""
     from mollm_cli.run.inputs import require_recorded
     from mollm_cli.run.prepare import prepare
-    from mollm_cli.run.process_group import after_first
 
     require_recorded(run_dir, request)
     with after_first(world):
@@ -121,7 +103,7 @@ def _end(
 
 def _placed(device: Any, world: World) -> tuple[Any, World]:
     """The device of this process, and its world, whose sums are made there."""
-    from mollm_cli.run.process_group import device_of
+    from mollm_cli.engine.device import device_of
 
     own = device_of(world, device)
     return own, replace(world, device=str(own))
@@ -155,16 +137,17 @@ def _check_machine(request: Request, device: Any) -> None:
         check_compiler()
 
 
-def _evaluate(request: Request, run_dir: Path, manifest: Manifest, signals: Signals, world: World) -> None:
+def evaluate(context: Context) -> None:
+    """Judge a model as it is."""
     from mollm_cli.engine.device import pick
     from mollm_cli.models.load_model import commit, fingerprint, source
     from mollm_cli.run.evidence import Evidence, plain_model
     from mollm_cli.run.out_of_memory import EVALUATION, explained
     from mollm_cli.run.prepare import prepare
-    from mollm_cli.run.process_group import after_first
 
+    request, run_dir, manifest = context.request, context.run_dir, context.manifest
     seed_everything(request.seed)
-    device, world = _placed(pick("auto"), world)
+    device, world = _placed(pick("auto"), context.world)
     with after_first(world):
         prepared = prepare(request)
     manifest.set(device=str(device), dtype=request.model.dtype, **_datasets(prepared))

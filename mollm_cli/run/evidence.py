@@ -13,7 +13,8 @@ import torch
 from mollm_cli.configuration.request import Request
 from mollm_cli.core.atomic import whole, write_text
 from mollm_cli.core.errors import GateError
-from mollm_cli.core.world import ALONE, World
+from mollm_cli.core.manifest import Manifest
+from mollm_cli.core.world import ALONE, World, after_first
 from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.evaluation.clock import Clock
 from mollm_cli.evaluation.harness import harness_results
@@ -33,9 +34,7 @@ from mollm_cli.reporting.gate_reports import GateTable
 from mollm_cli.reporting.model_card import write_model_card
 from mollm_cli.reporting.run_files import read_run
 from mollm_cli.run.attack_runs import Attacker
-from mollm_cli.run.manifest import Manifest
 from mollm_cli.run.prepare import Prepared, check_context
-from mollm_cli.run.process_group import after_first
 
 SCORES = Path("resume") / "scores"
 """Where a run keeps its scores until it has ended."""

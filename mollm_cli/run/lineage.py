@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from mollm_cli.core.manifest import Manifest
 
 CHECKPOINT = "checkpoint"
 
@@ -55,8 +56,5 @@ def _hashes(files: Sequence[dict[str, Any]]) -> dict[str, str]:
 
 def _manifest(run_dir: Path) -> dict[str, Any] | None:
     """The manifest of a run; None where there is none, or what is there is none."""
-    try:
-        found = json.loads((run_dir / "manifest.json").read_text())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) and "command" in found else None
+    found = Manifest.read(run_dir)
+    return found if "command" in found else None

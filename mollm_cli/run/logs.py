@@ -14,7 +14,7 @@ from mollm_cli.core.atomic import write_text
 from mollm_cli.core.endings import INTERRUPTED
 from mollm_cli.core.world import World
 from mollm_cli.reporting.console import Progress
-from mollm_cli.run.signals import Signals
+from mollm_cli.run.context import Stops
 from mollm_cli.trackers.steady import Steady
 from mollm_cli.trackers.train_log import TrainLog
 
@@ -66,7 +66,7 @@ class NoLogs:
 
 
 @contextmanager
-def followed(progress: Progress, logs: Logs | NoLogs, signals: Signals) -> Iterator[None]:
+def followed(progress: Progress, logs: Logs | NoLogs, signals: Stops) -> Iterator[None]:
     """While the block steps, the terminal and the tracker are told, and a signal waits for the end of a step."""
     progress.start()
     signals.waits = True
@@ -78,7 +78,7 @@ def followed(progress: Progress, logs: Logs | NoLogs, signals: Signals) -> Itera
         logs.close()
 
 
-def agreed(signals: Signals, world: World) -> Callable[[], int | None]:
+def agreed(signals: Stops, world: World) -> Callable[[], int | None]:
     """The exit code of a signal that has come to this process or to any other: all heed it after the same step."""
 
     def code() -> int | None:

@@ -12,8 +12,9 @@ import torch
 
 from mollm_cli.configuration.request import Request
 from mollm_cli.core.errors import InterruptionError
+from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.types import Encoded
-from mollm_cli.core.world import ALONE, World
+from mollm_cli.core.world import ALONE, World, after_first
 from mollm_cli.data.batches import Stream
 from mollm_cli.data.order import common_lengths
 from mollm_cli.engine.batch_losses import role_groups
@@ -31,14 +32,12 @@ from mollm_cli.models.reference import Reference
 from mollm_cli.models.sharding import gathered
 from mollm_cli.reporting.console import Progress
 from mollm_cli.resume.resume_points import ResumePoints
+from mollm_cli.run.context import Context
 from mollm_cli.run.evidence import plain_model
 from mollm_cli.run.inputs import inputs
 from mollm_cli.run.logs import Logs, NoLogs, agreed, followed
-from mollm_cli.run.manifest import Manifest
 from mollm_cli.run.prepare import Prepared
-from mollm_cli.run.process_group import after_first
 from mollm_cli.run.run_reference import References
-from mollm_cli.run.signals import Signals
 from mollm_cli.run.training_set import TrainingSet
 
 
@@ -103,17 +102,15 @@ def selection(
 
 
 def run_training(
-    request: Request,
+    context: Context,
     plan: TrainingSet,
     prepared: Prepared,
     loaded: LoadedModel,
-    run_dir: Path,
-    manifest: Manifest,
-    signals: Signals,
     device: torch.device,
     turns: WorkSharing = ONE,
 ) -> Outcome:
     """Train ``loaded.model`` in place, to the weights that engine.keep chooses; writes train.jsonl and resume/."""
+    request, run_dir, manifest, signals = context.request, context.run_dir, context.manifest, context.signals
     engine, optimizer, world = request.engine, request.optimizer, turns.world
     assert engine is not None and optimizer is not None
     evaluator = Evaluator(loaded.model, prepared, engine.evaluate_limit, request.evaluation.batch_size, device, turns)

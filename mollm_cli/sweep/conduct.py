@@ -10,11 +10,14 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from mollm_cli.configuration.compose import compose_job, composing, parse, refuse_sweep
+from mollm_cli.configuration.hydra_node import environment, require_no_runner
 from mollm_cli.configuration.programs import COMMANDS, Command
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.owned_folder import opened
 from mollm_cli.core.privacy import as_open_as
 from mollm_cli.launch.door import stdout_kept_for
+from mollm_cli.launch.links import refuse_links
+from mollm_cli.launch.lock import held
 from mollm_cli.sweep.launchers import BASIC, conclude, require_launcher, run_jobs
 from mollm_cli.sweep.ledger import SweepLedger
 from mollm_cli.sweep.recommend import recommend
@@ -62,14 +65,16 @@ def go_on_with(directory: Path, command: Command, typed: Sequence[str], check: b
         refuse_sweep(overrides)
         hydras, others = _told_apart(overrides)
         jobs = jobs.with_secrets(others).with_base(hydras)
-        launcher = chosen_launcher(compose_job(command.config, jobs.base), jobs.base)
+        composed = compose_job(command.config, jobs.base)
+        require_no_runner(composed)
+        launcher = chosen_launcher(composed, jobs.base)
     states = [jobs.state(number) for number in range(len(jobs.lines))]
     missing = jobs.missing()
     counted = ", ".join(f"{states.count(state)} {state}" for state in ("finished", "running", "missing"))
     print(f"{directory}: {len(states)} jobs, {counted}; missing: {missing}", file=sys.stderr)
     if check:
         return 0
-    with stdout_kept_for(jobs.directory):
+    with stdout_kept_for(jobs.directory), environment(composed):
         return _run(jobs, missing, launcher)
 
 
@@ -82,9 +87,6 @@ def _told_apart(overrides: Sequence[Override]) -> tuple[list[str], Mapping[str, 
 
 def _run(jobs: SweepLedger, numbers: Sequence[int], launcher: str) -> int:
     """Run ``numbers``, let a search propose more, and tell what came of all. Raises RequestError where it is run."""
-    from mollm_cli.run.links import refuse_links
-    from mollm_cli.run.lock import held
-
     config = COMMANDS[jobs.command].config
     refuse_links(jobs.directory)
     with held(jobs.directory) as alone, as_open_as(jobs.directory):

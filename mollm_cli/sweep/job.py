@@ -25,11 +25,14 @@ from mollm_cli.configuration.compose import compose_job, composing, parse, plain
 from mollm_cli.configuration.programs import COMMANDS, Command
 from mollm_cli.configuration.resumed_config import KEYS, require_lasting, resumed_config, resuming
 from mollm_cli.core.allowed import Allowed, allowed, allowing
-from mollm_cli.core.endings import INTERRUPTED, heeded, tell
+from mollm_cli.core.endings import INTERRUPTED, heeded
+from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.owned_folder import opened
 from mollm_cli.core.privacy import as_open_as, private
 from mollm_cli.core.terminal import plain_streams
-from mollm_cli.launch.door import claim, exit_code, run_one
+from mollm_cli.launch.door import claim, enter, typed
+from mollm_cli.launch.ending import ended
+from mollm_cli.launch.run_spec import RunSpec
 from mollm_cli.sweep.ledger import SweepLedger
 
 STOP = "stop"
@@ -45,26 +48,20 @@ _PARENT_DEATH_SIGNAL = 1
 
 def run_job(jobs: SweepLedger, number: int) -> int:
     """Job ``number`` in this process, as its command line would; returns the exit code, which its manifest has too."""
-    command, line, typed = COMMANDS[jobs.command], jobs.typed(number), sys.argv
-    sys.argv = [command.program, *line]
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # stdout is the sweep's
-            code = _carried_out(command, line)
-    except BaseException as error:
-        code = tell(command.program, error).code
-    finally:
-        sys.argv = typed
+    command, line = COMMANDS[jobs.command], jobs.typed(number)
+    with typed([command.program, *line]), contextlib.redirect_stdout(sys.stderr):  # stdout is the sweep's
+        code = ended(command.program, lambda: _entered(command, line)).code
     jobs.settle(number, code)
     return code
 
 
-def _carried_out(command: Command, line: Sequence[str]) -> int:
+def _entered(command: Command, line: Sequence[str]) -> int:
     with composing():
         overrides = parse(line)
         resume = resuming(overrides)
         assert resume is not None
         if resume.found == "finished":
-            return exit_code(resume.directory)
+            return Manifest.exit_code(resume.directory)
         going_on = str(resume.directory) if resume.found == "unfinished" else None
         if going_on is None:
             own = [str(override.input_line) for override in overrides if override.key_or_group not in KEYS]
@@ -74,7 +71,7 @@ def _carried_out(command: Command, line: Sequence[str]) -> int:
             config = resumed_config(resume.directory, overrides, command.config)
             require_lasting(resume.directory, config)
     claim(resume.directory, again=True)
-    return run_one(command.name, config, resume.directory, going_on)
+    return enter(RunSpec(command.name, config, str(resume.directory), going_on, list(sys.argv)))
 
 
 class _Asked:

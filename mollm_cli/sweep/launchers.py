@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shlex
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.utils import JobReturn, JobStatus
@@ -21,12 +23,13 @@ from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig
 
+from mollm_cli.configuration.choices import config_dir
 from mollm_cli.core.allowed import allowed
+from mollm_cli.core.atomic import write_text
 from mollm_cli.core.discretion import trace
 from mollm_cli.core.endings import CODES, INTERRUPTED, heeded
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.secrets import shown_override
-from mollm_cli.launch.door import hide_secrets, hydra_main, worst
 from mollm_cli.sweep.job import STOP, run_job, supervise
 from mollm_cli.sweep.ledger import SweepLedger
 
@@ -35,6 +38,32 @@ LOCAL_AT_ONCE = 2
 """Jobs that submitit_local, which knows no limit of its own, is given at a time."""
 ROUNDS = 3
 """How often what a broken pool of workers left undone is handed to a new one, the first time included."""
+
+
+_WORST_FIRST = (*INTERRUPTED, 1, 2, 3)
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The exit code of a sweep: interrupted before failed before refused before gate failed before done."""
+    found = set(codes)
+    return next((code for code in _WORST_FIRST if code in found), 1 if found - {0} else 0)
+
+
+def hide_secrets(file: Path) -> None:
+    """Hydra writes what was typed into a file of the sweep, before its first job."""
+    if file.is_file():
+        lines = file.read_text(encoding="utf-8").splitlines()
+        plain = (
+            f"{dash}{shown_override(text)}" for dash, text in (re.findall(r"^(\s*- |)(.*)$", line)[0] for line in lines)
+        )
+        write_text(file, "".join(f"{line}\n" for line in plain))
+
+
+def hydra_main(task: Callable[[DictConfig], None], config_name: str, arguments: Sequence[str]) -> None:
+    """Hydra's own main on our configuration folder; it reads sys.argv, and here it raises instead of exiting with 1."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = [sys.argv[0], *arguments]
+    hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(task)()
 
 
 def require_launcher(name: str, settings: Any, overrides: Sequence[str]) -> None:

@@ -16,9 +16,10 @@ from mollm_cli.configuration.strangers import check_override
 from mollm_cli.core.atomic import write_text
 from mollm_cli.core.endings import INTERRUPTED
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.privacy import FOLDER
 from mollm_cli.core.secrets import HIDDEN, shown_override
-from mollm_cli.launch.door import exit_code
+from mollm_cli.launch.lock import held
 
 FILE = "sweep.json"
 
@@ -104,10 +105,8 @@ class SweepLedger:
 
     def state(self, number: int) -> str:
         """What there is of a job: "finished" (a gate may have failed), "running" (in another process) or "missing"."""
-        if self._manifest(number).get("status") in FINISHED:
+        if Manifest.read(self.folder(number)).get("status") in FINISHED:
             return "finished"
-        from mollm_cli.run.lock import held
-
         with held(self.folder(number)) as alone:
             return "running" if alone is False else "missing"
 
@@ -117,11 +116,11 @@ class SweepLedger:
 
     def codes(self) -> list[int]:
         """The exit code of each job; 1 where it has none."""
-        return [exit_code(self.folder(number)) for number in range(len(self.lines))]
+        return [Manifest.exit_code(self.folder(number)) for number in range(len(self.lines))]
 
     def ended(self, number: int) -> bool:
         """Whether the manifest of a job says how it ended."""
-        return self._manifest(number).get("status") not in (None, "running")
+        return Manifest.read(self.folder(number)).get("status") not in (None, "running")
 
     def settle(self, number: int, code: int) -> None:
         """See that the manifest of a job that ended with ``code`` says so, where the job itself could not.
@@ -130,21 +129,14 @@ class SweepLedger:
         """
         if code == 0 or self.ended(number) or self.state(number) == "running":
             return
+        folder = self.folder(number)
+        folder.mkdir(mode=FOLDER, exist_ok=True)
         told = {
             "status": "interrupted" if code in INTERRUPTED else "failed",
             "exit_code": code if code > 0 else 1,
             "error": f"killed by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit code {code}",
         }
-        self.folder(number).mkdir(mode=FOLDER, exist_ok=True)
-        facts = self._facts(number) | self._manifest(number) | told
-        write_text(self.folder(number) / "manifest.json", json.dumps(facts, indent=2) + "\n")
-
-    def _manifest(self, number: int) -> dict[str, Any]:
-        try:
-            found = json.loads((self.folder(number) / "manifest.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return found if isinstance(found, dict) else {}
+        Manifest.amend(folder, **(self._facts(number) | Manifest.read(folder) | told))
 
     def _facts(self, number: int) -> dict[str, Any]:
         """What the overrides of a job tell of it, where it did not come to write its own manifest."""

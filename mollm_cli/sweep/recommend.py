@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import statistics
@@ -15,6 +14,7 @@ import yaml
 
 from mollm_cli.core.atomic import write_text
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.printable import printable
 from mollm_cli.core.safe_yaml import load_yaml
 from mollm_cli.core.secrets import redacted
@@ -83,9 +83,9 @@ def trials(sweep_dir: Path, sweep: SweepSpec, swept: Sequence[str]) -> list[Swee
     for folder in sorted((p for p in sweep_dir.iterdir() if p.name.isdigit()), key=lambda p: int(p.name)):
         try:
             config = load_yaml((folder / "config.yaml").read_text(encoding="utf-8"), str(folder / "config.yaml"))
-            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         except (OSError, ValueError, RequestError):
             continue
+        manifest = Manifest.read(folder)
         others = [key for key in swept if key not in sweep.params and key != "seed"]
         selection = manifest.get("selection", {}) if manifest.get("status") in ENDED else {}
         found.append(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mollm_cli.core.endings import INTERRUPTED
 from mollm_cli.core.errors import RequestError
-from mollm_cli.launch.door import exit_code
+from mollm_cli.core.manifest import Manifest
 from mollm_cli.sweep.ledger import SweepLedger
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _tell(study: optuna.Study, jobs: SweepLedger) -> None:
 
 
 def _failed(jobs: SweepLedger, job: int) -> bool:
-    return jobs.ended(job) and exit_code(jobs.folder(job)) not in INTERRUPTED
+    return jobs.ended(job) and Manifest.exit_code(jobs.folder(job)) not in INTERRUPTED
 
 
 def _values(jobs: SweepLedger, job: int) -> tuple[float, float] | None:

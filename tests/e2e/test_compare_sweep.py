@@ -16,6 +16,7 @@ import torch
 
 import mollm_cli.run
 from mollm_cli.cli.compare_runs import main
+from mollm_cli.run.context import Context
 from tests.support.cli import read, unlearn
 
 pytestmark = pytest.mark.slow
@@ -51,11 +52,11 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     really = mollm_cli.run.unlearn
     changes = {FAILED: _diverging, INTERRUPTED: _signalled}
 
-    def run(request: Any, run_dir: Path, config: Any) -> int:
+    def run(context: Context) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            if change := changes.get(int(run_dir.name)):
+            if change := changes.get(int(context.run_dir.name)):
                 patch.setattr(torch.optim.AdamW, "step", change(torch.optim.AdamW.step))
-            return really(request, run_dir, config)
+            really(context)
 
     settings = (
         "evaluation.oracle=embedded:oracle",

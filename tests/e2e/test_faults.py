@@ -17,9 +17,9 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
+from mollm_cli.launch.lock import held
 from mollm_cli.resume import checkpoint
 from mollm_cli.resume.resume_points import ResumePoints
-from mollm_cli.run.lock import held
 from mollm_cli.trackers.train_log import TrainLog
 from tests.support.cli import ROOT, Answer, read, unlearn, write_lines
 from tests.support.disk import fill, make_room, small_disk

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import mollm_cli
-import mollm_cli.run.lock
+import mollm_cli.launch.session
 from mollm_cli.cli.main import main
 from mollm_cli.configuration.programs import UNLEARN, Command
 from mollm_cli.configuration.request import Request
@@ -26,7 +26,7 @@ REFUSED, CRASHED, FAILED, GATE_FAILED, INTERRUPTED, TERMINATED, HUNG_UP = 9, 10,
 """Seeds that make the run end otherwise than well; one that crashed ends well when it is gone on with."""
 
 
-def _run(request: Request, run_dir: Path, config: dict[str, Any]) -> int:
+def _session(request: Request, run_dir: Path, config: dict[str, Any], *_: object) -> int:
     print("noise")
     if request.seed == REFUSED:
         raise RequestError("data.forget.path: no such file")
@@ -55,9 +55,10 @@ def checked() -> list[Request]:
 
 @pytest.fixture(autouse=True)
 def fake_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, checked: list[Request]) -> None:
-    """mollm_cli.run without a model, in an empty working directory."""
-    fake = SimpleNamespace(unlearn=_run, finetune=_run, evaluate=_run, check=checked.append)
+    """A session without a model, in an empty working directory."""
+    fake = SimpleNamespace(unlearn=None, finetune=None, evaluate=None, check=checked.append)
     monkeypatch.setattr(mollm_cli, "run", fake, raising=False)
+    monkeypatch.setattr("mollm_cli.launch.session.session", _session)
     monkeypatch.chdir(tmp_path)
 
 
@@ -77,7 +78,7 @@ def answer(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, 
 def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that crashed after a resume point."""
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
-        patch.setattr(mollm_cli, "run", SimpleNamespace(unlearn=_run, finetune=_run, evaluate=_run), raising=False)
+        patch.setattr("mollm_cli.launch.session.session", _session)
         patch.chdir(tmp_path_factory.mktemp("crashed"))
         assert main(UNLEARN, ["loss=ga", "engine.max_steps=5", f"seed={CRASHED}"]) == 1
         return Path(out.getvalue().strip())

@@ -23,7 +23,7 @@ import json, os, signal, sys, time, types, yaml
 from pathlib import Path
 from types import SimpleNamespace
 
-def unlearn(request, run_dir, config):
+def session(request, run_dir, config, *_):
     with (run_dir.parent / "ran.txt").open("a") as file:
         file.write(f"{{run_dir.name}} {{request.resume is not None}}\\n")
     (run_dir / "config.yaml").write_text(yaml.safe_dump(config))
@@ -50,9 +50,11 @@ def unlearn(request, run_dir, config):
 
 run = types.ModuleType("mollm_cli.run")
 run.__path__ = [{str(ROOT / "mollm_cli" / "run")!r}]
-run.unlearn = run.finetune = run.evaluate = unlearn
+run.unlearn = run.finetune = run.evaluate = None
 import mollm_cli
 sys.modules["mollm_cli.run"] = mollm_cli.run = run
+opened = sys.modules["mollm_cli.launch.session"] = types.ModuleType("mollm_cli.launch.session")
+opened.session = session
 """  # noqa: E501
 
 

@@ -16,7 +16,10 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from mollm_cli.configuration.programs import EVALUATE, FINETUNE, UNLEARN, Command
 from mollm_cli.configuration.request import Request
 from mollm_cli.core.errors import RequestError
-from mollm_cli.launch.door import claim, exit_code, worst
+from mollm_cli.core.manifest import Manifest
+from mollm_cli.launch import run_spec
+from mollm_cli.launch.door import claim
+from mollm_cli.sweep.launchers import worst
 
 Answer = Callable[..., tuple[int, str, str]]
 
@@ -42,16 +45,22 @@ def test_what_the_run_is_handed(answer: Answer) -> None:
 
 
 def test_what_is_run_is_what_was_checked(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hydra, which would compose it a second time, is handed it."""
-    composed, really = [], ConfigLoaderImpl.load_configuration
+    """It is composed once, and the typed request is built once."""
+    composed, built = [], []
+    compose, build = ConfigLoaderImpl.load_configuration, run_spec.request
 
     def load(*told: Any, **named: Any) -> Any:
-        composed.append(really(*told, **named))
+        composed.append(compose(*told, **named))
         return composed[-1]
 
+    def request(*told: Any) -> Request:
+        built.append(build(*told))
+        return built[-1]
+
     monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", load)
+    monkeypatch.setattr(run_spec, "request", request)
     assert answer(UNLEARN, "seed=1")[0] == 0
-    assert len(composed) == 1
+    assert (len(composed), len(built)) == (1, 1)
 
 
 def test_two_runs_never_share_a_directory(answer: Answer) -> None:
@@ -191,6 +200,6 @@ def test_worst(codes: list[int], expected: int) -> None:
     ("manifest", "expected"), [('{"exit_code": 3}', 3), ("{}", 1), ('{"exit_code": null}', 1), ("{", 1)]
 )
 def test_exit_code_of_a_run_directory(manifest: str, expected: int, tmp_path: Path) -> None:
-    assert exit_code(tmp_path) == 1
+    assert Manifest.exit_code(tmp_path) == 1
     (tmp_path / "manifest.json").write_text(manifest)
-    assert exit_code(tmp_path) == expected
+    assert Manifest.exit_code(tmp_path) == expected

@@ -14,7 +14,6 @@ from hydra._internal.sources_registry import SourcesRegistry
 
 from mollm_cli.configuration.programs import UNLEARN
 from mollm_cli.configuration.yaml_source import FileConfigSource
-from mollm_cli.launch import door
 
 TARGETS = (
     "sympy.sympify",
@@ -201,5 +200,6 @@ def test_a_sweep_that_was_allowed_something_is_allowed_it_again(trap: Path, tmp_
 def test_hydras_own_flags_read_no_more(answer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = SourcesRegistry.instance().types
     monkeypatch.setitem(sources, "file", file_config_source.FileConfigSource)
-    monkeypatch.setattr(door, "hydra_main", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["mollm-unlearn"])
+    monkeypatch.setattr("hydra.main", lambda **_: lambda task: lambda: None)
     assert answer(UNLEARN, "--info=config")[0] == 0 and sources["file"] is FileConfigSource

@@ -69,7 +69,9 @@ def test_nothing_else_is_even_imported(target: str) -> None:
     assert {name.partition(".")[0] for name in set(sys.modules) - before} <= {"mollm_cli"}
 
 
-@pytest.mark.parametrize("target", ["mollm_cli.run.manifest.platform.node", "mollm_cli.run.purge.purge", "mollm_cli.x"])
+@pytest.mark.parametrize(
+    "target", ["mollm_cli.core.manifest.json.loads", "mollm_cli.launch.purge.purge", "mollm_cli.x"]
+)
 def test_of_ours_only_what_conf_names(target: str) -> None:
     with pytest.raises(RequestError, match=r"must be one of the callables that conf/ names, found .*choices"):
         locate(target, "leaf")

@@ -14,7 +14,7 @@ from mollm_cli.cli.arguments import read
 from mollm_cli.configuration.compose import combinations, composing, parse
 from mollm_cli.configuration.programs import EVALUATE, UNLEARN
 from mollm_cli.core.errors import RequestError
-from mollm_cli.run.lock import held
+from mollm_cli.launch.lock import held
 from mollm_cli.sweep.job import _log
 from mollm_cli.sweep.search import require_optuna
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.run.lock import held
+from mollm_cli.launch.lock import held
 from mollm_cli.sweep.ledger import FILE, SweepLedger
 
 

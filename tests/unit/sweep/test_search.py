@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
-import mollm_cli
 from mollm_cli.configuration.programs import UNLEARN
 from mollm_cli.configuration.request import Request
 from tests.support.cli import Answer, answer, read
@@ -38,7 +36,7 @@ class Runs:
         self.started: list[tuple[int, float]] = []
         self.ends: dict[int, int | BaseException] = {}
 
-    def __call__(self, request: Request, run_dir: Path, config: dict[str, Any]) -> int:
+    def __call__(self, request: Request, run_dir: Path, config: dict[str, Any], *_: object) -> int:
         job, rate = int(run_dir.name), config["optimizer"]["lr"]
         self.started.append((job, rate))
         end = self.ends.pop(job, 0)
@@ -56,8 +54,7 @@ class Runs:
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Runs:
     made = Runs()
-    fake = SimpleNamespace(unlearn=made, finetune=made, evaluate=made)
-    monkeypatch.setattr(mollm_cli, "run", fake, raising=False)
+    monkeypatch.setattr("mollm_cli.launch.session.session", made)
     (tmp_path / "conf" / "sweep").mkdir(parents=True)
     (tmp_path / "conf" / "sweep" / "five.yaml").write_text(SEARCH)
     monkeypatch.chdir(tmp_path)

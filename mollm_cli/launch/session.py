@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,16 @@ from mollm_cli.core.discretion import telling, trace
 from mollm_cli.core.endings import End, end_by
 from mollm_cli.core.errors import MollmError, RequestError
 from mollm_cli.core.kept import listed
+from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.paths import short_paths
 from mollm_cli.core.secrets import without_secrets
-from mollm_cli.core.world import World
+from mollm_cli.launch.links import refuse_links
+from mollm_cli.launch.lock import held
+from mollm_cli.launch.process_group import FINE, NEWS_SECONDS, Ending, ProcessGroup
+from mollm_cli.launch.provenance import provenance
+from mollm_cli.launch.signals import Signals, listening
 from mollm_cli.reporting import gate_reports
-from mollm_cli.run.links import refuse_links
-from mollm_cli.run.lock import held
-from mollm_cli.run.manifest import Manifest
-from mollm_cli.run.process_group import FINE, NEWS_SECONDS, Ending, ProcessGroup
-from mollm_cli.run.signals import Signals, listening
-
-Body = Callable[[Request, Path, Manifest, Signals, World], None]
+from mollm_cli.run.context import Body, Context
 
 
 def session(
@@ -63,7 +61,7 @@ def session(
                 if alone:
                     _clear(run_dir)
                 manifest = _opened(request, run_dir, config, command)
-            code = _run(request, run_dir, command, manifest, signals, body, peers)
+            code = _run(Context(request, run_dir, manifest, signals, peers.world), signals, command, body, peers)
         with signals.interruptible():
             _leave(request, run_dir, command, manifest)
     return code
@@ -73,19 +71,19 @@ def _taken_part(request: Request, run_dir: Path, command: str, body: Body, peers
     """As one of several processes, of which another writes and speaks."""
     with listening() as signals:
         manifest = Manifest(run_dir, {"caches": []}, writes=False)
-        return _run(request, run_dir, command, manifest, signals, body, peers)
+        return _run(Context(request, run_dir, manifest, signals, peers.world), signals, command, body, peers)
 
 
-def _run(
-    request: Request, run_dir: Path, command: str, manifest: Manifest, signals: Signals, body: Body, peers: ProcessGroup
-) -> int:
+def _run(context: Context, signals: Signals, command: str, body: Body, peers: ProcessGroup) -> int:
+    run_dir, manifest = context.run_dir, context.manifest
+
     def lost(ending: Ending) -> None:
         _close(manifest, command, "failed", 1, ending.explained(run_dir))
 
     peers.stuck, peers.alarmed = lost, lambda: setattr(signals, "waits", True)
     signals.last_words = lambda code: _last_words(manifest, code)
     try:
-        end = _ended(request, run_dir, command, manifest, signals, body, peers)
+        end = _ended(context, signals, body, peers)
         signals.closing = True
     except BaseException as again:  # the second signal while the first was answered, of which there is one, or a defect
         signals.closing = True
@@ -98,18 +96,17 @@ def _run(
     return code
 
 
-def _ended(
-    request: Request, run_dir: Path, command: str, manifest: Manifest, signals: Signals, body: Body, peers: ProcessGroup
-) -> End:
+def _ended(context: Context, signals: Signals, body: Body, peers: ProcessGroup) -> End:
+    run_dir = context.run_dir
     try:
         peers.world.barrier()
         signals.heed()
-        with listed(lambda file: _list(manifest, file)), short_paths():
-            body(request, run_dir, manifest, signals, peers.world)
+        with listed(lambda file: _list(context.manifest, file)), short_paths():
+            body(context)
     except MollmError as ended:
         return end_by(ended, run_dir)
     except BaseException as failed:  # SystemExit too: a loss of one's own may call sys.exit
-        with telling(request.evaluation.keep_text is True):
+        with telling(context.request.evaluation.keep_text is True):
             return _unforeseen(failed, run_dir, peers)
     return End("completed", 0, "")
 
@@ -178,15 +175,12 @@ def _make(run_dir: Path) -> None:
 
 def _opened(request: Request, run_dir: Path, config: Mapping[str, Any], command: str) -> Manifest:
     write_text(run_dir / "config.yaml", yaml.safe_dump(without_secrets(config), sort_keys=False))
-    return Manifest(run_dir, _facts(request, command) | {"caches": _caches(run_dir)})
+    return Manifest(run_dir, provenance(sys.argv) | _facts(request, command) | {"caches": _caches(run_dir)})
 
 
 def _caches(run_dir: Path) -> list[str]:
     """The files outside the directory that the run has kept so far, where it is gone on with."""
-    try:
-        listed_before = json.loads((run_dir / "manifest.json").read_text(encoding="utf-8"))["caches"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+    listed_before = Manifest.read(run_dir).get("caches")
     return [str(file) for file in listed_before] if isinstance(listed_before, list) else []
 
 

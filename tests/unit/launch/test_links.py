@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.run.links import refuse_links
+from mollm_cli.launch.links import refuse_links
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "checkpoint", "resume/step", "wandb"])

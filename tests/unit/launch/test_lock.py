@@ -8,12 +8,12 @@ import time
 
 import pytest
 
-from mollm_cli.run.lock import held
+from mollm_cli.launch.lock import held
 
 CHILD = """
 import sys, time
 from pathlib import Path
-from mollm_cli.run.lock import held
+from mollm_cli.launch.lock import held
 with held(Path(sys.argv[1])) as alone:
     print(alone, flush=True)
     time.sleep(60)

@@ -22,8 +22,8 @@ from mollm_cli.core.errors import RequestError
 from mollm_cli.core.owned_folder import OwnedFolder, opened
 from mollm_cli.core.privacy import as_open_as
 from mollm_cli.data.token_cache import cache_folder
-from mollm_cli.run.links import refuse_link, refuse_links
-from mollm_cli.run.lock import held
+from mollm_cli.launch.links import refuse_link, refuse_links
+from mollm_cli.launch.lock import held
 
 MANIFEST, SAMPLES, REPORT = "manifest.json", "samples.jsonl", "report.html"
 HALF = re.compile(rf"\.({re.escape(SAMPLES)}|{re.escape(REPORT)})\.\d+")

@@ -16,19 +16,30 @@ import pytest
 import torch
 
 from mollm_cli.core.errors import InterruptionError, RequestError
-from mollm_cli.core.world import ALONE, World
-from mollm_cli.run import process_group
+from mollm_cli.core.world import ALONE, World, after_first
+from mollm_cli.engine.device import device_of
+from mollm_cli.launch import process_group
+from mollm_cli.launch.process_group import Ending, ProcessGroup
+from mollm_cli.launch.session import session
+from mollm_cli.launch.signals import Signals
+from mollm_cli.run.context import Body
 from mollm_cli.run.logs import agreed
-from mollm_cli.run.process_group import Ending, ProcessGroup, after_first, device_of
-from mollm_cli.run.session import session
-from mollm_cli.run.signals import Signals
 from tests.support.processes import together
 
 ASKED: Any = SimpleNamespace(
-    names={}, loss=None, run_name="mine", seed=4, junit=None, github_summary=None,
-    evaluation=SimpleNamespace(keep_text=None),
-)  # fmt: skip
+    evaluation=SimpleNamespace(keep_text="auto"),
+    names={},
+    loss=None,
+    run_name="mine",
+    seed=4,
+    junit=None,
+    github_summary=None,
+)
 LOST = r"rank 1 must stay until the run has ended, found it gone without a word: .* go on with resume="
+
+
+def _of(body: Callable[[World, Any], None]) -> Body:
+    return lambda context: body(context.world, context.signals)
 
 
 def _ended(tmp_path: Path, body: Callable[[World, Signals], None], grace: float = 60.0) -> list[dict[str, Any]]:
@@ -38,7 +49,7 @@ def _ended(tmp_path: Path, body: Callable[[World, Signals], None], grace: float 
         process_group.GRACE_SECONDS = grace
         each = ProcessGroup(world)
         each.listen()
-        code = session(ASKED, tmp_path / "run", {}, "unlearn", lambda *given: body(given[4], given[3]), each)
+        code = session(ASKED, tmp_path / "run", {}, "unlearn", _of(body), each)
         each.tell("completed", code, None)
         return {"code": code, "manifest": json.loads((tmp_path / "run" / "manifest.json").read_text())}
 
@@ -71,7 +82,7 @@ def test_the_first_says_why_another_ended(
     def run(world: World) -> dict[str, Any]:
         each = ProcessGroup(world)
         each.listen()
-        found = session(ASKED, tmp_path / "run", {}, "unlearn", lambda *given: body(given[4], given[3]), each)
+        found = session(ASKED, tmp_path / "run", {}, "unlearn", _of(body), each)
         if not world.first:
             os._exit(found)
         return {"code": found}

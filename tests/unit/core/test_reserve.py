@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mollm_cli.run import reserve
+from mollm_cli.core import reserve
 from tests.support.disk import fill, small_disk
 
 

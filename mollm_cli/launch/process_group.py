@@ -16,11 +16,12 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from mollm_cli.core.errors import RequestError
-from mollm_cli.core.world import ALONE, World, join, leave
+from mollm_cli.core.world import ALONE, World, join, leave, on_this_machine
+from mollm_cli.launch.leave import end_with_parent
+from mollm_cli.launch.processes import launched
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 WAIT_SECONDS = 7200
 """How long a process waits in a sum for another that is there and does not come to it."""
@@ -151,40 +152,13 @@ class ProcessGroup:
 @contextmanager
 def company() -> Iterator[ProcessGroup]:
     """Within the block the processes of the run, if it has others, are there and hear one another."""
+    if launched() is not None:
+        end_with_parent()
     peers = ProcessGroup(join(WAIT_SECONDS, _kind()))
     peers.listen()
     yield peers
     if peers.parted:  # elsewhere threads still wait for a word: the process is ended with them
         leave(peers.world)
-
-
-@contextmanager
-def after_first(world: World) -> Iterator[None]:
-    """The block, on rank 0 first: the others find what it has left in caches. All processes come to it."""
-    if not world.first:
-        world.barrier()
-    yield
-    if world.first:
-        world.barrier()
-
-
-def device_of(world: World, device: torch.device) -> torch.device:
-    """The device of this process where a run is on ``device``. Raises RequestError where a machine has too few."""
-    import torch
-
-    if world.size == 1 or device.type != "cuda":
-        return device
-    here, there = _on_this_machine(), torch.cuda.device_count()
-    if here > there:
-        raise RequestError(
-            f"each process must have a GPU of its own, found {there} for {here} processes on one machine; start as "
-            "many as there are GPUs, or set engine.device=cpu"
-        )
-    return torch.device("cuda", world.local_rank)
-
-
-def _on_this_machine() -> int:
-    return int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))
 
 
 def _kind() -> Literal["cpu", "cuda"]:
@@ -193,4 +167,4 @@ def _kind() -> Literal["cpu", "cuda"]:
         return "cpu"
     import torch
 
-    return "cuda" if torch.cuda.device_count() >= _on_this_machine() else "cpu"
+    return "cuda" if torch.cuda.device_count() >= on_this_machine() else "cpu"

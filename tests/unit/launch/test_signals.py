@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from mollm_cli.run.signals import listening
+from mollm_cli.launch.signals import listening
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])

@@ -12,14 +12,20 @@ from typing import Any
 
 import pytest
 
-from mollm_cli.run.manifest import Manifest
-from mollm_cli.run.process_group import ProcessGroup
-from mollm_cli.run.session import session
+from mollm_cli.core.manifest import Manifest
+from mollm_cli.launch.process_group import ProcessGroup
+from mollm_cli.launch.session import session
+from mollm_cli.run.context import Context
 from tests.support.disk import fill, small_disk
 
-JUDGED = SimpleNamespace(keep_text="auto")
 ASKED: Any = SimpleNamespace(
-    evaluation=JUDGED, names={}, loss=None, run_name="mine", seed=4, junit=None, github_summary=None
+    evaluation=SimpleNamespace(keep_text="auto"),
+    names={},
+    loss=None,
+    run_name="mine",
+    seed=4,
+    junit=None,
+    github_summary=None,
 )
 
 
@@ -67,7 +73,7 @@ def test_a_defect_while_a_defect_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     def worse(*_: Any) -> None:
         raise RuntimeError("no words")
 
-    monkeypatch.setattr("mollm_cli.run.session.trace", worse)
+    monkeypatch.setattr("mollm_cli.launch.session.trace", worse)
     assert session(ASKED, tmp_path / "run", {}, "unlearn", lambda *_: 1 // 0) == 1
     assert _facts(tmp_path / "run") == ("failed", 1)
 
@@ -98,11 +104,11 @@ def test_three_signals_in_the_report_of_a_run_that_has_ended_change_nothing(
 def test_a_disk_without_room_for_a_manifest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with small_disk(tmp_path / "disk", 1) as disk:
         if disk is None:
-            pytest.skip("this system lets us mount no tmpfs; tests/unit/run/test_reserve.py has a stand-in")
+            pytest.skip("this system lets us mount no tmpfs; tests/unit/core/test_reserve.py has a stand-in")
 
-        def body(request: Any, run_dir: Path, *_: Any) -> None:
+        def body(context: Context) -> None:
             fill(disk, 0)
-            (run_dir / "train.jsonl").write_text("x" * 5000)
+            (context.run_dir / "train.jsonl").write_text("x" * 5000)
 
         assert session(ASKED, disk / "run", {}, "unlearn", body) == 1
         assert _facts(disk / "run") == ("failed", 1)

@@ -12,7 +12,8 @@ import yaml
 
 from mollm_cli.core.endings import Interrupted
 from mollm_cli.core.errors import GateError, InterruptionError, NonFiniteError, RequestError
-from mollm_cli.run.session import session
+from mollm_cli.launch.session import session
+from mollm_cli.run.context import Context
 
 ASKED: Any = SimpleNamespace(
     evaluation=SimpleNamespace(keep_text="auto"),
@@ -82,9 +83,9 @@ def test_a_report_that_cannot_be_written_does_not_fail_the_run(
 
 
 def _told(tmp_path: Path, error: BaseException | None, **asked: Any) -> int:
-    def body(request: Any, run_dir: Path, manifest: Any, *more: Any) -> None:
+    def body(context: Context) -> None:
         if error is None:
-            manifest.set(gates=[{"gate": "a<1", "value": 0.5, "bound": 1.0, "held": True, "why": ""}])
+            context.manifest.set(gates=[{"gate": "a<1", "value": 0.5, "bound": 1.0, "held": True, "why": ""}])
         else:
             raise error
 

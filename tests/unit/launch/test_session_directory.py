@@ -15,10 +15,19 @@ import pytest
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.kept import kept
 from mollm_cli.core.privacy import private
-from mollm_cli.run.lock import held
-from mollm_cli.run.session import session
+from mollm_cli.launch.lock import held
+from mollm_cli.launch.session import session
+from mollm_cli.run.context import Context
 
-ASKED: Any = SimpleNamespace(names={}, loss=None, run_name="mine", seed=4, junit=None, github_summary=None)
+ASKED: Any = SimpleNamespace(
+    evaluation=SimpleNamespace(keep_text="auto"),
+    names={},
+    loss=None,
+    run_name="mine",
+    seed=4,
+    junit=None,
+    github_summary=None,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +46,8 @@ def _end(run_dir: Path, body: Callable[..., None] = lambda *arguments: None) -> 
     return facts
 
 
-def _write(request: Any, run_dir: Path, *_: Any) -> None:
+def _write(context: Context) -> None:
+    run_dir = context.run_dir
     (run_dir / "checkpoint").mkdir(mode=0o755)
     (run_dir / "checkpoint" / "weights").touch(mode=0o644)
 
@@ -69,8 +79,9 @@ def test_the_folders_above_are_the_users_to_open(tmp_path: Path) -> None:
 
 
 def test_what_is_written_is_private_at_once_and_not_at_the_end(tmp_path: Path) -> None:
-    def body(request: Any, run_dir: Path, *_: Any) -> None:
-        _write(request, run_dir)
+    def body(context: Context) -> None:
+        _write(context)
+        run_dir = context.run_dir
         (run_dir / "other").write_text("as any library does")
         modes.update({path.name: _mode(path) for path in run_dir.rglob("*")})
 
@@ -117,10 +128,10 @@ def test_a_directory_that_another_process_works_in_is_refused(tmp_path: Path) ->
 
 
 def test_what_is_kept_outside_is_listed_at_once_and_over_a_resume(tmp_path: Path) -> None:
-    def body(request: Any, run_dir: Path, manifest: Any, *_: Any) -> None:
+    def body(context: Context) -> None:
         kept(tmp_path / "a")
         kept(tmp_path / "a")
-        assert json.loads((run_dir / "manifest.json").read_text())["caches"] == [str(tmp_path / "a")]
+        assert json.loads((context.run_dir / "manifest.json").read_text())["caches"] == [str(tmp_path / "a")]
 
     assert _end(tmp_path / "run", body)["caches"] == [str(tmp_path / "a")]
     again = _end(tmp_path / "run", lambda *arguments: kept(tmp_path / "b"))

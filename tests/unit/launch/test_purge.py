@@ -8,8 +8,8 @@ import stat
 import pytest
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.run.lock import held
-from mollm_cli.run.purge import purge
+from mollm_cli.launch.lock import held
+from mollm_cli.launch.purge import purge
 
 ROW = {"set": "forget", "id": "f:1", "prompt": "Who?", "answer": "Nobody.", "before": None}
 AFTER = {"probability": 0.5, "generation": "Somebody."}
@@ -183,7 +183,7 @@ def test_a_link_that_is_planted_while_it_is_purged_removes_nothing(run, tmp_path
         shutil.rmtree(run_dir / "resume" / "scores")
         (run_dir / "resume" / "scores").symlink_to(victim)
 
-    monkeypatch.setattr("mollm_cli.run.purge.refuse_links", looked)
+    monkeypatch.setattr("mollm_cli.launch.purge.refuse_links", looked)
     with pytest.raises(OSError, match="resume/scores"):
         purge(folder)
     assert (victim / "after" / "forget.jsonl").exists()
@@ -273,7 +273,7 @@ def test_a_run_that_is_going_on_is_refused(run, cache, monkeypatch):
         pytest.raises(RequestError, match="must be given a run that has ended, found .* going on; stop it"),
     ):
         purge(folder)
-    monkeypatch.setattr("mollm_cli.run.lock._lock", lambda opened: None)
+    monkeypatch.setattr("mollm_cli.launch.lock._lock", lambda opened: None)
     with pytest.raises(RequestError, match="stop it first"):  # nobody can tell: the manifest decides
         purge(folder)
     assert (cache / "tokens" / "a").exists()

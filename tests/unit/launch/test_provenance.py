@@ -1,30 +1,15 @@
+"""What a manifest begins with: the command line without its secrets, versions, the commit."""
+
 from __future__ import annotations
 
-import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import mollm_cli
-from mollm_cli.run import manifest
-from mollm_cli.run.manifest import Manifest, command_line, git_commit, versions
-from mollm_cli.run.reserve import SIZE
-
-
-def test_facts_are_on_disk_as_soon_as_they_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["/somewhere/mollm-unlearn", "seed=1"])
-    record = Manifest(tmp_path, {"seed": 1})
-    first = json.loads(record.path.read_text())
-    assert (first["status"], first["exit_code"], first["seed"], first["command"]) == (
-        "running", None, 1, "mollm-unlearn seed=1",
-    )  # fmt: skip
-    assert (tmp_path / ".reserve").stat().st_size == SIZE  # room for the last words
-    record.end(status="completed", exit_code=0)
-    last = json.loads(record.path.read_text())
-    assert last["status"] == "completed" and last["wall_seconds"] >= first["wall_seconds"] >= 0
-    assert [file.name for file in tmp_path.iterdir()] == ["manifest.json"]  # renamed, nothing left behind
+from mollm_cli.launch import provenance
+from mollm_cli.launch.provenance import command_line, git_commit, versions
 
 
 def test_the_command_line_without_its_secrets() -> None:
@@ -38,7 +23,7 @@ def test_the_command_line_is_one_for_a_shell() -> None:
 
 
 def test_versions_name_what_numbers_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifest, "PACKAGES", ("torch", "no-such-package"))
+    monkeypatch.setattr(provenance, "PACKAGES", ("torch", "no-such-package"))
     found = versions()
     assert found["mollm-unlearn"] == mollm_cli.__version__
     assert found["torch"][0].isdigit() and found["no-such-package"] == "absent"
@@ -64,10 +49,3 @@ def test_the_commit_of_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert git_commit() == head
     source.write_text("changed")
     assert git_commit() == f"{head}+"
-
-
-def test_no_secret_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_TOKEN", "plumtree-94")
-    record = Manifest(tmp_path, {"error": "401 for plumtree-94", "model": {"api_key": "abc", "path": "a"}})
-    written = json.loads(record.path.read_text())
-    assert (written["error"], written["model"]) == ("401 for ***", {"api_key": "***", "path": "a"})

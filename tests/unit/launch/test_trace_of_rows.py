@@ -11,7 +11,7 @@ import pytest
 
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.load_dataset import load
-from mollm_cli.run.session import session
+from mollm_cli.launch.session import session
 
 NAME = "Zyxwv Personname"
 

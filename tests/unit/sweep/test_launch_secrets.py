@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mollm_cli.launch.door import hide_secrets
+from mollm_cli.sweep.launchers import hide_secrets
 
 
 def test_hydras_own_file_of_a_sweep_holds_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
