@@ -10,7 +10,8 @@ import pytest
 
 from mollm_cli.core.endings import CODES
 from mollm_cli.core.errors import RunError
-from mollm_cli.launch import rank, spawner
+from mollm_cli.launch import run_spec, spawner
+from mollm_cli.launch.door import take_part
 
 
 @pytest.mark.parametrize("number", CODES)
@@ -50,8 +51,8 @@ def test_however_a_rank_ends_the_others_are_told(
     def fails(*_: Any) -> int:
         raise error
 
-    monkeypatch.setattr(rank, "request", fails)
+    monkeypatch.setattr(run_spec, "request", fails)
     peers: Any = SimpleNamespace(world=SimpleNamespace(size=2), tell=lambda *how: said.append(how))
-    assert rank._run(rank.RunSpec("unlearn", {}, "run", None, []), peers) == code
+    assert take_part(run_spec.RunSpec("unlearn", {}, "run", None, ["mollm-unlearn"]), peers).code == code
     ((status, its, words),) = said
     assert (status, its) == ("failed", code) and words.startswith(told)
