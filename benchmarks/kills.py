@@ -89,9 +89,8 @@ def failures(found: dict[str, dict[str, Any]]) -> list[str]:
 
 def main() -> None:
     """Kill, print, write outputs/bench/kills.json (see --out); exit code 1 where something did not hold."""
-    from mollm_cli.launch.provenance import git_commit
-
     from benchmarks.machine import machine
+    from mollm_cli.launch.provenance import git_commit
 
     given = argparse.ArgumentParser(description=__doc__)
     given.add_argument("--folder", type=Path, help="where the runs stay, to go on with; default: nowhere")
