@@ -225,10 +225,10 @@ def test_a_tracker_that_is_down_does_not_stop_the_training(root: Path, monkeypat
     def down(self: Any, step: int, values: Any) -> None:
         raise ConnectionError("api.example.org does not answer")
 
-    monkeypatch.setattr("mollm_cli.trackers.tensorboard.TensorBoard.log", down)
+    monkeypatch.setattr("mollm_cli.trackers.accelerated.Accelerated.log", down)
     run = unlearn(root, "tracker=tensorboard")
     assert run.code == 0 and len(run.steps) == 3
-    assert run.err.count("TensorBoard is told of no more steps (api.example.org does not answer)") == 1
+    assert run.err.count("Accelerated is told of no more steps (api.example.org does not answer)") == 1
 
 
 def test_a_clock_that_jumps_changes_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,7 +111,11 @@ def test_another_tracker_may_be_chosen(answer: Answer, unfinished: Path) -> None
     code, _, errors = answer(UNLEARN, f"resume={unfinished}", "tracker.project=mine", "tracker=wandb")
     assert code == 0, errors
     after = _resumed(unfinished)
-    assert after["tracker"] == {"_target_": "mollm_cli.trackers.wandb.WeightsAndBiases", "project": "mine"}
+    assert after["tracker"] == {
+        "_target_": "mollm_cli.trackers.accelerated.Accelerated",
+        "kind": "wandb",
+        "project": "mine",
+    }
     assert after["names"]["tracker"] == "wandb"  # type: ignore[index]
     assert answer(UNLEARN, f"resume={unfinished}", "tracker=wandb")[0] == 0
     assert _resumed(unfinished)["tracker"] == after["tracker"]

@@ -7,13 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from mollm_cli.core.errors import RequestError
+from mollm_cli.trackers.accelerated import Accelerated
 from mollm_cli.trackers.none import Silent
 from mollm_cli.trackers.steady import Steady
-from mollm_cli.trackers.tensorboard import TensorBoard
 from mollm_cli.trackers.train_log import TrainLog
-from mollm_cli.trackers.wandb import WeightsAndBiases
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ def test_tensorboard_keeps_every_scalar_by_step(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="needs the extra tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    tracker = TensorBoard()
+    tracker = Accelerated("tensorboard")
     tracker.close()  # a run that fails before its first step closes what was never opened
     tracker.start(tmp_path)
     tracker.log(1, {"loss.a": 0.5})
@@ -68,29 +68,36 @@ def test_wandb_is_told_everything_and_goes_on_with_the_same_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[Any] = []
-    run = SimpleNamespace(log=lambda values, step: told.append((step, values)), finish=lambda: told.append("finished"))
+    run = SimpleNamespace(
+        log=lambda values, step, **_: told.append((step, values)), finish=lambda: told.append("finished")
+    )
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=lambda **given: told.append(given) or run))
-    tracker = WeightsAndBiases("mine")
+    tracker = Accelerated("wandb", "mine")
     tracker.close()
     tracker.start(tmp_path)
     tracker.log(3, {"a": 1.0})
     tracker.close()
     first = {"project": "mine", "dir": str(tmp_path), "name": tmp_path.name, "id": told[0]["id"], "resume": "allow"}
     assert told == [first, (3, {"a": 1.0}), "finished"] and len(told[0]["id"]) == 16
-    WeightsAndBiases("mine").start(tmp_path, after=3)
+    Accelerated("wandb", "mine").start(tmp_path, after=3)
     assert told[-1] == first
     (tmp_path / "other").mkdir()
-    WeightsAndBiases("mine").start(tmp_path / "other")
+    Accelerated("wandb", "mine").start(tmp_path / "other")
     assert told[-1]["id"] != first["id"]
 
 
 def test_tensorboard_passes_over_what_is_taken_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, Any]] = []
     fake = SimpleNamespace(SummaryWriter=lambda folder, **given: asked.append(given))
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", fake)
-    TensorBoard().start(tmp_path)
-    TensorBoard().start(tmp_path, after=3)
+    monkeypatch.setattr(torch.utils, "tensorboard", fake, raising=False)
+    Accelerated("tensorboard").start(tmp_path)
+    Accelerated("tensorboard").start(tmp_path, after=3)
     assert asked == [{"purge_step": None}, {"purge_step": 4}]
+
+
+def test_a_kind_that_accelerate_does_not_have(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"tracker.kind must be .* of accelerate, found 'wanbd'; did you mean"):
+        Accelerated("wanbd").start(tmp_path)
 
 
 class _Frail:
@@ -162,11 +169,13 @@ def test_a_log_that_is_gone_begins_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("tracker", "module", "extra"),
-    [(TensorBoard(), "torch.utils.tensorboard", "tensorboard"), (WeightsAndBiases(), "wandb", "wandb")],
+    [(Accelerated("tensorboard"), "torch.utils.tensorboard", "tensorboard"), (Accelerated("wandb"), "wandb", "wandb")],
 )
 def test_a_package_that_is_missing(
     tracker: Any, module: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)  # what accelerate takes in place of torch's
+    monkeypatch.delattr(torch.utils, "tensorboard", raising=False)
     with pytest.raises(RequestError, match=rf'tracker={extra} needs pip install "mollm-unlearn\[{extra}\]"'):
         tracker.start(tmp_path)
