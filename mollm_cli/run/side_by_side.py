@@ -202,10 +202,13 @@ def _before(run: Run, model: Model, asking: SideBySide, device: Any) -> Speaker 
 
 
 def _speaker(description: Model, recorded: object, run: Run, asking: SideBySide, device: Any) -> Speaker:
-    """Load one model; say so where its weights are not those ``recorded`` in the manifest."""
-    from mollm_cli.models.load_model import load_model
+    """Load one model; say first, for it may run code, where its weights are not those ``recorded`` in the manifest."""
+    from mollm_cli.models.load_model import fingerprint, load_model, source
 
+    there = fingerprint(source(description), description.revision) if recorded else []
+    if there and recorded != there:
+        print(f"warning: the weights of {description.path} are not those in the run's manifest.json", file=sys.stderr)
     loaded = load_model(description, run.config.get("seed", 0))
-    if recorded and recorded != loaded.files:
+    if recorded and not there and recorded != loaded.files:  # fetched just now
         print(f"warning: the weights of {description.path} are not those in the run's manifest.json", file=sys.stderr)
     return Speaker(loaded.model.to(device).eval(), Encoder(loaded.tokenizer), asking)

@@ -102,3 +102,27 @@ def test_without_the_package_on_the_path_the_message_says_which_name(mine: Mine,
     refused = unlearn(root, *mine.typed)
     assert refused.code == 2 and not root.exists()
     assert "my_package.fade" in refused.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [("engine.processes=2",), ("-m", "seed=0,1", "hydra/launcher=joblib")])
+def test_what_is_allowed_is_allowed_to_processes_and_jobs(how: tuple[str, ...], mine: Mine, tmp_path: Path) -> None:
+    """And to no later command line: what a launcher's job is gone on with is allowed again."""
+    if "-m" in how:
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    path = os.pathsep.join((str(mine.folder), os.environ.get("PYTHONPATH") or str(ROOT)))
+    environment = os.environ | {"PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}
+    program = [sys.executable, "-m", "mollm_cli"]
+
+    def run(*typed: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*program, *typed], cwd=tmp_path, capture_output=True, text=True, env=environment, check=False, timeout=300
+        )
+
+    done = run(*mine.typed, *TRAINED, *how)
+    assert done.returncode == 0, done.stderr
+    if "-m" in how:
+        sweep = done.stdout.strip()
+        (Path(sweep) / "0" / "manifest.json").unlink()
+        refused = run("--resume-sweep", sweep)
+        assert refused.returncode != 0 and "--allow-code my_package" in refused.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 from pathlib import Path
@@ -13,7 +14,9 @@ from hydra._internal.core_plugins import file_config_source
 from hydra._internal.sources_registry import SourcesRegistry
 
 from mollm_cli.configuration.programs import UNLEARN
-from mollm_cli.configuration.yaml_source import FileConfigSource
+from mollm_cli.configuration.yaml_source import FileConfigSource, check_files
+from mollm_cli.core.allowed import Allowed, allowing
+from mollm_cli.core.errors import RequestError
 
 TARGETS = (
     "sympy.sympify",
@@ -202,4 +205,17 @@ def test_hydras_own_flags_read_no_more(answer: Any, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sources, "file", file_config_source.FileConfigSource)
     monkeypatch.setattr(sys, "argv", ["mollm-unlearn"])
     monkeypatch.setattr("hydra.main", lambda **_: lambda task: lambda: None)
-    assert answer(UNLEARN, "--info=config")[0] == 0 and sources["file"] is FileConfigSource
+    assert answer(UNLEARN, "--info=config")[0] == 0
+    assert isinstance(sources["file"]("main", "/x"), FileConfigSource)
+
+
+def test_the_worker_of_a_launcher_knows_what_is_allowed(tmp_path: Path) -> None:
+    """It is handed what makes sources of files, and has no command line."""
+    folder = _file(tmp_path, "loss/mine.yaml", "_target_: my_package.fade\n")[1]
+    with allowing(Allowed(code=("my_package",))):
+        check_files()
+    handed = copy.deepcopy(SourcesRegistry.instance().types["file"])
+    assert handed("theirs", f"file://{folder}").load_config("loss/mine").config == {"_target_": "my_package.fade"}
+    check_files()
+    with pytest.raises(RequestError, match="--allow-code my_package"):
+        SourcesRegistry.instance().types["file"]("theirs", f"file://{folder}").load_config("loss/mine")
