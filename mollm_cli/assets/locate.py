@@ -12,3 +12,8 @@ def resolve(path: str) -> Path:
     if path.startswith(PREFIX):
         return Path(__file__).parent / path.removeprefix(PREFIX)
     return Path(path).expanduser()
+
+
+def is_embedded(path: Path | str) -> bool:
+    """Whether ``path`` leads to what is shipped with this package."""
+    return Path(path).resolve().is_relative_to(Path(__file__).resolve().parent)

@@ -15,6 +15,7 @@ from mollm_cli.cli.help import EXIT_CODES
 from mollm_cli.cli.listing import table
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.privacy import as_asked
+from mollm_cli.core.read_back import reading_back
 from mollm_cli.core.secrets import redacted
 from mollm_cli.launch.ending import exit_code
 
@@ -77,7 +78,8 @@ def _answer(arguments: argparse.Namespace) -> int:
     if not arguments.directories:
         raise RequestError("run directories or a sweep directory must come first, found none; name some, or see --help")
     rows = collect(arguments.directories)
-    comparison = compare(rows, _names(arguments.metrics), arguments.all)
+    with reading_back(Path(arguments.directories[0]), "Name runs whose files are as they were written"):
+        comparison = compare(rows, _names(arguments.metrics), arguments.all)
     made = {
         "csv": lambda: _csv(rows),
         "markdown": lambda: markdown(comparison) + "\n",

@@ -16,16 +16,19 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mollm_cli.cli.arguments import Arguments
+from mollm_cli.configuration import allowance
 from mollm_cli.configuration.choices import config_dir
 from mollm_cli.configuration.compose import (
     combinations,
     compose_job,
+    composed_plain,
     composing,
     job_count,
     jobs,
     parse,
-    plain,
     refuse_sweep,
+    rehearse,
+    within_limits,
     without_hydra,
 )
 from mollm_cli.configuration.hydra_node import environment, require_no_runner
@@ -33,6 +36,9 @@ from mollm_cli.configuration.programs import Command
 from mollm_cli.configuration.request import Request, request
 from mollm_cli.configuration.resumed_config import KEYS, Resume, require_lasting, resumed_config, resuming
 from mollm_cli.configuration.strangers import check_override
+from mollm_cli.configuration.variations import Variations
+from mollm_cli.core.budget import budget as allowed
+from mollm_cli.core.budget import spending
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.secrets import shown_override, without_secrets
@@ -78,6 +84,11 @@ def compose_and_run(command: Command, arguments: Arguments) -> int:
 
     Raises RequestError before anything is made on disk.
     """
+    with spending(allowance.typed(arguments.overrides)):
+        return _compose_and_run(command, arguments)
+
+
+def _compose_and_run(command: Command, arguments: Arguments) -> int:
     if arguments.resume_sweep is not None:
         return go_on_with(Path(arguments.resume_sweep), command, arguments.overrides, arguments.check)
     with composing():
@@ -121,6 +132,8 @@ def _plan(
     command: Command, arguments: Arguments, overrides: list[Override], sweep: SweepSpec | None, place: Path | None
 ) -> _Plan:
     """place: the run directory, where it has been named (run_dir)."""
+    if any(override.get_key_element().lstrip("+~") == "hydra.searchpath" for override in overrides):
+        rehearse(command.config, _fixed(overrides))
     base = compose_job(command.config, _fixed(overrides))
     typed = overrides
     if sweep is not None:
@@ -135,9 +148,12 @@ def _plan(
     launcher = chosen_launcher(base, texts) if arguments.multirun else BASIC
     if arguments.multirun:
         spec = None
-        requests = [request(_config(compose_job(command.config, job)), command.name) for job in jobs(overrides)]
+        vary = Variations(command)
+        requests = [_request(vary.plain(job), command.name) for job in jobs(overrides)]
     else:
-        spec = RunSpec(command.name, _config(base), str(directory.absolute()), None, list(sys.argv))
+        config = composed_plain(base)
+        allowance.require_typed(config, allowed())
+        spec = RunSpec(command.name, config, str(directory.absolute()), None, list(sys.argv))
         requests = [spec.request]
     _refuse_lost_files(requests)
     _check_processes(requests, arguments.multirun)
@@ -147,8 +163,12 @@ def _plan(
 
 def _named(base: DictConfig, multirun: bool) -> Path:
     """The directory that is to be made. Raises RequestError."""
+    return Path(within_limits(lambda: {"name": _name(base, multirun)})["name"])
+
+
+def _name(base: DictConfig, multirun: bool) -> str:
     try:
-        return Path(base.hydra.sweep.dir if multirun else base.hydra.run.dir)
+        return str(base.hydra.sweep.dir if multirun else base.hydra.run.dir)
     except OmegaConfBaseException as refused:
         raise RequestError(
             f"the run directory cannot be named: {str(refused).splitlines()[0]}; correct what stands in ${{}} of "
@@ -208,7 +228,12 @@ def _check_processes(requests: Sequence[Request], multirun: bool) -> None:
 
 
 def _config(composed: DictConfig) -> dict[str, Any]:
-    return plain(without_hydra(composed), composed.hydra.runtime.choices)
+    return composed_plain(composed)
+
+
+def _request(config: dict[str, Any], command: str) -> Request:
+    allowance.require_typed(config, allowed())
+    return request(config, command)
 
 
 def _show(command: Command, arguments: Arguments, overrides: Sequence[Override]) -> int:
@@ -251,8 +276,7 @@ def _go_on(command: Command, arguments: Arguments, overrides: Sequence[Override]
 def _check(requests: Sequence[Request]) -> int:
     from mollm_cli import run
 
-    for asked in requests:
-        run.check(asked)
+    run.check(requests)
     return 0
 
 

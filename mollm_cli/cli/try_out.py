@@ -153,11 +153,12 @@ def _shape(value: object) -> str:
 
 
 def _pipe(trial: Conversation, prompts: Sequence[tuple[int, str]]) -> int:
-    for row, prompt in prompts:
-        try:
-            trial.check(prompt)
-        except RequestError as refused:
-            raise RequestError(f"stdin: row {row}: {refused}") from refused
+    try:
+        trial.check([prompt for _, prompt in prompts])
+    except RequestError:
+        for row, prompt in prompts:
+            _check(trial, row, prompt)
+        raise
     for start in range(0, len(prompts), BATCH):
         batch = [prompt for _, prompt in prompts[start : start + BATCH]]
         with contextlib.redirect_stdout(sys.stderr):
@@ -165,6 +166,13 @@ def _pipe(trial: Conversation, prompts: Sequence[tuple[int, str]]) -> int:
         for prompt, said in zip(batch, answers, strict=True):
             print(json.dumps({"prompt": prompt, **said}), flush=True)
     return 0
+
+
+def _check(trial: Conversation, row: int, prompt: str) -> None:
+    try:
+        trial.check([prompt])
+    except RequestError as refused:
+        raise RequestError(f"stdin: row {row}: {refused}") from refused
 
 
 def _converse(trial: Conversation) -> int:

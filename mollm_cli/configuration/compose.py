@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, cast
 
@@ -25,6 +27,7 @@ from mollm_cli.configuration.choices import config_dir
 from mollm_cli.configuration.refusals import depth, explain, nameless, several_values, too_deep, unreadable
 from mollm_cli.configuration.strangers import check_composed
 from mollm_cli.configuration.yaml_source import check_files
+from mollm_cli.core.bounded import bounded
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.safe_yaml import DEEPEST
 
@@ -37,6 +40,7 @@ def embedded_oracle(model_path: str, data_name: str) -> str | None:
 OmegaConf.register_new_resolver("embedded_oracle", embedded_oracle, replace=True)
 
 _NO_FILE = re.compile(r"(?!file://)\b\w+://[^,\]\"']*")
+_HERE = os.getpid()
 MOST_CHECKED = 512
 """Jobs of a sweep that are composed and checked before the first one starts."""
 
@@ -119,11 +123,67 @@ def names(choices: Mapping[Any, Any], also_empty: bool = False) -> dict[str, str
 
 def plain(job: DictConfig, choices: Mapping[Any, Any]) -> dict[str, Any]:
     """The resolved configuration of a job as plain dicts and lists, with ``names``. Raises RequestError."""
+    return {**within_limits(lambda: _resolved(job)), "names": names(choices)}
+
+
+def composed_plain(composed: DictConfig) -> dict[str, Any]:
+    """``plain`` of a configuration with its ``hydra`` node, whose own values are resolved within limits as well."""
+
+    def work() -> dict[str, Any]:
+        with suppress(OmegaConfBaseException):  # what cannot be resolved is refused where it is asked for
+            OmegaConf.to_container(composed.hydra, resolve=True, throw_on_missing=False)
+        return resolved(composed)
+
+    return within_limits(work)
+
+
+def resolved(composed: DictConfig) -> dict[str, Any]:
+    """``composed_plain`` in this process, without limits. Raises RequestError.
+
+    In a process of its own nothing is copied first, which takes as long as composing.
+    """
+    chosen = names(composed.hydra.runtime.choices)
+    if os.getpid() == _HERE:
+        return {**_resolved(without_hydra(composed)), "names": chosen}
+    with open_dict(composed):
+        del composed["hydra"]
+    return {**_resolved(composed), "names": chosen}
+
+
+def rehearse(config_name: str, overrides: Sequence[str]) -> None:
+    """Compose and resolve within limits what files of others have a part in. Raises RequestError."""
+
+    def work() -> dict[str, Any]:
+        composed = compose_job(config_name, overrides)
+        with suppress(OmegaConfBaseException):  # what cannot be resolved is refused where it is asked for
+            OmegaConf.to_container(composed, resolve=True, throw_on_missing=False)
+        return {}
+
+    within_limits(work)
+
+
+def _resolved(job: DictConfig) -> dict[str, Any]:
     try:
-        resolved = OmegaConf.to_container(job, resolve=True, throw_on_missing=False)
+        return cast(dict[str, Any], OmegaConf.to_container(job, resolve=True, throw_on_missing=False))
     except OmegaConfBaseException as refused:
         raise RequestError(explain(refused, lambda: (job, []))) from refused
-    return {**cast(dict[str, Any], resolved), "names": names(choices)}
+
+
+def within_limits(
+    work: Callable[[], dict[str, Any]], again: Callable[[], dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """What ``work`` makes of a configuration: a few ${...} in it may stand for any length. Raises RequestError.
+
+    again: what is done here where the result is one that JSON has not; ``work`` where it is None.
+    """
+
+    def both() -> list[Any]:
+        found = work()
+        as_json = json.loads(json.dumps(found, default=str)) == found  # keys that are numbers, bytes: not JSON's
+        return [as_json, found if as_json else None]
+
+    as_json, found = bounded("composing the configuration", both, "Write out what stands in its ${...}")
+    return cast(dict[str, Any], found) if as_json else (again or work)()
 
 
 def jobs(overrides: Sequence[Override]) -> list[list[str]]:

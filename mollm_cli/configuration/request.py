@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mollm_cli.configuration.fit import fit
 from mollm_cli.configuration.nodes import construct, refuse_unknown
 from mollm_cli.configuration.said import require_said
 from mollm_cli.configuration.targets import TARGET
+from mollm_cli.core.budget import Budget
 from mollm_cli.core.errors import RequestError, nearest
 from mollm_cli.core.nonnegative import MOST_ROWS
 from mollm_cli.core.printable import printable
@@ -28,7 +29,7 @@ from mollm_cli.optimizers.eight_bit import AdamW8bit
 from mollm_cli.optimizers.rules import SGD, AdamW
 from mollm_cli.optimizers.updates import check_update
 
-_EVALUATE = {"model": Model, "data": Pairing, "evaluation": Suite}
+_EVALUATE = {"limits": Budget, "model": Model, "data": Pairing, "evaluation": Suite}
 _FINETUNE = _EVALUATE | {"optimizer": object, "engine": Engine, "tracker": object}
 NODES: dict[str, dict[str, Any]] = {
     "unlearn": _FINETUNE | {"loss": Loss, "solver": object, "direction": Direction},
@@ -71,6 +72,7 @@ class Request:
     output_root: str
     gates: tuple[Gate, ...]
     names: Mapping[str, str]
+    limits: Budget = field(default_factory=Budget)
     resume: str | None = None
     loss: Loss | None = None
     solver: Solver | None = None

@@ -13,9 +13,11 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from mollm_cli.configuration.compose import compose_job, plain, without_hydra
+from mollm_cli.configuration import allowance
+from mollm_cli.configuration.compose import compose_job, plain, within_limits, without_hydra
 from mollm_cli.configuration.refusals import explain, unknown_key
 from mollm_cli.configuration.strangers import check_content
+from mollm_cli.core.budget import Budget
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.safe_yaml import check_yaml
@@ -78,8 +80,14 @@ def resumed_config(directory: Path, overrides: Sequence[Override], primary: str)
 
     A group may be named again, as a loop that repeats its command line does, but not changed. Raises RequestError.
     """
+    return within_limits(lambda: _resumed(directory, overrides, primary))
+
+
+def _resumed(directory: Path, overrides: Sequence[Override], primary: str) -> dict[str, Any]:
     config = _stored(directory)
     check_content(OmegaConf.to_container(config, resolve=False), str(directory / "config.yaml"))
+    with open_dict(config):
+        config[allowance.KEY] = allowance.node(Budget())  # not what the run directory says
     chosen = cast(Mapping[str, str], config.get("names", {}))
     folders = [override for override in overrides if override.key_or_group == SEARCHPATH]
     for override in sorted(overrides, key=lambda each: each.key_or_group not in CHANGEABLE):  # choices before values

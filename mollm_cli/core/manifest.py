@@ -11,6 +11,7 @@ from typing import Any
 
 from mollm_cli.core import reserve
 from mollm_cli.core.atomic import write_text
+from mollm_cli.core.read_back import read_mapping
 from mollm_cli.core.secrets import without_secrets
 
 NAME = "manifest.json"
@@ -36,10 +37,9 @@ class Manifest:
     def read(run_dir: Path) -> dict[str, Any]:
         """The facts in ``run_dir``; none where there is no manifest, or none that can be read."""
         try:
-            found = json.loads((run_dir / NAME).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
+            return read_mapping(run_dir / NAME)
+        except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
 
     @staticmethod
     def exit_code(run_dir: Path) -> int:

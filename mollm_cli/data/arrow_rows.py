@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from mollm_cli.core.budget import budget
 from mollm_cli.core.discretion import cause, origin
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.limits import LARGEST_BYTES, too_large
@@ -73,11 +74,12 @@ def _parquet_batches(content: bytes, name: str) -> Iterator[Any]:
     import pyarrow.parquet  # type: ignore[import-untyped]
 
     file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(content))
-    _check_rows(file.metadata.num_rows, name)
+    _check_rows(file.metadata.num_rows, len(content), name)
     groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
     columns = [group.column(number) for group in groups for number in range(group.num_columns)]
     largest = max((column.total_uncompressed_size for column in columns), default=0)
-    yield from file.iter_batches(batch_size=max(1, min(TOGETHER, LARGEST_BYTES // (2 * max(1, largest)))))
+    size = max(1, min(TOGETHER, LARGEST_BYTES // (2 * max(1, largest))))
+    yield from file.iter_batches(batch_size=size, use_threads=False)  # a forked process has none of its parent's
 
 
 def _arrow_batches(content: bytes, name: str) -> Iterator[Any]:
@@ -92,12 +94,15 @@ def _arrow_batches(content: bytes, name: str) -> Iterator[Any]:
     else:
         batches = iter(pyarrow.ipc.open_stream(buffer))
     for batch in batches:
-        _check_rows(batch.num_rows, name)
+        _check_rows(batch.num_rows, len(content), name)
         batch.validate(full=True)
         yield from (batch.slice(start, TOGETHER) for start in range(0, batch.num_rows, TOGETHER))
 
 
-def _check_rows(count: int, name: str) -> None:
+def _check_rows(count: int, size: int, name: str) -> None:
+    """Refuse at once what would not fit: so many rows of a file of ``size`` bytes. A few bytes may stand for any."""
+    if count * ROW_BYTES > budget().bytes_for(size):
+        raise MemoryError
     if count * ROW_BYTES > LARGEST_BYTES:
         raise too_large(name, f"{count} rows")
 
@@ -105,6 +110,7 @@ def _check_rows(count: int, name: str) -> None:
 def _rows(batches: Callable[[bytes, str], Iterator[Any]], content: bytes, name: str, what: str) -> Numbered:
     import pyarrow
 
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())  # takes what it needs; others reserve a GiB of addresses
     row, left = 0, LARGEST_BYTES
     try:
         for batch in batches(content, name):
@@ -114,6 +120,8 @@ def _rows(batches: Callable[[bytes, str], Iterator[Any]], content: bytes, name: 
             for values in batch.to_pylist():
                 row += 1
                 yield row, values
+    except MemoryError:  # pyarrow's own is an ArrowException too
+        raise
     except (pyarrow.ArrowException, OSError, ValueError, KeyError, OverflowError) as problem:
         raise RequestError(f"{name}: must be {what}, found: {cause(problem)}. Write it again") from origin(problem)
     except _UnreadTypeError as problem:

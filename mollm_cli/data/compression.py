@@ -13,7 +13,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import IO, Any, cast
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.data.limits import most_unpacked, too_expanded
+from mollm_cli.data.limits import most_unpacked, read_up_to, too_expanded
 
 UNPACK: dict[str, Callable[[Any], IO[bytes]]] = {
     ".gz": lambda file: cast(IO[bytes], gzip.GzipFile(fileobj=file)),
@@ -52,7 +52,7 @@ def unpacked(content: bytes, name: str, extensions: Collection[str]) -> Iterator
 
 def _read(file: IO[bytes], most: int, name: str, packed: int) -> bytes:
     """All of ``file`` where that is no more than ``most`` bytes. Raises RequestError."""
-    content = file.read(most + 1)
+    content = read_up_to(file, most)
     if len(content) > most:
         raise too_expanded(name, packed, most_unpacked(packed))
     return content

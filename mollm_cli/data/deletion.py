@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mollm_cli.core.budget import budget
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Example, Role
 from mollm_cli.data.columns import ABSENT, look
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.fields import missing, variants
-from mollm_cli.data.files import numbered_lines
+from mollm_cli.data.files import find_files, numbered_lines
+from mollm_cli.data.limits import EXAMPLE_BYTES, too_many
 from mollm_cli.data.load_dataset import Loaded, digest
 from mollm_cli.data.perturbed import join_perturbed
 from mollm_cli.data.reading import check_count, first_failed, other_answers
@@ -84,12 +86,13 @@ class _Division:
         self.answers = {role: other_answers(dataset, f"data.{role}") for role, dataset in datasets.items()}
         self.examples: dict[Role, list[Example]] = {role: [] for role in datasets}
         self.files: list[dict[str, Any]] = []
-        self.total = 0
+        self.total = self.held = self.most = 0
 
     def read(self) -> None:
         """Every row of the file into the list of its role."""
         forget = self.datasets["forget"]
         assert forget.path is not None
+        self.most = budget().bytes_for(sum(file.stat().st_size for file in find_files(forget.path, "data.source")))
         for row in stream_rows(forget.path, "data.source", self.files, whole=forget.windows):
             self.total += 1
             id = self._id(row)
@@ -110,7 +113,11 @@ class _Division:
     def _add(self, role: Role, name: str, row: SourceRow) -> None:
         dataset, examples = self.datasets[role], self.examples[role]
         if dataset.limit is None or len(examples) < dataset.limit or role == "deleted":
-            examples.append(to_example(name, row, dataset, f"data.{role}", self.answers[role]))
+            example = to_example(name, row, dataset, f"data.{role}", self.answers[role])
+            examples.append(example)
+            self.held += EXAMPLE_BYTES + len(example.prompt) + len(example.answer)
+            if self.held > self.most:
+                raise too_many("data.source", row.where, self.most)
 
     def _id(self, row: SourceRow) -> str | None:
         """The id of a row; None where nobody asks for ids. Raises RequestError where it has no such column."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import IGNORE, Encoded, Example, Role
+from mollm_cli.data.apart import apart
 from mollm_cli.data.prompt_template import both_texts, given_text, is_chat
 
 if TYPE_CHECKING:
@@ -52,6 +54,16 @@ class Encoder:
         """The ids a generation starts from; of an empty prompt whatever the tokenizer begins every text with."""
         text = given_text(self.tokenizer, prompt, template)
         return self._lead(prompt, template) + self._ids(text)
+
+    def asking(self, prompts: Sequence[str], template: str, key: str) -> tuple[list[list[int]], list[int]]:
+        """(the ``prompt_ids`` of each, the ``end_ids``), within limits; ``key`` names whose they are, for messages."""
+
+        def both() -> Iterator[list[int]]:
+            yield self.end_ids(template)
+            yield from (self.prompt_ids(prompt, template) for prompt in prompts)
+
+        ends, *ids = apart(self.tokenizer, key, prompts, both)
+        return ids, ends
 
     def encode(self, example: Example, template: str, max_tokens: int, role: Role = "<role>") -> Encoded:
         """``example`` with its own prompt and answer; see ``encode_answer``."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.shared import shared
 from mollm_cli.core.types import Encoded, Example, Role
+from mollm_cli.data.apart import apart, as_items, from_items
 from mollm_cli.data.chat_turns import label_every_turn
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.encoder import Encoder
@@ -40,12 +43,19 @@ def encode_all(loaded: Loaded, role: Role, tokenizer: PreTrainedTokenizerBase) -
 
     Raises RequestError, naming the row.
     """
+    ids = hashlib.sha256("\n".join(example.id for example in loaded.examples).encode()).hexdigest()
+    key = (encode_all, repr(loaded.dataset), loaded.fingerprint.get("sha256"), ids, role, id(tokenizer))
+    return shared(key, lambda: _encode_all(loaded, role, tokenizer))
+
+
+def _encode_all(loaded: Loaded, role: Role, tokenizer: PreTrainedTokenizerBase) -> list[Encoded]:
     encoder = Encoder(tokenizer)
     cache = TokenCache.of(loaded, tokenizer)
     found = cache.read() if cache else None
     if found is not None:
         return found
-    encoded = [row for example in loaded.examples for row in encode_row(encoder, example, loaded.dataset, role)]
+    rows = (row for example in loaded.examples for row in encode_row(encoder, example, loaded.dataset, role))
+    encoded = from_items(apart(tokenizer, f"data.{role}", loaded.texts, lambda: as_items(rows)))
     if cache:
         cache.write(encoded)
     return encoded

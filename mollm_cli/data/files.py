@@ -5,16 +5,18 @@ from __future__ import annotations
 import difflib
 import glob
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from mollm_cli.assets.locate import resolve
+from mollm_cli.assets.locate import is_embedded, resolve
+from mollm_cli.core.bounded import streamed
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.arrow_rows import SPLITS, STATE, read_arrow, read_parquet, saved_files
 from mollm_cli.data.compression import UNPACK, ZIP, bare, unpacked
 from mollm_cli.data.csv_rows import read_csv
 from mollm_cli.data.json_rows import read_json
-from mollm_cli.data.limits import LARGEST_BYTES, check_lines, too_large
+from mollm_cli.data.limits import LARGEST_BYTES, LONGEST_ROW, check_lines, read_up_to, too_large, too_long, weight
 from mollm_cli.data.source_row import Numbered, Source, SourceRow
 from mollm_cli.data.text_rows import read_document, read_text
 
@@ -25,6 +27,8 @@ PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".npy", ".npz", ".joblib")
 BOM = b"\xef\xbb\xbf"
 CACHED = ("datasets--", "models--")
 """How the Hub's cache names the folder of a repository."""
+Read = tuple[str | None, int, Any]
+"""(name, 1-based row, columns) of a row; (None, 0, {path, bytes, sha256}) when a file is at its end."""
 ABOUT = ("dataset_info.json", "dataset_infos.json", SPLITS, STATE)
 """What ``datasets`` writes beside its data."""
 
@@ -35,18 +39,60 @@ def read_files(path: str | Sequence[str], key: str, whole: bool = False) -> Sour
     Formats: .jsonl and .json (lines or array), .csv, .txt, .parquet, .arrow; .gz, .bz2, .xz and .zip of these; a folder
     of datasets' save_to_disk. ``whole``: a .txt file is one row, not a row per line. Raises RequestError.
     """
-    rows: list[SourceRow] = []
-    record = []
     files = find_files(path, key)
+    label = files[0].name if len(files) == 1 else f"{len(files)} files of {_shown(path)}"
+    rows: list[SourceRow] = []
+    record: list[dict[str, Any]] = []
+    for row in bounded_rows(files, key, label, lambda: all_rows(files, key, whole), record, holds=True):
+        rows.append(row)
+    return Source(rows, len(rows), label, {"files": record})
+
+
+def bounded_rows(
+    files: Sequence[Path],
+    key: str,
+    label: str,
+    read: Callable[[], Iterator[Read]],
+    record: list[dict[str, Any]],
+    holds: bool = False,
+) -> Iterator[SourceRow]:
+    """The rows that ``read`` finds in ``files``, in a process with limits; ``record`` is filled with what it notes.
+
+    What is shipped with this package is read here: it is ours. holds: as in core/bounded.py. Raises RequestError.
+    """
+    before = last = 0
+    place = ""
+    for name, row, values in _bounded(files, key, label, read, holds):
+        if name is None:
+            record.append(values)
+            continue
+        if name != place:
+            place, before = name, last
+        last = before + row
+        yield SourceRow(values, name, row, last)
+
+
+def _bounded(
+    files: Sequence[Path], key: str, label: str, read: Callable[[], Iterable[Any]], holds: bool
+) -> Iterable[Any]:
+    if all(map(is_embedded, files)):
+        return read()
+    size = sum(file.stat().st_size for file in files)
+    remedy = "Look at what it holds, read less of it"
+    return streamed(f"{key}: reading {label}", read, remedy, size, holds, tells=False)
+
+
+def all_rows(files: Sequence[Path], key: str, whole: bool) -> Iterator[Read]:
+    """What ``read_files`` reads, in this process. Raises RequestError."""
     for file in files:
         content = _content(file, key)
         for name, data in unpacked(content, file.name, EXTENSIONS):
-            before = rows[-1].number if rows else 0
             for row, values in _parse(data, name, key, whole):
-                rows.append(SourceRow(values, name, row, before + row))
-        record.append({"path": file.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
-    label = files[0].name if len(files) == 1 else f"{len(files)} files of {_shown(path)}"
-    return Source(rows, len(rows), label, {"files": record})
+                if not whole and weight(values) > LONGEST_ROW:
+                    raise too_long(name, row)
+                yield name, row, values
+        digest = hashlib.sha256(content).hexdigest()
+        yield None, 0, {"path": file.name, "bytes": len(content), "sha256": digest}
 
 
 def read_lines(path: str, key: str) -> list[str]:
@@ -56,13 +102,17 @@ def read_lines(path: str, key: str) -> list[str]:
 
 def numbered_lines(path: str, key: str) -> list[tuple[int, str]]:
     """(1-based line, its text) of every line that is not blank. Raises RequestError."""
-    texts = [
-        _decode(data, name)
-        for file in find_files(path, key)
-        for name, data in unpacked(_content(file, key), file.name, EXTENSIONS)
-    ]
-    lines = (line for text in texts for line in enumerate(text.split("\n"), start=1))
-    return [(number, line.strip()) for number, line in lines if line.strip()]
+    files = find_files(path, key)
+    found = _bounded(files, key, path, lambda: _all_lines(files, key), holds=True)
+    return [(number, line) for number, line in found]
+
+
+def _all_lines(files: Sequence[Path], key: str) -> Iterator[tuple[int, str]]:
+    for file in files:
+        for name, data in unpacked(_content(file, key), file.name, EXTENSIONS):
+            for number, line in enumerate(_decode(data, name).split("\n"), start=1):
+                if line.strip():
+                    yield number, line.strip()
 
 
 def find_files(path: str | Sequence[str], key: str) -> list[Path]:
@@ -124,7 +174,7 @@ def _hint(place: Path, key: str) -> str:
 def _content(file: Path, key: str) -> bytes:
     try:
         with file.open("rb") as opened:
-            content = opened.read(LARGEST_BYTES + 1) if (size := file.stat().st_size) <= LARGEST_BYTES else b""
+            content = read_up_to(opened, LARGEST_BYTES) if (size := file.stat().st_size) <= LARGEST_BYTES else b""
     except OSError as problem:
         raise RequestError(
             f"{key}: {file} must be readable, found: {problem.strerror}. Check its permissions"

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
+from mollm_cli.core.shared import shared
 from mollm_cli.core.types import Content, Example, Role
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.perturbed import join_perturbed
@@ -32,6 +33,11 @@ class Loaded:
         """What kind of text this is."""
         return self.dataset.content
 
+    @property
+    def texts(self) -> list[str]:
+        """Prompt and answer of each row."""
+        return [f"{example.prompt}{example.answer}" for example in self.examples]
+
     def keep(self, examples: Iterable[Example], **notes: Any) -> Loaded:
         """The same source with these examples only; ``notes`` go into the fingerprint."""
         kept = list(examples)
@@ -41,6 +47,10 @@ class Loaded:
 
 def load(dataset: Dataset, role: Role, cache: bool = False) -> Loaded:
     """Read ``dataset`` for ``role`` (for a named set: ``sets.NAME``). Raises RequestError, naming ``data.<role>.*``."""
+    return shared((load, repr(dataset), role, cache), lambda: _load(dataset, role, cache))
+
+
+def _load(dataset: Dataset, role: Role, cache: bool) -> Loaded:
     key = f"data.{role}"
     if dataset.sampled:
         examples = to_sample(dataset, key)

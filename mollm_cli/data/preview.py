@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mollm_cli.core.printable import printable
 from mollm_cli.core.privacy import KeepText, shows_text
 from mollm_cli.core.types import IGNORE, Encoded, Role
+from mollm_cli.data.apart import apart, as_items, from_items
 from mollm_cli.data.encoder import Encoder
 from mollm_cli.data.encoding import encode_row
 from mollm_cli.data.load_dataset import Loaded
@@ -39,8 +40,10 @@ def preview(
     dataset = loaded.dataset
     visible = shows_text(loaded.content, keep_text)
     shown = []
-    encoded_rows = (row for example in loaded.examples for row in encode_row(encoder, example, dataset, role))
-    for encoded in islice(encoded_rows, rows):
+    first = loaded.examples[:rows]
+    found = (row for example in first for row in encode_row(encoder, example, dataset, role))
+    texts = [f"{example.prompt}{example.answer}" for example in first]
+    for encoded in from_items(apart(tokenizer, f"data.{role}", texts, lambda: as_items(islice(found, rows)))):
         given, target = _split(encoded)
         texts = [_decoded(part, tokenizer) if visible else _withheld(part, loaded) for part in (given, target)]
         shown.append(Shown(encoded.id, texts[0], texts[1], len(encoded.input_ids), encoded.targets))

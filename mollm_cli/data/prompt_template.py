@@ -87,6 +87,11 @@ def _plain(turns: Sequence[Turn], template: str) -> str:
 def _written(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], add_generation_prompt: bool = False) -> str:
     import jinja2
 
+    found = ", ".join(turn.role for turn in turns)
+    remedy = (
+        "Set data.<role>.system=null where it knows no system prompt, or data.<role>.template to a text with {prompt}, "
+        "or to none"
+    )
     try:
         return str(
             tokenizer.apply_chat_template(
@@ -97,11 +102,15 @@ def _written(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], add_gene
             )
         )
     except jinja2.TemplateError as problem:
-        found = ", ".join(turn.role for turn in turns)
+        said = _own_words(problem, tokenizer)
         raise RequestError(
-            f"the tokenizer's chat template must take the turns {found}, found: {_own_words(problem, tokenizer)}. "
-            "Set data.<role>.system=null "
-            "where it knows no system prompt, or data.<role>.template to a text with {prompt}, or to none"
+            f"the tokenizer's chat template must take the turns {found}, found: {said}. {remedy}"
+        ) from origin(problem)
+    except MemoryError:
+        raise
+    except Exception as problem:  # a template is a program: it may raise anything
+        raise RequestError(
+            f"the tokenizer's chat template must take the turns {found}, found {type(problem).__name__}. {remedy}"
         ) from origin(problem)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.compression import PROBLEMS, UNPACK, bare
 from mollm_cli.data.csv_rows import csv_rows
-from mollm_cli.data.files import BOM, find_files, read_files
+from mollm_cli.data.files import BOM, Read, all_rows, bounded_rows, find_files
 from mollm_cli.data.json_rows import json_line
 from mollm_cli.data.limits import FREE_EXPANSION, LONGEST_ROW, MOST_EXPANSION, too_expanded, too_long
 from mollm_cli.data.source_row import Numbered, SourceRow
@@ -45,33 +46,27 @@ def stream_rows(
     JSON Lines and CSV (also .gz, .bz2, .xz) are never in memory as a whole, other formats one file at a time.
     Raises RequestError.
     """
-    before = 0
-    for file in find_files(path, key):
-        last = 0
-        for row in _rows(file, key, files, whole):
-            last = row.number
-            yield SourceRow(row.values, row.source, row.row, before + row.number)
-        before += last
+    found = find_files(path, key)
+    label = found[0].name if len(found) == 1 else f"{len(found)} files"
+    yield from bounded_rows(found, key, label, lambda: chain.from_iterable(_rows(f, key, whole) for f in found), files)
 
 
-def _rows(file: Path, key: str, files: list[dict[str, Any]], whole: bool) -> Iterator[SourceRow]:
+def _rows(file: Path, key: str, whole: bool) -> Iterator[Read]:
     extension = PurePosixPath(bare(file.name)).suffix.lower()
     if extension not in (".jsonl", ".csv") or _is_array(file):
-        source = read_files(str(file), key, whole)
-        files += source.record["files"]
-        yield from source.rows
+        yield from all_rows([file], key, whole)
         return
     try:
         with file.open("rb") as opened:
             raw = Hashed(opened)
             lines = _lines(raw, file.name, file.stat().st_size)
             for number, values in csv_rows(lines, file.name) if extension == ".csv" else _json(lines, file.name):
-                yield SourceRow(values, file.name, number, number)
+                yield file.name, number, values
             while raw.read(1 << 20):  # what follows the end of a compressed stream
                 pass
     except PROBLEMS as problem:
         raise RequestError(f"{key}: {file} must be readable, found: {problem}. Repair or copy it again") from problem
-    files.append({"path": file.name, "bytes": raw.bytes, "sha256": raw.sha256.hexdigest()})
+    yield None, 0, {"path": file.name, "bytes": raw.bytes, "sha256": raw.sha256.hexdigest()}
 
 
 def _unpacking(file: io.BufferedIOBase, name: str) -> IO[bytes]:

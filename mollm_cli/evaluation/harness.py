@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mollm_cli.core import network
 from mollm_cli.core.errors import RequestError, nearest
-from mollm_cli.models.hub_models import refusals
+from mollm_cli.models.hub_models import PASSED_ON
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -70,7 +70,9 @@ class Harness:
 
         try:
             get_task_dict(manager.match_tasks(list(self.tasks)), manager)
-        except refusals() as error:
+        except PASSED_ON:
+            raise
+        except Exception as error:  # files of others make it raise anything
             first = (str(error).strip().splitlines() or [""])[0]
             own = f"{KEY}.include_path=DIR to tasks with rows of your own"
             remedy = network.remedy(error, KEY, own) or f"Leave the task out, or set {own}."

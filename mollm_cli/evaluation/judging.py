@@ -64,18 +64,28 @@ def with_fluency(
     The answer follows its prompt in the dataset's template, as it was asked for; its end token is not counted, because
     a generation cut at its longest has none. Raises what ``teacher_forced`` raises.
     """
+    from mollm_cli.data.apart import apart, as_items, from_items
     from mollm_cli.data.encoder import Encoder
     from mollm_cli.evaluation.teacher_forcing import teacher_forced
 
     encoder = Encoder(tokenizer)
     said = _answered(scores, sets, suite, "fluency")
-    rows = {place: _said(encoder, scored, sets[place[0]].dataset) for place, scored in said.items()}
+    if not said:
+        return scores
+    texts = [f"{scored.example.prompt}{scored.generation}" for scored in said.values()]
+    found = apart(
+        tokenizer,
+        "evaluation: answers of the model",
+        texts,
+        lambda: as_items(_said(encoder, scored, sets[place[0]].dataset) for place, scored in said.items()),
+    )
+    rows = dict(zip(said, from_items(found), strict=True))
     rows = {place: row for place, row in rows.items() if row.targets}  # some characters are no token at all
     if not rows:
         return scores
     with clock.measured("fluency"):
-        found = teacher_forced(model, list(rows.values()), encoder.pad_id, suite.batch_size, model.device, turns=turns)
-    told = zip(rows, found, strict=True)
+        scored = teacher_forced(model, list(rows.values()), encoder.pad_id, suite.batch_size, model.device, turns=turns)
+    told = zip(rows, scored, strict=True)
     return _put(scores, {place: replace(said[place], fluency_log_prob=each.mean) for place, each in told})
 
 

@@ -53,8 +53,9 @@ class ScoreStore:
             head, *lines = file.read_text(encoding="utf-8").splitlines()
             if json.loads(head) != self._key(examples) or len(lines) != len(examples):
                 return None
-            return [_scored(example, json.loads(line)) for example, line in zip(examples, lines, strict=True)]
-        except (OSError, ValueError, TypeError):
+            found = [_scored(example, json.loads(line)) for example, line in zip(examples, lines, strict=True)]
+            return found if all(map(_whole, found)) else None
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             return None
 
     def write(self, name: str, scored: Sequence[Scored]) -> None:
@@ -89,3 +90,17 @@ def _row(scored: Scored) -> dict[str, Any]:
 def _scored(example: Example, row: Mapping[str, Any]) -> Scored:
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
     return Scored(example.id, example, **values)
+
+
+def _whole(scored: Scored) -> bool:
+    """Whether every value is of its type: a file of somebody else may hold any."""
+    numbers = (*scored.log_probs, *scored.perturbed_log_probs, *scored.token_means, *scored.token_deviations)
+    maybe = (scored.paraphrase_log_prob, scored.gradient_norm, scored.fluency_log_prob)
+    return (
+        bool(scored.log_probs)
+        and all(isinstance(number, float | int) for number in (*numbers, *scored.judged.values()))
+        and all(number is None or isinstance(number, float | int) for number in maybe)
+        and len(scored.log_probs) == len(scored.correct)
+        and all(isinstance(text, str) for text in scored.samples)
+        and (scored.generation is None or isinstance(scored.generation, str))
+    )

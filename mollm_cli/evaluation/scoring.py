@@ -6,6 +6,7 @@ from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING
 
 from mollm_cli.core.types import ROLES, Encoded, Example, Scored
+from mollm_cli.data.apart import apart, as_items, from_items
 from mollm_cli.data.windows import overlapping_windows
 from mollm_cli.evaluation.clock import Clock
 from mollm_cli.evaluation.generation import generate
@@ -72,9 +73,17 @@ def _encoded(
             return overlapping_windows(encoder, answer, dataset.max_tokens, example.id, role)
         return [encoder.encode_answer(example.prompt, answer, dataset.template, dataset.max_tokens, example.id, role)]
 
-    return [
-        [windows(example, answer) for answer in row] for example, row in zip(loaded.examples, answers, strict=False)
-    ]
+    both = list(zip(loaded.examples, answers, strict=False))
+    texts = [f"{example.prompt}{answer}" for example, row in both for answer in row]
+    found = iter(
+        apart(
+            encoder.tokenizer,
+            f"data.{role}",
+            texts,
+            lambda: ([*as_items(windows(example, answer))] for example, row in both for answer in row),
+        )
+    )
+    return [[from_items(next(found)) for _ in row] for _, row in both]
 
 
 def _generations(
@@ -95,8 +104,9 @@ def _generations(
     if not (needs & GENERATED or draws):
         return said, drawn
     template = loaded.dataset.template
-    prompts = [encoder.prompt_ids(example.prompt, template) for example in examples]
-    end_ids, most, size = encoder.end_ids(template), suite.generate_tokens, suite.batch_size
+    asked = [example.prompt for example in examples]
+    prompts, end_ids = encoder.asking(asked, template, f"dataset '{loaded.dataset.name}'")
+    most, size = suite.generate_tokens, suite.batch_size
     if needs & GENERATED:
         with clock.measured("generation"):
             said = generate(model, prompts, encoder.tokenizer, most, size, end_ids, turns=turns)

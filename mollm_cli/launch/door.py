@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mollm_cli.core.allowed import Allowed, allowing
+from mollm_cli.core.budget import spending
 from mollm_cli.core.endings import End
 from mollm_cli.core.errors import OutputError, RequestError
 from mollm_cli.core.privacy import FOLDER, as_asked
@@ -57,7 +58,7 @@ def take_part(spec: RunSpec, peers: ProcessGroup) -> End:
     def answer() -> int:
         from mollm_cli.launch.session import session
 
-        with allowing(Allowed.from_plain(spec.allowed)):
+        with allowing(Allowed.from_plain(spec.allowed)), spending(spec.request.limits):
             run_dir, config = Path(spec.run_dir), dict(spec.config)
             return session(spec.request, run_dir, config, spec.command, _body(spec.command), peers)
 

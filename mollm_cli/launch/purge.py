@@ -21,6 +21,7 @@ from mollm_cli.core.atomic import UNFINISHED
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.owned_folder import OwnedFolder, opened
 from mollm_cli.core.privacy import as_open_as
+from mollm_cli.core.read_back import check_depth
 from mollm_cli.data.token_cache import cache_folder
 from mollm_cli.launch.links import refuse_link, refuse_links
 from mollm_cli.launch.lock import held
@@ -68,6 +69,7 @@ def _manifest(home: OwnedFolder) -> dict[str, Any]:
     found = json.loads(home.read(MANIFEST))
     if not isinstance(found, dict):
         raise RequestError(f"{home.path / MANIFEST} must hold a mapping, found another value; restore it from the run")
+    check_depth(found)
     return found
 
 

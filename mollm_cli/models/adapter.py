@@ -68,8 +68,10 @@ def with_adapter(model: Any, description: Model, seed: int) -> Any:
     if description.adapter_path is not None:
         try:
             return PeftModel.from_pretrained(model, str(Path(description.adapter_path).expanduser()), is_trainable=True)
-        except (OSError, ValueError, RuntimeError) as error:
-            first = str(error).strip().splitlines()[0][:300]
+        except MemoryError:
+            raise
+        except Exception as error:  # peft reads a stranger's JSON as it comes
+            first = (str(error).strip().splitlines() or [""])[0][:300]
             raise RequestError(
                 f"model.adapter_path={description.adapter_path}: must be an adapter of model.path={description.path}, "
                 f"found {type(error).__name__}: {first}. Set model.path to the model that the adapter was trained on"

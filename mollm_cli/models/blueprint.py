@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mollm_cli.core.errors import RequestError
 from mollm_cli.models.adapter import with_adapter
-from mollm_cli.models.hub_models import cache_only, explain, refusals
-from mollm_cli.models.load_model import DROPOUTS, source
+from mollm_cli.models.hub_models import cache_only, reading
+from mollm_cli.models.load_model import DROPOUTS, built, snapshot, source
 from mollm_cli.models.model_settings import Model
+from mollm_cli.models.rehearsed import rehearse
 
 
 def architecture(description: Model) -> Any:
@@ -18,15 +19,14 @@ def architecture(description: Model) -> Any:
     from transformers import AutoConfig
 
     path = source(description)
-    try:
+    rehearse(description, snapshot(path, description.revision), "architecture", partial(built, description, path))
+    with reading(description.path, "configuration"):
         return AutoConfig.from_pretrained(
             path,
             revision=description.revision,
             trust_remote_code=description.trust_remote_code,
             local_files_only=cache_only(path),
         )
-    except refusals() as error:
-        raise RequestError(explain(description.path, "configuration", error)) from error
 
 
 def blueprint(description: Model, config: Any, checkpointing: bool) -> Any:
@@ -35,11 +35,16 @@ def blueprint(description: Model, config: Any, checkpointing: bool) -> Any:
     Weights in 4 bits are there in ``description.dtype``: what is trained, and what a forward pass keeps, is the same.
     checkpointing: activations are computed again in the backward pass.
     """
+    for key in (key for key in DROPOUTS if isinstance(getattr(config, key, None), float)):
+        setattr(config, key, 0.0)
+    with reading(description.path, "architecture"):
+        return _laid_out(description, config, checkpointing)
+
+
+def _laid_out(description: Model, config: Any, checkpointing: bool) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    for key in (key for key in DROPOUTS if isinstance(getattr(config, key, None), float)):
-        setattr(config, key, 0.0)
     options: dict[str, Any] = {"trust_remote_code": description.trust_remote_code}
     # What keeps its own memory in order (flash_attention_2) allocates as torch's fused kernel does.
     wanted = description.attn_implementation

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mollm_cli.core import network
+from mollm_cli.core.errors import MollmError, RequestError
+
+PASSED_ON = (MollmError, MemoryError)
+"""Exceptions that are what they are, whoever's file brings them about."""
+PANIC = "PanicException"
+"""How a library in Rust says that it came upon something it had not thought of."""
 
 
 def cache_only(path: str) -> bool:
@@ -17,20 +25,27 @@ def cache_only(path: str) -> bool:
     return True
 
 
-def refusals() -> tuple[type[Exception], ...]:
-    """What from_pretrained raises for files that it cannot get or read."""
-    import pickle
+@contextmanager
+def reading(path: str, what: str) -> Iterator[None]:
+    """The boundary around what a model folder makes transformers raise, which may be anything: a RequestError instead.
 
-    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # httpx's, whichever it is built on
-    from safetensors import SafetensorError
+    Ctrl-C and want of memory are passed on.
+    """
+    try:
+        yield
+    except PASSED_ON:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != PANIC:
+            raise
+        raise RequestError(explain(path, what, error)) from error
 
-    return OSError, ValueError, KeyError, ImportError, RuntimeError, HTTPError, SafetensorError, pickle.UnpicklingError
 
-
-def explain(path: str, what: str, error: Exception) -> str:
+def explain(path: str, what: str, error: BaseException) -> str:
     """One message: what was asked, what the loader said first, what to do about it."""
     text = str(error)
-    first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
+    lines = text.strip().splitlines() or [type(error).__name__]
+    first = " ".join(line.strip() for line in lines[:2]) if lines[0].endswith(":") else lines[0]
     if "trust_remote_code" in text:
         remedy = "It runs code of its own: read that code, then set model.trust_remote_code=true."
     elif "mismatched" in text:

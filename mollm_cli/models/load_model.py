@@ -7,14 +7,16 @@ import importlib.util
 import os
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mollm_cli.assets.locate import resolve
 from mollm_cli.core.errors import RequestError
 from mollm_cli.models.adapter import check_adapter, four_bits, with_adapter
-from mollm_cli.models.hub_models import cache_only, explain, refusals
+from mollm_cli.models.hub_models import cache_only, reading
 from mollm_cli.models.model_settings import Model
+from mollm_cli.models.rehearsed import rehearse, wants_rehearsal
 
 DROPOUTS = (
     "dropout", "attention_dropout", "activation_dropout", "hidden_dropout", "hidden_dropout_prob", "embd_pdrop",
@@ -72,10 +74,19 @@ def load_tokenizer(description: Model) -> Any:
 
     path = source(description)
     _require_tokenizer_files(path, description.path)
-    try:
-        return AutoTokenizer.from_pretrained(path, **_options(description, path))
-    except refusals() as error:
-        raise RequestError(explain(description.path, "tokenizer", error)) from error
+    options, folder = _options(description, path), snapshot(path, description.revision)
+    if wants_rehearsal(description, folder):
+        AutoTokenizer.from_pretrained(str(resolve("embedded:tiny")))  # a process of its own would import it all again
+        rehearse(description, folder, "tokenizer", lambda: _used(AutoTokenizer.from_pretrained(str(folder))))
+    with reading(description.path, "tokenizer"):
+        return _used(AutoTokenizer.from_pretrained(path, **options))
+
+
+def _used(tokenizer: Any) -> Any:
+    """``tokenizer``, asked once for all that is asked of it later."""
+    tokenizer("a")
+    len(tokenizer), tokenizer.get_vocab(), tokenizer.special_tokens_map, tokenizer.all_special_ids
+    return tokenizer
 
 
 def _options(description: Model, path: str) -> dict[str, Any]:
@@ -138,7 +149,8 @@ def _weights(description: Model, path: str, seed: int) -> tuple[Any, dict[str, f
 
     options = _options(description, path)
     dtype = getattr(torch, description.dtype)
-    try:
+    rehearse(description, snapshot(path, description.revision), "architecture", partial(built, description, path))
+    with reading(description.path, "model"):
         config = AutoConfig.from_pretrained(path, **options)
         dropouts = {k: getattr(config, k) for k in DROPOUTS if isinstance(getattr(config, k, None), float)}
         for key in dropouts:
@@ -155,10 +167,18 @@ def _weights(description: Model, path: str, seed: int) -> tuple[Any, dict[str, f
         model, found = AutoModelForCausalLM.from_pretrained(
             path, config=config, dtype=dtype, output_loading_info=True, **options
         )
-    except refusals() as error:
-        raise RequestError(explain(description.path, "model", error)) from error
     _check_complete(found["missing_keys"], description)
     return model, dropouts
+
+
+def built(description: Model, path: str) -> None:
+    """Build what config.json describes, without storage."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(path, revision=description.revision, local_files_only=True)
+    with torch.device("meta"):
+        AutoModelForCausalLM.from_config(config, dtype=getattr(torch, description.dtype))
 
 
 def plain_weights(description: Model) -> Any:

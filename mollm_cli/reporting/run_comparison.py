@@ -8,10 +8,9 @@ from mollm_cli.core.atomic import whole, write_text
 from mollm_cli.core.secrets import redacted
 from mollm_cli.reporting.comparison.csv_file import write_csv
 from mollm_cli.reporting.comparison.page import html
-from mollm_cli.reporting.comparison.run_rows import collect, inside, row_of
+from mollm_cli.reporting.comparison.run_rows import collect, inside, read_row
 from mollm_cli.reporting.comparison.table import compare
 from mollm_cli.reporting.comparison.text import markdown, render
-from mollm_cli.reporting.run_files import read_run
 
 __all__ = ["collect", "compare", "html", "markdown", "render", "write_csv", "write_summary", "write_sweep_csv"]
 
@@ -21,7 +20,7 @@ def write_sweep_csv(sweep_dir: Path) -> Path:
 
     Of a sweep without any run only the header is written. Raises RequestError where a file of a run cannot be read.
     """
-    rows = [row_of(read_run(run)) for run in inside(sweep_dir)]
+    rows = [read_row(run) for run in inside(sweep_dir)]
     target = sweep_dir / "sweep.csv"
     with whole(target) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         write_csv(rows, file)
@@ -34,7 +33,7 @@ def write_summary(sweep_dir: Path) -> None:
     Each is there whole, or as it was. Raises RequestError where a file of a run cannot be read.
     """
     write_sweep_csv(sweep_dir)
-    rows = [row_of(read_run(run)) for run in inside(sweep_dir)]
+    rows = [read_row(run) for run in inside(sweep_dir)]
     if not rows:
         return
     comparison = compare(rows)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.read_back import check_depth
 from mollm_cli.core.safe_yaml import load_yaml
 
 MARKS = ("manifest.json", "config.yaml")
@@ -68,6 +69,7 @@ def _read_json(file: Path) -> dict[str, Any] | None:
         return None
     try:
         content = json.loads(_text(file))
+        check_depth(content)
     except (ValueError, RecursionError) as error:
         raise RequestError(f"{file} must be JSON; {error}. Restore the file from the run.") from error
     return _must_be_mapping(file, content)
@@ -101,7 +103,9 @@ def _read_lines(file: Path) -> list[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            records.append(_must_be_mapping(file, json.loads(line)))
+            record = json.loads(line)
+            check_depth(record)
+            records.append(_must_be_mapping(file, record))
         except (ValueError, RecursionError) as error:
             if row == len(lines):
                 break

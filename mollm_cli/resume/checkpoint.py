@@ -11,6 +11,7 @@ import json
 import random
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import torch
 from mollm_cli.core.atomic import whole
 from mollm_cli.core.errors import RequestError, RunError
 from mollm_cli.core.owned_folder import opened
+from mollm_cli.core.read_back import read_mapping, reading_back
 from mollm_cli.engine.step import Stepper
 from mollm_cli.gradients.trained import Trained
 from mollm_cli.optimizers.optimizer_state import named_state, restore
@@ -29,6 +31,11 @@ STATE, TENSORS = "state.json", "tensors.safetensors"
 FILES = (STATE, TENSORS)
 DEPTH = 2
 """The parts at the end of a path to resume/ that are no links: it, and the run directory that it is in."""
+SHAPE = {
+    "step": int, "solver": dict, "optimizer": dict, "extra": {"inputs?": dict, "total_steps?": (int, NoneType)},
+    "python_random": list, "numpy_random": list,
+}  # fmt: skip
+"""state.json."""
 KEPT = "kept-{step:08d}.safetensors"
 """The trainable parameters of an evaluation that may become the checkpoint (engine.keep)."""
 
@@ -91,7 +98,8 @@ def load(
     found = [folder] if (folder / STATE).is_file() else points(folder)
     if not found:
         raise RequestError(f"{folder} holds no resume point to go on from; start the run again without resume.")
-    state = json.loads((found[-1] / STATE).read_text(encoding="utf-8"))
+    with reading_back(found[-1] / STATE, "Remove that point, or start the run again without resume"):
+        state = read_mapping(found[-1] / STATE, SHAPE)
     accept(int(state["step"]), state["extra"])
     tensors = load_file(str(found[-1] / TENSORS))
     _put_back(stepper.trained, tensors, found[-1])

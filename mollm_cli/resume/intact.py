@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mollm_cli.core.read_back import read_mapping
+
 MANIFEST = "manifest.json"
 VERSION = 1
 """Raised whenever what a point holds is no longer read as it was."""
@@ -29,7 +31,7 @@ def write_manifest(folder: Path, name: str, files: Sequence[str]) -> None:
 def damage(folder: Path, files: Sequence[str]) -> str | None:
     """What is wrong with a point, in words; None where each of ``files`` is what its manifest says."""
     try:
-        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        content = read_mapping(folder / MANIFEST, {"files": dict})
         marks = {file: content["files"][file] for file in files}
         if (content["version"], content["point"]) != (VERSION, folder.name):
             return f"its {MANIFEST} is of another point"

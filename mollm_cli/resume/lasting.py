@@ -28,6 +28,7 @@ FREE: Mapping[str, str] = {
     "model.reference": "the same frozen start, kept elsewhere",
     "data.cache": "what is kept of it outside the run directory",
     "evaluation": "how the model is judged, after the last step",
+    "limits": "how long what is read may take",
     "gates": "what is asked of the numbers",
     "junit": "where they are told",
     "github_summary": "where they are told",

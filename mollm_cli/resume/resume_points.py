@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.read_back import reading_back
 from mollm_cli.engine.micro_batches import MicroBatches
 from mollm_cli.engine.selection import History
 from mollm_cli.engine.step import Stepper
@@ -51,12 +52,16 @@ class ResumePoints:
         found = checkpoint.points(self.folder, self.tell)
         if not found:
             return 0
-        step, state = checkpoint.load(found[-1], self.stepper, self._accept)
+        with reading_back(found[-1], "Remove that folder, so that an older point is gone on from, or start a new run"):
+            return self._put_back(found[-1])
+
+    def _put_back(self, point: Path) -> int:
+        step, state = checkpoint.load(point, self.stepper, self._accept)
         self.history.restore(state)
         self.needed, self.former_total = self._best(), state.get(TOTAL)
         self.marks = {step: state[MARK] for step in self.needed if MARK in state}
         if self.pieces is not None and self.pieces.auto:
-            self.pieces.rows = min(self.pieces.rows, state.get(ROWS, self.pieces.rows))
+            self.pieces.rows = max(1, min(self.pieces.rows, int(state.get(ROWS, self.pieces.rows))))
         return step
 
     def _accept(self, step: int, state: dict[str, Any]) -> None:

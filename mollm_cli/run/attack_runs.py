@@ -121,8 +121,8 @@ class Attacker:
             if not scored:
                 continue
             template = self.prepared.loaded[name].dataset.template
-            prompts = [encoder.prompt_ids(s.example.prompt, template) for s in scored]
-            ends, most, size = encoder.end_ids(template), self.suite.generate_tokens, self.suite.batch_size
+            prompts, ends = encoder.asking([s.example.prompt for s in scored], template, f"data.{name}")
+            most, size = self.suite.generate_tokens, self.suite.batch_size
             texts = attack.answers(before.model, after.model, prompts, after.tokenizer, ends, most, size)
             said = [replace(s, generation=text) for s, text in zip(scored, texts, strict=True)]
             results[key] = RougeL().compute(said, None)

@@ -12,6 +12,7 @@ from typing import Any
 from mollm_cli.configuration.request import Request
 from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.seeding import seed_everything
+from mollm_cli.core.shared import sharing
 from mollm_cli.core.world import World, after_first
 from mollm_cli.run.context import Context
 
@@ -208,12 +209,28 @@ def plan(request: Request, command: str) -> dict[str, Any]:
     return show_plan(request, finetuning_set if command == "finetune" else unlearning_set)
 
 
-def check(request: Request) -> None:
-    """Go through files and tokenizer without a model: rows per role, three of them decoded, targets marked."""
-    from mollm_cli.data.preview import preview
+def check(requests: Sequence[Request]) -> None:
+    """Go through files and tokenizer without a model: rows per role, three of them decoded, targets marked.
+
+    What several jobs of a sweep have alike is read once, and shown once.
+    """
     from mollm_cli.run.prepare import prepare
 
-    prepared = prepare(request, generate=False)
+    shown: list[dict[str, Any]] = []
+    with sharing():
+        for request in requests:
+            prepared = prepare(request, generate=False)
+            rows = {role: loaded.fingerprint for role, loaded in prepared.loaded.items()}
+            if rows not in shown:
+                shown.append(rows)
+                _show(request, prepared)
+    what = "the request is" if len(requests) == 1 else f"the requests of {len(requests)} jobs are"
+    print(f"{what} in order; no model was loaded", file=sys.stderr)
+
+
+def _show(request: Request, prepared: Any) -> None:
+    from mollm_cli.data.preview import preview
+
     for role, loaded in prepared.loaded.items():
         tokens = sum(len(row.input_ids) for row in prepared.encoded[role])
         targets = sum(row.targets for row in prepared.encoded[role])
@@ -222,4 +239,3 @@ def check(request: Request) -> None:
             print(f"  {row.id} ({row.tokens} tokens, {row.targets} targets)", file=sys.stderr)
             print(f"    given:  {row.prompt_text!r}", file=sys.stderr)
             print(f"    target: [[{row.target_text!r}]]", file=sys.stderr)
-    print("the request is in order; no model was loaded", file=sys.stderr)

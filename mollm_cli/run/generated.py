@@ -16,6 +16,7 @@ from mollm_cli.core.atomic import write_text
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.kept import kept
 from mollm_cli.core.privacy import make_private, private
+from mollm_cli.core.read_back import read_mapping
 from mollm_cli.core.types import Example, Role
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.load_dataset import Loaded
@@ -90,8 +91,10 @@ class Answers:
         encoder = Encoder(self.tokenizer)
         model = load_model(self.request.model, self.request.seed).model.to(pick(engine.device if engine else "auto"))
         start = self.tokenizer.bos_token_id
-        prompts = [encoder.prompt_ids(example.prompt, template) or [int(start)] for example in rows.examples]
-        batch_size, ends = self.request.evaluation.batch_size, encoder.end_ids(template)
+        asked = [example.prompt for example in rows.examples]
+        found, ends = encoder.asking(asked, template, f"dataset '{dataset.name}'")
+        prompts = [ids or [int(start)] for ids in found]
+        batch_size = self.request.evaluation.batch_size
         seed = self.request.seed if dataset.sampled else None
         texts = generate(model, prompts, self.tokenizer, _tokens(dataset), batch_size, ends, seed, dataset.sampled)
         return {example.id: text for example, text in zip(rows.examples, texts, strict=True)}
@@ -100,7 +103,8 @@ class Answers:
         """Refuse texts that begin with nothing under a tokenizer without a start token."""
         from mollm_cli.data.encoder import Encoder
 
-        given = Encoder(self.tokenizer).prompt_ids("", "none") or self.tokenizer.bos_token_id is not None
+        ((empty,), _) = Encoder(self.tokenizer).asking([""], "none", f"data.{role}")
+        given = empty or self.tokenizer.bos_token_id is not None
         if not given and not all(example.prompt for example in rows.examples):
             raise RequestError(
                 f"data.{role}.from_model needs a start token, found none in the tokenizer of model.path="
@@ -141,10 +145,10 @@ def _read(place: Path | None, ids: Set[str]) -> dict[str, str] | None:
         return None
     kept(place)
     try:
-        found = json.loads(place.read_text(encoding="utf-8"))
+        found = read_mapping(place, dict.fromkeys(ids, str))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and found.keys() == ids else None
+    return found if found.keys() == ids else None
 
 
 def _write(place: Path | None, texts: Mapping[str, str]) -> None:

@@ -57,4 +57,4 @@ def _hashes(files: Sequence[dict[str, Any]]) -> dict[str, str]:
 def _manifest(run_dir: Path) -> dict[str, Any] | None:
     """The manifest of a run; None where there is none, or what is there is none."""
     found = Manifest.read(run_dir)
-    return found if "command" in found else None
+    return found if isinstance(found.get("command"), str) else None

@@ -13,6 +13,7 @@ from typing import Any, cast
 from mollm_cli.configuration.request import Request
 from mollm_cli.core.discretion import telling
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.shared import shared
 from mollm_cli.core.types import ROLES, Encoded, Role
 from mollm_cli.data.deletion import report
 from mollm_cli.data.encoder import Encoder
@@ -81,11 +82,16 @@ def prepare(request: Request, generate: bool = True) -> Prepared:
     or stay empty. Messages hold texts of data files where ``evaluation.keep_text=true`` asks for it.
     """
     with telling(request.evaluation.keep_text is True):
-        return _prepared(request, generate)
+        key = repr((request.model, request.data, request.evaluation, request.seed, generate))
+        prepared = shared(key, lambda: _prepared(request, generate))
+        _check_gates(request, prepared)
+        _check_target(request, prepared)
+        return prepared
 
 
 def _prepared(request: Request, generate: bool) -> Prepared:
-    tokenizer = load_tokenizer(request.model)
+    """Rows and tokens, which do not depend on how the model is trained."""
+    tokenizer = shared(("tokenizer", request.model), lambda: load_tokenizer(request.model))
     loaded = load_roles(request.data, request.seed, answer=Answers(request, tokenizer, generate))
     for line in report(loaded):
         print(line, file=sys.stderr)
@@ -97,8 +103,6 @@ def _prepared(request: Request, generate: bool) -> Prepared:
     _check_suite(suite, prepared)
     if tokenizer.pad_token_id is None:
         print("the tokenizer has no padding token: batches are filled with its end token, under masks", file=sys.stderr)
-    _check_gates(request, prepared)
-    _check_target(request, prepared)
     return prepared
 
 

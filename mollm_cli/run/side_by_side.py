@@ -12,6 +12,7 @@ from typing import Any
 from mollm_cli.configuration.nodes import construct
 from mollm_cli.configuration.targets import TARGET
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.read_back import reading_back
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.dialogue import Turn, as_prompt
 from mollm_cli.data.encoder import Encoder
@@ -41,27 +42,35 @@ class Speaker:
     encoder: Encoder
     asking: SideBySide
 
-    def prompt_ids(self, prompt: str) -> list[int]:
-        """The ids that an answer to ``prompt`` starts from. Raises RequestError for a prompt that cannot be asked."""
-        if not prompt.strip():
-            raise RequestError("a prompt must be a text that is not empty, found nothing; type one")
-        whole = as_prompt((Turn("user", encodable(prompt, "a prompt")),), self.asking.system)
-        ids = self.encoder.prompt_ids(whole, self.asking.template)
+    def prompts(self, prompts: Sequence[str]) -> tuple[list[list[int]], list[int]]:
+        """The ids that an answer to each starts from, and those that end it.
+
+        Raises RequestError for a prompt that cannot be asked.
+        """
+        for prompt in prompts:
+            if not prompt.strip():
+                raise RequestError("a prompt must be a text that is not empty, found nothing; type one")
+        turns = [(Turn("user", encodable(prompt, "a prompt")),) for prompt in prompts]
+        whole = [as_prompt(each, self.asking.system) for each in turns]
+        found, ends = self.encoder.asking(whole, self.asking.template, "the prompt")
+        for ids in found:
+            self._check_length(ids)
+        return found, ends
+
+    def _check_length(self, ids: Sequence[int]) -> None:
         context = getattr(self.model.config, "max_position_embeddings", None)
         if context is not None and len(ids) >= context:
             raise RequestError(
                 f"a prompt must leave room for an answer in the model's context of {context} tokens, found {len(ids)} "
                 "tokens; shorten it"
             )
-        return ids
 
     def answers(self, prompts: Sequence[str], batch_size: int) -> list[str]:
-        """One answer a prompt, in order. Raises as ``prompt_ids``."""
+        """One answer a prompt, in order. Raises as ``prompts``."""
         from mollm_cli.evaluation.generation import generate
 
         asking, tokenizer = self.asking, self.encoder.tokenizer
-        ids = [self.prompt_ids(prompt) for prompt in prompts]
-        ends = self.encoder.end_ids(asking.template)
+        ids, ends = self.prompts(prompts)
         return generate(self.model, ids, tokenizer, asking.max_tokens, batch_size, ends, asking.seed)
 
 
@@ -71,11 +80,11 @@ class Conversation:
 
     speakers: Mapping[str, Speaker | None]
 
-    def check(self, prompt: str) -> None:
-        """Raise RequestError where ``prompt`` cannot be put to every model."""
+    def check(self, prompts: Sequence[str]) -> None:
+        """Raise RequestError where one of ``prompts`` cannot be put to every model."""
         for speaker in self.speakers.values():
             if speaker is not None:
-                speaker.prompt_ids(prompt)
+                speaker.prompts(prompts)
 
     def answers(self, prompts: Sequence[str], batch_size: int = 1) -> list[dict[str, str | None]]:
         """Per prompt what each moment says, None for a model that is not there. Raises as ``check``."""
@@ -104,6 +113,20 @@ def open_trial(
     trust_remote_code: the models may run code of their own; what config.yaml says of it does not count, for whoever
     made the run directory wrote that too. Raises RequestError.
     """
+    with reading_back(run_dir, "Restore its config.yaml and manifest.json from the run"):
+        return _opened(run_dir, after_only, oracle, template, max_tokens, seed, device, trust_remote_code)
+
+
+def _opened(
+    run_dir: Path,
+    after_only: bool,
+    oracle: bool,
+    template: str | None,
+    max_tokens: int | None,
+    seed: int | None,
+    device: str,
+    trust_remote_code: bool,
+) -> Conversation:
     run = read_run(run_dir)
     _require_checkpoint(run)
     model, forget = _described(run, trust_remote_code)

@@ -11,6 +11,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import Quote, QuotedString
 
+from mollm_cli.configuration.programs import COMMANDS
 from mollm_cli.configuration.resumed_config import FINISHED
 from mollm_cli.configuration.strangers import check_override
 from mollm_cli.core.atomic import write_text
@@ -18,6 +19,7 @@ from mollm_cli.core.endings import INTERRUPTED
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.privacy import FOLDER
+from mollm_cli.core.read_back import read_mapping
 from mollm_cli.core.secrets import HIDDEN, shown_override
 from mollm_cli.launch.lock import held
 
@@ -51,7 +53,9 @@ class SweepLedger:
         """The jobs of the sweep in ``directory``. Raises RequestError where none are written down there."""
         file = directory / FILE
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = read_mapping(file, {"command": str, "base": list, "lines": list, "named": dict})
+            if content["command"] not in COMMANDS:
+                raise ValueError(f"its command must be one of {', '.join(COMMANDS)}, found another")
             lines = tuple(tuple(map(str, line)) for line in content["lines"])
             base, named = tuple(map(str, content["base"])), dict(content["named"])
             jobs = cls(directory.absolute(), content["command"], base, lines, named)

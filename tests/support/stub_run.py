@@ -56,7 +56,7 @@ def checked() -> list[Request]:
 @pytest.fixture(autouse=True)
 def fake_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, checked: list[Request]) -> None:
     """A session without a model, in an empty working directory."""
-    fake = SimpleNamespace(unlearn=None, finetune=None, evaluate=None, check=checked.append)
+    fake = SimpleNamespace(unlearn=None, finetune=None, evaluate=None, check=checked.extend)
     monkeypatch.setattr(mollm_cli, "run", fake, raising=False)
     monkeypatch.setattr("mollm_cli.launch.session.session", _session)
     monkeypatch.chdir(tmp_path)

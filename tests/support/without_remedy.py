@@ -8,20 +8,26 @@ _CALLER = "a caller in Python only: no configuration leads there"
 _REASON = "why the reference is a copy, told as such; model.reference=cache adds the remedy"
 _PART = "what a field must hold; the message around it names file and row, and says to repair or remove it"
 _AROUND = "passes on what was caught, which says it"
+_INNER = "a part of a message that says what to do"
 _RANGE = "what must hold is the remedy"
 
 WITHOUT: Mapping[str, str] = {
     "configuration/compose.py compose_job": "Hydra's own words",
-    "configuration/compose.py plain": "Hydra's own words",
+    "configuration/compose.py _resolved": "Hydra's own words",
     "configuration/resumed_config.py _apply": "Hydra's own words",
-    "cli/try_out.py _pipe": _AROUND,
+    "cli/try_out.py _check": _AROUND,
     "cli/try_out.py _positive": _RANGE,
     "cli/try_out.py _template": _RANGE,
     "core/chunked.py chunk_rows": _CALLER,
     "core/chunked.py chunked": _CALLER,
+    "core/crossing.py Crossing._written": _INNER,
+    "core/read_back.py _check": _INNER,
+    "core/read_back.py check_depth": _INNER,
+    "core/read_back.py mapping": _INNER,
+    "core/read_back.py read_mapping": _INNER,
     "core/nonnegative.py smallest_correction": _CALLER,
     "core/types.py Loss.__post_init__": _RANGE,
-    "data/arrow_rows.py _bytes": "a part of a message that says what to do",
+    "data/arrow_rows.py _bytes": _INNER,
     "data/batches.py Stream.__init__": _CALLER,
     "data/batches.py Stream.batches": _CALLER,
     "data/choice.py read_choices": _PART,
@@ -48,4 +54,5 @@ WITHOUT: Mapping[str, str] = {
     "run/run_reference.py References._filled": _REASON,
     "run/run_reference.py References._settle": _REASON,
     "solvers/simplex.py min_norm_point": _CALLER,
+    "sweep/ledger.py SweepLedger.read": _INNER,
 }

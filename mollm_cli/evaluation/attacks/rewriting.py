@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.types import Encoded
+from mollm_cli.data.apart import apart
 from mollm_cli.data.encoder import Encoder
 from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.evaluation.attacks.attack_protocol import PREFIX, Attack, Rewrite
@@ -52,13 +55,19 @@ def check_context(asked: Mapping[str, Loaded], tokenizer: PreTrainedTokenizerBas
     for name, rows in asked.items():
         encoder = Encoder(tokenizer)
         key = f"evaluation.attacks.{name.removeprefix(PREFIX).removesuffix(HOLDOUT)}"
-        for example in rows.examples:
-            tokens = len(encoder.encode(example, rows.dataset.template, rows.dataset.max_tokens).input_ids)
+        template, most = rows.dataset.template, rows.dataset.max_tokens
+        encoded = (encoder.encode(example, template, most) for example in rows.examples)
+        lengths = apart(tokenizer, key, rows.texts, partial(map, _length, encoded))
+        for example, tokens in zip(rows.examples, lengths, strict=True):
             if context is not None and tokens > context:
                 raise RequestError(
                     f"{key} must fit into the model's context of {context} tokens, found {tokens} in row "
                     f"'{example.id}' as it is asked there. Leave it out: '~{key}'"
                 )
+
+
+def _length(row: Encoded) -> int:
+    return len(row.input_ids)
 
 
 def _asked(attack: Rewrite, role: str, rows: Loaded, limit: int | None, encoder: Encoder) -> Loaded | None:
@@ -78,14 +87,19 @@ def _roomy(asked: Loaded, rows: Loaded, encoder: Encoder) -> Loaded:
     """``asked`` with room for what its prompts are longer than those of ``rows``; raises RequestError as encoding."""
     before, after = rows.dataset.template, asked.dataset.template
     prompts = {example.id: example.prompt for example in rows.examples}
-    grown = [
-        len(encoder.prompt_ids(example.prompt, after)) - len(encoder.prompt_ids(prompts[example.id], before))
-        for example in asked.examples
-    ]
-    dataset = replace(asked.dataset, max_tokens=asked.dataset.max_tokens + max(0, *grown))
-    for example in asked.examples:
-        encoder.encode(example, after, dataset.max_tokens)
-    return replace(asked, dataset=dataset)
+
+    def longest() -> Iterator[int]:
+        grown = [
+            len(encoder.prompt_ids(example.prompt, after)) - len(encoder.prompt_ids(prompts[example.id], before))
+            for example in asked.examples
+        ]
+        most = asked.dataset.max_tokens + max(0, *grown)
+        for example in asked.examples:
+            encoder.encode(example, after, most)
+        yield most
+
+    (most,) = apart(encoder.tokenizer, "rewritten prompts", asked.texts, longest)
+    return replace(asked, dataset=replace(asked.dataset, max_tokens=most))
 
 
 def _say(attack: Rewrite, why: str) -> None:

@@ -11,7 +11,7 @@ from mollm_cli.assets.locate import resolve
 from mollm_cli.core import network
 from mollm_cli.core.errors import NonFiniteError, RequestError, nearest
 from mollm_cli.evaluation.teacher_forcing import length_sorted, scoring
-from mollm_cli.models.hub_models import cache_only, refusals
+from mollm_cli.models.hub_models import PASSED_ON, cache_only
 
 if TYPE_CHECKING:
     import torch
@@ -145,7 +145,9 @@ class Classifier:
                 local_files_only=cache_only(source),
                 **options,
             )
-        except refusals() as error:
+        except PASSED_ON:
+            raise
+        except Exception as error:  # files of others make it raise anything
             first = (str(error).strip().splitlines() or [""])[0]
             remedy = network.remedy(error, f"{KEY}.NAME", f"{KEY}.NAME.path=DIR to a local folder")
             remedy = remedy or "Set its path to a folder written by save_pretrained, or to a Hub id (org/name)."

@@ -11,6 +11,7 @@ from typing import Any
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.printable import printable
+from mollm_cli.core.read_back import reading_back
 from mollm_cli.reporting import request_lines
 from mollm_cli.reporting.comparison.comparability import MeasuredOn, evidence_of
 from mollm_cli.reporting.formatting import excerpt, finite
@@ -74,7 +75,7 @@ def collect(paths: Path | Sequence[Path]) -> list[RunRow]:
     found = [run for path in ([paths] if isinstance(paths, Path) else paths) for run in _runs(path)]
     folders = list({folder.resolve(): folder for folder in found}.values())
     names = Counter(folder.resolve().name for folder in folders)
-    rows = ((folder.resolve(), row_of(read_run(folder))) for folder in folders)
+    rows = ((folder.resolve(), read_row(folder)) for folder in folders)
     return [row if names[at.name] == 1 else replace(row, run=_name(f"{at.parent.name}/{at.name}")) for at, row in rows]
 
 
@@ -82,6 +83,12 @@ def inside(sweep_dir: Path) -> list[Path]:
     """The run directories directly inside a folder, jobs in the order of their numbers."""
     found = [child for child in sweep_dir.iterdir() if is_run(child)] if sweep_dir.is_dir() else []
     return sorted(found, key=lambda run: (int(run.name) if run.name.isdecimal() else math.inf, run.name))
+
+
+def read_row(folder: Path) -> RunRow:
+    """The row of the run directory ``folder``. Raises RequestError where its files are none that a run wrote."""
+    with reading_back(folder, "Restore its files from the run, or leave it out"):
+        return row_of(read_run(folder))
 
 
 def row_of(run: Run) -> RunRow:

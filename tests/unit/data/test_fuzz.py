@@ -117,6 +117,12 @@ WRITERS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch):
+    """The boundary, which would make 1000 processes here, has tests of its own; what goes through it is tested here."""
+    monkeypatch.setattr("mollm_cli.core.bounded._within", True)
+
+
 def read(described, content, ending):
     """The rows with their ids, or the refusal; nothing else may come out of a file."""
     with tempfile.TemporaryDirectory() as folder:

@@ -82,8 +82,8 @@ def test_no_bomb_takes_much_memory(tmp_path: Path) -> None:
     for name, (content, _) in bombs.items():
         (tmp_path / name).write_bytes(content)
     sparse = {
-        "g.jsonl": ("a file must have at most 2048 MiB, found 1048576 MiB", "row 1 must have at most 64 MiB"),
-        "h.csv": ("a file must have at most 2048 MiB, found 1048576 MiB", "row 1 must have at most 64 MiB"),
+        "g.jsonl": ("a file must have at most 2048 MiB, found 1048576 MiB", "row 1 must have at most 16 MiB"),
+        "h.csv": ("a file must have at most 2048 MiB, found 1048576 MiB", "row 1 must have at most 16 MiB"),
     }
     paths = [str(tmp_path / name) for name in bombs] + [str(_sparse(tmp_path / name, 1 << 40)) for name in sparse]
     done = subprocess.run([sys.executable, "-c", BOUNDED, *paths], capture_output=True, text=True, check=False)
@@ -138,14 +138,15 @@ def test_what_packs_well_but_not_too_well_is_read(tmp_path: Path, small: None) -
             read()
 
 
+PART = "x" * 900
 TEXT_MAP = pyarrow.map_(pyarrow.string(), pyarrow.string())
 TABLES = {
     "nulls": pyarrow.table({"a": pyarrow.nulls(1000)}),
     "lists of nulls": pyarrow.table({"a": pyarrow.array([[None] * 2000])}),
-    "a text again and again": pyarrow.table({"a": pyarrow.array([TEXT] * 9).dictionary_encode()}),
-    "texts": pyarrow.table({"a": [TEXT] * 9}),
-    "inside": pyarrow.table({"a": [{"b": [TEXT] * 9}]}),
-    "a map": pyarrow.table({"a": pyarrow.array([[(str(n), TEXT) for n in range(9)]], TEXT_MAP)}),
+    "a text again and again": pyarrow.table({"a": pyarrow.array([PART] * 50).dictionary_encode()}),
+    "texts": pyarrow.table({"a": [PART] * 50}),
+    "inside": pyarrow.table({"a": [{"b": [PART] * 50}]}),
+    "a map": pyarrow.table({"a": pyarrow.array([[(str(n), PART) for n in range(50)]], TEXT_MAP)}),
 }
 
 

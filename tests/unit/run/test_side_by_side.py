@@ -97,7 +97,7 @@ def test_the_chat_template_of_each_model_is_its_own(tmp_path: Path) -> None:
     texts = {}
     for moment, speaker in trial.speakers.items():
         assert speaker is not None
-        texts[moment] = speaker.encoder.tokenizer.decode(speaker.prompt_ids("Who?"))
+        texts[moment] = speaker.encoder.tokenizer.decode(speaker.prompts(["Who?"])[0][0])
     assert "system: Be brief." not in texts["after"]
     assert [part in texts["after"] for part in ("Be brief.", "Who?", "[assistant]")] == [True] * 3
     assert "[assistant]" not in texts["before"] and "Question: Who?\nAnswer:" in texts["before"]
@@ -213,7 +213,7 @@ def test_a_device_that_is_not_there(run: Path, monkeypatch: pytest.MonkeyPatch) 
 )
 def test_what_cannot_be_asked(prompt: str, message: str, run: Path) -> None:
     trial = open_trial(run, after_only=True)
-    for ask in (trial.check, lambda text: trial.answers([text])):
+    for ask in (lambda text: trial.check([text]), lambda text: trial.answers([text])):
         with pytest.raises(RequestError, match=message):
             ask(prompt)
-    trial.check("Who?")
+    trial.check(["Who?"])

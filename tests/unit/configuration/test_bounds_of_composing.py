@@ -1,0 +1,113 @@
+"""Configurations that come to more than they look, and limits that only the command line sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mollm_cli.cli.main import main
+from mollm_cli.configuration import allowance
+from mollm_cli.configuration.compose import compose_job, composed_plain, composing, jobs, parse
+from mollm_cli.configuration.programs import FINETUNE, UNLEARN
+from mollm_cli.configuration.variations import Variations
+from mollm_cli.core.budget import Budget
+from mollm_cli.core.errors import RequestError
+
+GOES_ON = "composing the configuration must take at most .* found that it (goes on|needs more)"
+SMALL = ("limits.seconds=0.5", "limits.memory_gib=0.2")
+
+
+def _doubling(levels: int) -> dict[str, str]:
+    return {f"k{n}": f"${{k{n + 1}}}${{k{n + 1}}}" for n in range(levels)} | {f"k{levels}": "x"}
+
+
+def _tree(levels: int) -> dict[str, object]:
+    return {f"k{n}": {"a": f"${{k{n + 1}}}", "b": f"${{k{n + 1}}}"} for n in range(levels)} | {f"k{levels}": 1}
+
+
+NODES = {"a text that doubles": _doubling(24), "a tree that doubles": _tree(24)}
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_a_yaml_of_one_and_a_half_kilobytes(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "experiment").mkdir()
+    text = "# @package _global_\n" + yaml.safe_dump(NODES[name] | {"run_name": "${k0}"})
+    (tmp_path / "experiment" / "mine.yaml").write_text(text)
+    assert len(text) < 1600
+    typed = ["--config-dir", str(tmp_path), "experiment=mine", "--check", *SMALL]
+    assert main(UNLEARN, typed) == 2
+    said = capsys.readouterr().err
+    assert "composing the configuration must take at most" in said and "Traceback" not in said
+
+
+def test_interpolations_in_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(UNLEARN, ["run_name=" + "${" * 300 + "x" + "}" * 300, "--check", *SMALL]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_what_is_typed_doubles_no_further(capsys: pytest.CaptureFixture[str]) -> None:
+    text = [f"+model.k{n}=${{model.k{n + 1}}}${{model.k{n + 1}}}" for n in range(24)]
+    assert main(UNLEARN, [*text, "+model.k24=x", "run_name=${model.k0}", "--check", *SMALL]) == 2
+    assert "composing the configuration must take at most" in capsys.readouterr().err
+
+
+@pytest.fixture
+def within() -> Iterator[None]:
+    with composing():
+        yield
+
+
+LINES = (
+    ["loss=ga", "optimizer.lr=0.1", "run_name=x${seed}"],
+    ["loss=ga", "optimizer.lr=0.2", "seed=4", "run_name=x${seed}-${hydra:runtime.choices.loss}"],
+    ["loss=mollm", "direction.gram=sketch", "+data.forget.filter.a=1", "~evaluation.oracle"],
+    ["solver=pcgrad", "data.forget.path=a.jsonl", "gates=[]"],
+    ["dataset@data.retain=truthfulqa", "data.retain.limit=3"],
+)
+
+
+@pytest.mark.parametrize("line", LINES, ids=" ".join)
+def test_a_job_of_a_sweep_is_composed_as_a_run_is(line: list[str], within: None) -> None:
+    vary = Variations(UNLEARN)
+    vary.plain([*line[:1], "seed=9"])
+    assert vary.plain(line) == composed_plain(compose_job(UNLEARN.config, line))
+    assert vary.plain(line[:1]) == composed_plain(compose_job(UNLEARN.config, line[:1]))
+
+
+def test_what_jobs_choose_is_composed_once(within: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    composed: list[object] = []
+    real: Callable[..., object] = compose_job
+    monkeypatch.setattr(
+        "mollm_cli.configuration.variations.compose_job", lambda *given: composed.append(given) or real(*given)
+    )
+    vary = Variations(FINETUNE)
+    for job in jobs(parse(["optimizer.lr=range(1,21)", "seed=1,2"])):
+        vary.plain(job)
+    assert len(composed) == 1
+
+
+def test_a_job_that_is_wrong_is_refused_in_the_words_of_a_run(within: None) -> None:
+    for line in (["optimizer.learning_rate=1"], ["model.dtyp=x"], ["loss=nope"]):
+        with pytest.raises(RequestError) as alone:
+            compose_job(UNLEARN.config, line)
+        with pytest.raises(RequestError) as varied:
+            Variations(UNLEARN).plain(line)
+        assert str(varied.value) == str(alone.value)
+
+
+@pytest.mark.parametrize("said", ["limits.seconds=x", "limits.seconds=0", "limits.memory_gib=-1", "limits.seconds=1,2"])
+def test_a_limit_is_a_number(said: str) -> None:
+    with pytest.raises(RequestError, match=r"limits\.(seconds|memory_gib) must be "):
+        allowance.typed([said])
+    assert allowance.typed(["limits.seconds=60", "seed=1"]) == Budget(seconds=60)
+
+
+def test_a_yaml_does_not_give_itself_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nlimits: {seconds: 5000}\n")
+    typed = ["--config-dir", str(tmp_path), "experiment=mine", "--check"]
+    assert main(UNLEARN, typed) == 2
+    assert "limits must be set on the command line, found another value in a YAML" in capsys.readouterr().err
