@@ -25,15 +25,14 @@ class Echo:
         self.batches: list[int] = []
         self.before: str | None = "before: "
 
-    def check(self, prompt: str) -> None:
-        if prompt == "long":
+    def check(self, prompts: Sequence[str]) -> None:
+        if "long" in prompts:
             raise RequestError("a prompt must leave room, found none; shorten it")
 
     def answers(self, prompts: Sequence[str], batch_size: int = 1) -> list[dict[str, str | None]]:
         print("noise")
         self.batches.append(len(prompts))
-        for prompt in prompts:
-            self.check(prompt)
+        self.check(prompts)
         before = self.before
         return [{"before": before and before + p, "after": "" if p == "silent" else p.upper()} for p in prompts]
 
