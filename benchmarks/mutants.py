@@ -115,8 +115,9 @@ def _checking(taken: Sequence[Mutant], verdicts: Verdicts) -> Iterator[Job]:
 
 def _checked(verdicts: Verdicts, names: Sequence[str], answer: dict[str, Any] | None) -> None:
     if answer is None or answer["failed"]:
-        wrong = [name for name, row in verdicts.rows.items() if row["by"] in names]
-        print(f"fails without a fault: {answer and answer['failed']}; in doubt: {wrong}", flush=True)
+        failed = answer.get("failed") if answer else None
+        wrong = verdicts.doubt([failed] if failed in names else names)
+        print(f"fails without a fault: {failed or names}; in doubt: {', '.join(wrong)}", flush=True)
 
 
 def _commit() -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.mutation.verdicts import SURVIVED, TIMED_OUT
+from benchmarks.mutation.verdicts import ALIVE, TIMED_OUT
 
 Row = dict[str, Any]
 BEGIN, END = "<!-- mutants -->", "<!-- end of mutants -->"
@@ -21,7 +21,7 @@ def areas(rows: Sequence[Row]) -> str:
 
 
 def _line(name: str, rows: Sequence[Row]) -> str:
-    alive, late = (sum(row["outcome"] == kind for row in rows) for kind in (SURVIVED, TIMED_OUT))
+    alive, late = (sum(row["outcome"] in kinds for row in rows) for kinds in (ALIVE, [TIMED_OUT]))
     share = alive / len(rows) if rows else 0.0
     return f"| {name} | {len(rows)} | {len(rows) - alive} | {late} | {alive} | {share:.1%} |"
 
@@ -31,7 +31,7 @@ def survivors(rows: Sequence[Row], reasons: Mapping[str, str]) -> str:
     lines = [
         f"| `{row['name']}` | `{_cell(row['before'])}` → `{_cell(row['after'])}` | {reasons.get(row['mark'], '')} |"
         for row in rows
-        if row["outcome"] == SURVIVED
+        if row["outcome"] in ALIVE
     ]
     return "\n".join(["| survivor | fault | why it survives |\n|---|---|---|", *lines])
 
@@ -39,7 +39,7 @@ def survivors(rows: Sequence[Row], reasons: Mapping[str, str]) -> str:
 def show(rows: Sequence[Row], reasons: Mapping[str, str]) -> None:
     """Print both."""
     for row in rows:
-        if row["outcome"] == SURVIVED:
+        if row["outcome"] in ALIVE:
             why = reasons.get(row["mark"], "no reason yet")
             print(f"{row['mark']} {row['name']} ({row['chosen']} tests): {row['before']} -> {row['after']}: {why}")
     print(areas(rows))
@@ -47,7 +47,7 @@ def show(rows: Sequence[Row], reasons: Mapping[str, str]) -> None:
 
 def into_page(page: Path, rows: Sequence[Row], reasons: Mapping[str, str], commit: str) -> None:
     """Put both between the page's markers. Raises ValueError where it has none, or a survivor has no reason."""
-    alive = [row for row in rows if row["outcome"] == SURVIVED]
+    alive = [row for row in rows if row["outcome"] in ALIVE]
     unknown = [f"{row['mark']} {row['name']}" for row in alive if row["mark"] not in reasons]
     if unknown:
         raise ValueError(f"every survivor must have a reason, found none for {unknown}: kill them, or say why")

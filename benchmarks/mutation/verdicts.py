@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.mutation.mutants import Mutant
 from benchmarks.mutation.registry import Traced, digest
 
-KILLED, TIMED_OUT, SURVIVED = "killed", "timed out", "survived"
+KILLED, TIMED_OUT, SURVIVED, IN_DOUBT = "killed", "timed out", "survived", "in doubt"
+ALIVE = (SURVIVED, IN_DOUBT)
+"""In doubt: the test that noticed fails without the fault too."""
 
 
 class Verdicts:
@@ -27,7 +29,7 @@ class Verdicts:
     def known(self, mutant: Mutant, tests: Sequence[Traced]) -> bool:
         """Whether the verdict holds: same source, and the same killer, or the same tests that noticed nothing."""
         row = self.rows.get(mutant.name)
-        if row is None or row["mark"] != mutant.mark:
+        if row is None or row["mark"] != mutant.mark or row["outcome"] == IN_DOUBT:
             return False
         if row["outcome"] == SURVIVED:
             return row["tests"] == self._of(tests)
@@ -42,10 +44,20 @@ class Verdicts:
         row = {name: getattr(mutant, name) for name in ("name", "area", "mark", "before", "after")}
         row |= {"outcome": outcome, "by": by, "killer": digest(self.root, by.split("::")[0])}
         row |= {"chosen": len(tests), "tests": self._of(tests)}
-        self.rows[mutant.name] = row
+        self._write(row)
+        return row
+
+    def doubt(self, tests: Collection[str]) -> list[str]:
+        """The mutants that one of these tests is said to have noticed count as alive, until judged again: their names."""
+        found = [row for row in self.rows.values() if row["by"] in tests]
+        for row in found:
+            self._write(row | {"outcome": IN_DOUBT})
+        return [row["name"] for row in found]
+
+    def _write(self, row: dict[str, Any]) -> None:
+        self.rows[row["name"]] = row
         with self.file.open("a", encoding="utf-8") as out:
             out.write(json.dumps(row) + "\n")
-        return row
 
     def _of(self, tests: Sequence[Traced]) -> str:
         files = sorted({f"{test.file} {digest(self.root, test.file)}" for test in tests})

@@ -15,7 +15,7 @@ from benchmarks.mutation.mutants import AREAS, Mutant, mutants, of_source, sampl
 from benchmarks.mutation.registry import Registry, Traced, chosen
 from benchmarks.mutation.sessions import SEEN, first_failure, telling, traced
 from benchmarks.mutation.trees import with_text
-from benchmarks.mutation.verdicts import KILLED, SURVIVED, TIMED_OUT, Verdicts
+from benchmarks.mutation.verdicts import IN_DOUBT, KILLED, SURVIVED, TIMED_OUT, Verdicts
 
 ROOT = Path(__file__).parents[3]
 SOURCE = '''"""A text with 1 < 2 in it."""
@@ -194,6 +194,11 @@ def test_verdicts_hold_until_source_or_tests_change(project: Path, tmp_path: Pat
         assert read.rows[mutant.name]["outcome"] == outcome
         assert read.known(mutant, tests)
         assert read.known(mutant, []) == (outcome != SURVIVED)
+    assert read.doubt(["tests/unit/data/test_other.py::test_other"]) == []
+    assert read.doubt([tests[0].name]) == [mutant.name]
+    again = Verdicts(project, tmp_path / "verdicts.jsonl")
+    assert again.rows[mutant.name]["outcome"] == IN_DOUBT
+    assert not again.known(mutant, tests)
 
 
 def test_the_page_has_a_reason_for_every_survivor(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
