@@ -48,7 +48,7 @@ class Verdicts:
         return row
 
     def doubt(self, tests: Collection[str]) -> list[str]:
-        """The mutants that one of these tests is said to have noticed count as alive, until judged again: their names."""
+        """Mutants that one of these tests is said to have noticed count as alive, until judged again; their names."""
         found = [row for row in self.rows.values() if row["by"] in tests]
         for row in found:
             self._write(row | {"outcome": IN_DOUBT})
