@@ -62,7 +62,7 @@ def _told(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.mutants", description=__doc__)
     parser.add_argument("--per-area", type=int, default=40, help="faults per folder")
     parser.add_argument("--areas", nargs="+", default=list(AREAS), help=f"folders of {PACKAGE}")
-    parser.add_argument("--tests", nargs="+", default=list(FOLDERS), help="folders of tests")
+    parser.add_argument("--tests", nargs="+", default=list(FOLDERS), help="folders and files of tests")
     parser.add_argument("--only", default="", help="only faults with this in their name (file:line:kind)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time")

@@ -39,8 +39,9 @@ class Registry:
                 self.rows[row["file"]] = row
 
     def test_files(self) -> list[str]:
-        """All of the folders."""
-        found = [file for folder in self.folders for file in sorted((self.root / folder).rglob("test_*.py"))]
+        """All of the folders, and files that are named themselves."""
+        places = [self.root / name for name in self.folders]
+        found = [file for at in places for file in ([at] if at.is_file() else sorted(at.rglob("test_*.py")))]
         return [file.relative_to(self.root).as_posix() for file in found]
 
     def stale(self) -> list[str]:
