@@ -8,11 +8,13 @@ import torch
 
 from mollm_cli.gradients.inner import ParameterChange, first_order, grams
 from mollm_cli.optimizers.adam import AdamRows, applied, preconditioner
+from mollm_cli.optimizers.rules import AdamW
 
 OPTIMIZERS = {
     "adamw": lambda p: torch.optim.AdamW(p, 1e-2, fused=True, weight_decay=0.1),
-    "adamw, no momentum": lambda p: torch.optim.AdamW(p, 1e-2, (0.0, 0.99), weight_decay=0.0),
+    "adamw, no momentum": lambda p: AdamW(1e-2, (0.0, 0.99)).build(p),
     "sgd": lambda p: torch.optim.SGD(p, 1e-2),
+    "sgd, decay": lambda p: torch.optim.SGD(p, 1e-2, weight_decay=0.1),
     "sgd, momentum, decay": lambda p: torch.optim.SGD(p, 1e-2, 0.9, weight_decay=0.1),
 }
 
