@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,15 @@ class Run:
 
 def _files(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "resume").iterdir())
+
+
+def test_every_generator_goes_on_where_it_was(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.points.save(1)
+    drawn = lambda: (random.random(), float(np.random.random()), float(torch.rand(())))  # noqa: E731
+    first = drawn()
+    assert run.points.load() == 1
+    assert drawn() == first
 
 
 def test_the_kept_weights_are_those_of_the_best_evaluation(tmp_path: Path) -> None:
