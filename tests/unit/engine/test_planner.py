@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 from transformers import LlamaConfig
 
 from mollm_cli.core.errors import RequestError
@@ -12,6 +13,7 @@ from mollm_cli.engine import rehearsed_step
 from mollm_cli.engine.engine_settings import Engine
 from mollm_cli.engine.facts import Asking, Facts, Shape
 from mollm_cli.engine.planner import Plan, least_bytes, plan
+from mollm_cli.gradients import inner
 from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.ga import ga
 from mollm_cli.losses.mollm import mollm
@@ -73,6 +75,25 @@ def test_terms_by_hand():
     assert disk == {"checkpoint/": 4 * n, "resume/": 2 * 12 * n, "reference cache": 2 * 100 * 32 * 4}
     assert sizes(found, "evaluation")["keys and values"] == 2 * 2 * 32 * 2 * 20 * 4
     assert found.peak.size == max(phase.size for phase in found.phases)
+
+
+def test_rows_in_main_memory_and_paged_moments_by_hand():
+    n = plan(facts()).trained
+    host = plan(facts(direction=Direction(rows="host"))).host
+    assert [(term.name, term.size) for term in host] == [("gradient rows", 3 * 4 * n)]
+    assert plan(facts(direction=Direction(rows="host"), device="cpu")).host == ()
+    held = 4 * n + 2 * 4 * 4 + 4 * n  # weights, rotary frequencies and a gradient
+    assert least_bytes(facts()) == held + 8 * n
+    assert least_bytes(facts(optimizer=AdamW8bit(paged=True))) == held
+
+
+@pytest.mark.parametrize(("on_cpu", "length"), [(True, 4), (False, 8)])
+def test_two_blocks_are_as_long_as_on_the_device_that_is_meant(on_cpu, length, monkeypatch):
+    monkeypatch.setattr(inner, "BLOCK", 4)
+    monkeypatch.setattr(inner, "DEVICE_BLOCK", 8)
+    with rehearsed_step._few_blocks(on_cpu):
+        blocks = list(inner.cut([torch.zeros(100)], torch.device("meta")))
+    assert [len(x) for (x,) in blocks] == [length, length]
 
 
 def test_three_rows_a_direction_and_the_guards_copy_against_one_gradient():

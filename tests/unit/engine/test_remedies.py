@@ -17,7 +17,7 @@ from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.models.model_settings import Model
 from mollm_cli.optimizers.eight_bit import AdamW8bit
-from mollm_cli.optimizers.rules import AdamW
+from mollm_cli.optimizers.rules import SGD, AdamW
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 
 FACTS = Facts(
@@ -93,6 +93,19 @@ def test_a_smaller_micro_batch_has_fewer_targets_and_one_row_no_padding():
     single = list(remedies._smaller_micro_batch(FACTS))[-1]
     assert single.facts.shapes["forget"] == Shape(1, 16, 10, padded=False)
     assert single.facts.engine.micro_batch == 1
+
+
+def test_moments_of_8_bits_are_adamws_on_one_card():
+    asked = {
+        "one card": FACTS,
+        "replicas": replace(FACTS, engine=Engine(batch_size=8, processes=2)),
+        "shards": replace(FACTS, engine=Engine(batch_size=8, processes=2, parallel="fsdp")),
+        "no card": replace(FACTS, device="cpu"),
+        "SGD": replace(FACTS, optimizer=SGD()),
+    }
+    both = [("optimizer=adamw_8bit",), ("optimizer=paged_adamw_8bit",)]
+    found = {name: [change.overrides for change in remedies._eight_bits(facts)] for name, facts in asked.items()}
+    assert found == {"one card": both, "replicas": both, "shards": [], "no card": [], "SGD": []}
 
 
 def test_no_sketch_for_what_works_on_gradients():

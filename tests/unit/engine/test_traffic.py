@@ -71,6 +71,7 @@ def test_replicas():
     assert sent(parallel="ddp") == {"gradients": 3 * (2 * 4 * n * 3 // 4)}
     assert sent(parallel="ddp", direction=SKETCH)["gradients"] == 2 * 4 * n * 3 // 4
     assert sent(parallel="ddp", **FIXED) == {"gradients": 2 * 4 * n * 3 // 4}
+    assert sent(processes=2, parallel="ddp") == {"gradients": 3 * (2 * 4 * n // 2)}
     assert sent(processes=1) == {}
 
 
