@@ -155,6 +155,20 @@ def test_alone_there_is_nobody_to_tell() -> None:
     assert np.array_equal(ALONE.sums(np.ones(2)), np.ones(2))
 
 
+@pytest.mark.parametrize(("ending", "left"), [(None, True), (Ending(1, "failed", 1, None), False)])
+def test_a_process_leaves_the_others_only_where_nobody_is_in_trouble(
+    ending: Ending | None, left: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads still wait for a word otherwise: the process is ended with them."""
+    found: list[World] = []
+    monkeypatch.setattr(process_group, "join", lambda seconds, kind: World(0, 1))
+    monkeypatch.setattr(process_group, "leave", found.append)
+    with process_group.company() as peers:
+        peers.world = World(0, 2)
+        peers._endings |= {} if ending is None else {1: ending}
+    assert bool(found) is left
+
+
 def test_a_word_counts_more_than_a_silence() -> None:
     several = ProcessGroup(World(0, 3))
     several._endings |= {1: Ending(1, "failed", 1, None), 2: Ending(2, "failed", 1, "no room")}

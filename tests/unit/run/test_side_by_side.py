@@ -17,7 +17,7 @@ from mollm_cli.data.encoder import Encoder
 from mollm_cli.evaluation.generation import generate
 from mollm_cli.models.load_model import fingerprint, load_model
 from mollm_cli.models.model_settings import Model
-from mollm_cli.run.side_by_side import open_trial
+from mollm_cli.run.side_by_side import open_trial, require_run
 
 TINY, ORACLE = Model("embedded:tiny"), Model("embedded:oracle")
 QUESTION = json.loads(resolve("embedded:authors/forget.jsonl").read_text().splitlines()[0])["question"]
@@ -159,8 +159,9 @@ def test_a_run_without_a_checkpoint(status: str, run: Path) -> None:
     shutil.rmtree(run / "checkpoint")
     (run / "manifest.json").write_text(json.dumps({"status": status}))
     message = rf"must hold checkpoint/.* found none; its status is '{status}'\. Name a run .* resume=RUN_DIR"
-    with pytest.raises(RequestError, match=message):
-        open_trial(run)
+    for look in (open_trial, require_run):
+        with pytest.raises(RequestError, match=message):
+            look(run)
 
 
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:

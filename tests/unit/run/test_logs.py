@@ -1,0 +1,43 @@
+"""Who is told of the steps, and from which on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mollm_cli.reporting.console import Progress
+from mollm_cli.run.logs import Logs, followed
+from mollm_cli.run.signals import Signals
+
+
+class Told:
+    """A tracker that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+
+    def start(self, run_dir: Path, after: int) -> None:
+        self.heard.append((run_dir, after))
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        self.heard.append((step, values))
+
+    def close(self) -> None:
+        self.heard.append("closed")
+
+
+@pytest.mark.parametrize(("start", "kept"), [(0, [1]), (2, [2, 1])])
+def test_steps_are_written_and_told_and_those_taken_again_are_dropped(start: int, kept: list[int], tmp_path: Path):
+    (tmp_path / "train.jsonl").write_text('{"step": 2}\n{"step": 3}\n')
+    tracker, signals, progress = Told(), Signals(), Progress(9)
+    logs = Logs(tmp_path, tracker, start, progress)
+    with followed(progress, logs, signals):
+        assert signals.waits
+        logs.write({"step": 1, "loss.a": 0.5, "status": "converged"})
+    assert not signals.waits
+    lines = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == kept and lines[-1]["status"] == "converged"
+    assert tracker.heard == [(tmp_path, start), (1, {"step": 1, "loss.a": 0.5}), "closed"]
