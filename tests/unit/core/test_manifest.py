@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mollm_cli.core import manifest as manifest_module
 from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.reserve import SIZE
 
@@ -18,6 +19,14 @@ def test_facts_are_on_disk_as_soon_as_they_are_known(tmp_path: Path) -> None:
     last = json.loads(record.path.read_text())
     assert last["status"] == "completed" and last["wall_seconds"] >= first["wall_seconds"] >= 0
     assert [file.name for file in tmp_path.iterdir()] == ["manifest.json"]  # renamed, nothing left behind
+
+
+def test_seconds_are_told_to_the_millisecond(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 100.0, 102.34567])
+    monkeypatch.setattr(manifest_module.time, "monotonic", lambda: next(clock))
+    record = Manifest(tmp_path, {})
+    record.write()
+    assert json.loads(record.path.read_text())["wall_seconds"] == 2.346
 
 
 def test_no_secret_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
