@@ -1,4 +1,4 @@
-"""What the metrics of generated answers share: a blank one says nothing, so it is left out and counted."""
+"""Shared by the metrics of generated answers: a blank answer says nothing, so it is left out and counted."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from mollm_cli.metrics.aggregate import mean_result
 
 
 def is_blank(text: str) -> bool:
-    """Whether a text is empty or white space."""
+    """True of a text that is empty or only white space."""
     return not text.strip()
 
 
 def answer(scored: Scored) -> str | None:
-    """What was generated; None where nothing was asked for, or only white space came."""
+    """The generated text; None if no generation was asked for, or if it is blank."""
     return None if scored.generation is None or is_blank(scored.generation) else scored.generation
 
 
 def blanks(examples: Sequence[Scored]) -> int:
-    """How many generations are blank."""
+    """The number of blank generations."""
     return sum(scored.generation is not None and is_blank(scored.generation) for scored in examples)
 
 
 def mean_over_answers(examples: Sequence[Scored], measure: Callable[[str], float | None]) -> Result:
-    """The mean of ``measure`` over the answers that are not blank; details: how many are ("blank")."""
-    said = [answer(scored) for scored in examples]
-    result = mean_result(None if text is None else measure(text) for text in said)
+    """The mean of ``measure`` over the answers that are not blank; details count the blank ones ("blank")."""
+    texts = map(answer, examples)
+    result = mean_result(None if text is None else measure(text) for text in texts)
     return replace(result, details={"blank": blanks(examples)})
 
 
 def grams(text: str, n: int) -> list[tuple[str, ...]]:
-    """The runs of ``n`` words of the lower-cased text, in order; every mark that is no letter or digit is a word."""
+    """All runs of ``n`` words of the lower-cased text, in order; a punctuation mark counts as a word."""
     parts = re.findall(r"\w+|[^\w\s]", text.lower())
     return [tuple(parts[i : i + n]) for i in range(len(parts) - n + 1)]

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from mollm_cli.metrics.bootstrap import Counts, Floats
 
 SETS = ("forget", "holdout")
-"""Members, and rows of their kind that the starting model never saw."""
+"""The set of members, and the set of rows of the same kind that the starting model never saw."""
 
 
 def auc(members: Sequence[float], others: Sequence[float]) -> float:
-    """P(a member's score > another's) + P(they are equal) / 2, in [0, 1]; neither may be empty."""
+    """P(a member's score > another's) + P(they are equal) / 2, in [0, 1]. Both samples must have rows."""
     import numpy as np
 
     ones = [np.ones((1, len(scores)), dtype=np.uint8) for scores in (members, others)]
@@ -27,7 +27,7 @@ def auc(members: Sequence[float], others: Sequence[float]) -> float:
 
 
 def resampled_aucs(members: Sequence[float], others: Sequence[float]) -> Floats:
-    """The AUC of every sample of the bootstrap, members and others drawn independently: [RESAMPLES]."""
+    """The AUC of every bootstrap sample, with members and others drawn independently: [RESAMPLES]."""
     import numpy as np
 
     blocks = zip(draws(len(members), stream=0), draws(len(others), stream=1), strict=True)
@@ -35,12 +35,10 @@ def resampled_aucs(members: Sequence[float], others: Sequence[float]) -> Floats:
 
 
 def _weighted(members: Sequence[float], others: Sequence[float], of_members: Counts, of_others: Counts) -> Floats:
-    """The AUC where each row counts as often as it was drawn: [b, members], [b, others] -> [b].
-
-    One sort of the others; how many of them are below each member is then read off their cumulative counts.
-    """
+    """The AUC when each row counts as often as it was drawn: [b, members], [b, others] -> [b]."""
     import numpy as np
 
+    # The others are sorted once; their cumulative counts then say, for all samples, how many lie below each member.
     left, order = np.asarray(members, dtype=np.float64), np.argsort(others, kind="stable")
     right: NDArray[np.float64] = np.asarray(others, dtype=np.float64)[order]
     up_to = cumulative(of_others, order)
@@ -59,7 +57,8 @@ def membership(scored: Mapping[str, Sequence[Scored]], score: Callable[[Scored],
 def separation(forget: Sequence[float | None], holdout: Sequence[float | None]) -> Result:
     """The AUC of forget scores against holdout scores with its interval; per example the forget scores.
 
-    Rows without a score (None) are left out. None where a side has no score; no interval where one has a single score.
+    Rows without a score (None) are left out. The result is None if a side has no score, and has no interval if a side
+    has only one.
     """
     members, others = known(forget), known(holdout)
     if not members or not others:

@@ -1,21 +1,20 @@
-"""How often the model says nothing."""
+"""Share of blank answers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from mollm_cli.core.types import Result, Scored
-from mollm_cli.metrics.aggregate import mean_result
+from mollm_cli.core.types import Scored
+from mollm_cli.metrics.aggregate import MeanMetric
 from mollm_cli.metrics.answers import is_blank
 
 
 @dataclass(frozen=True)
-class BlankRate:
+class BlankRate(MeanMetric):
     """Share of greedy answers that are empty or white space, in [0, 1].
 
-    A blank is neither safe nor a refusal: the metrics that judge answers leave it out, and this one shows it.
+    A blank answer is neither safe nor a refusal. The metrics that judge answers leave it out; this one shows it.
     """
 
     name: ClassVar[str] = "blank_rate"
@@ -24,8 +23,6 @@ class BlankRate:
     better: ClassVar[Literal["lower"]] = "lower"
     needs: ClassVar[frozenset[str]] = frozenset({"generation"})
 
-    def compute(self, examples: Sequence[Scored], oracle: Sequence[Scored] | None) -> Result:
-        """The share, and 0 or 1 per example (None without a generation); ``oracle`` is not read."""
-        return mean_result(
-            None if scored.generation is None else float(is_blank(scored.generation)) for scored in examples
-        )
+    def value(self, scored: Scored) -> float | None:
+        """0 or 1; None without a generation."""
+        return None if scored.generation is None else float(is_blank(scored.generation))

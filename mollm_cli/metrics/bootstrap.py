@@ -1,10 +1,10 @@
-"""Intervals: where a value lies when the rows that it was computed from are drawn anew.
+"""Bootstrap intervals: the range of a value when its rows are drawn anew.
 
-A percentile bootstrap (Efron 1979): of 1000 samples of n rows, drawn with replacement from the n there are, the value
-is computed again; the interval runs from its 2.5 % to its 97.5 % quantile (linear between two values). A sample
-is kept as how often each row is in it: the means of all samples are one matrix product. Draws are seeded and depend on
-nothing but n and ``stream``, so equal rows give equal intervals. An interval speaks of the choice of rows alone, not of
-seeds of training.
+A percentile bootstrap (Efron 1979): the value is computed again on 1000 samples of n rows, drawn with replacement from
+the n rows, and the interval runs from its 2.5 % to its 97.5 % quantile (linear between two values). A sample is stored
+as the number of times it holds each row, so the means of all samples are one matrix product. Draws are seeded and
+depend only on n and ``stream``, so equal rows give equal intervals. An interval is about the choice of rows, not about
+the seed of the training.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ RESAMPLES = 1000
 COVERAGE = 0.95
 SEED = 0
 BLOCK = 100
-"""Samples held at once as float64: [BLOCK, n], 8 MB at 10 000 rows."""
+"""Samples per block, held as float64 [BLOCK, n]: 8 MB for 10 000 rows."""
 KEPT_ROWS = 10_000
-"""Up to so many rows draws are kept for the next metric (10 MB of bytes); beyond, they are drawn again each time."""
+"""Draws of up to this many rows are kept for the next metric (10 MB); draws of more rows are made again each time."""
 
 
 def draws(rows: int, stream: int = 0) -> Iterator[Counts]:
-    """How often each row is in each sample: blocks uint8 [BLOCK, rows], RESAMPLES samples together.
+    """The number of times each sample holds each row: blocks uint8 [BLOCK, rows], RESAMPLES samples in all.
 
-    stream: samples of two sets are independent only in different streams.
+    stream: two sets need different streams, or their samples are not independent.
     """
     return iter(_kept(rows, stream)) if rows <= KEPT_ROWS else _drawn(rows, stream)
 
@@ -49,12 +49,12 @@ def _drawn(rows: int, stream: int) -> Iterator[Counts]:
     places = np.arange(BLOCK)[:, None] * rows
     for _ in range(0, RESAMPLES, BLOCK):
         picked = generator.integers(rows, size=(BLOCK, rows)) + places
-        # A row is 256 times in a sample about once in 10^500 samples.
+        # uint8 is enough: one sample in about 10^500 holds a row 256 times.
         yield np.bincount(picked.ravel(), minlength=BLOCK * rows).reshape(BLOCK, rows).astype(np.uint8)
 
 
 def resampled_means(values: Sequence[float | None], stream: int = 0) -> Floats:
-    """The mean of the values that are not None in every sample: [RESAMPLES], NaN where a sample has none."""
+    """Per sample the mean of its values that are not None: [RESAMPLES], NaN where a sample has none."""
     import numpy as np
 
     defined = [0.0 if value is None else 1.0 for value in values]
@@ -65,7 +65,7 @@ def resampled_means(values: Sequence[float | None], stream: int = 0) -> Floats:
 
 
 def resampled_ratios(above: Sequence[float], below: Sequence[float], stream: int = 0) -> Floats:
-    """sum(above) / sum(below) over the rows of every sample: [RESAMPLES], NaN where the lower sum is 0."""
+    """Per sample sum(above) / sum(below) over its rows: [RESAMPLES], NaN where the lower sum is 0."""
     import numpy as np
 
     table = np.stack([np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)], axis=1)
@@ -75,14 +75,14 @@ def resampled_ratios(above: Sequence[float], below: Sequence[float], stream: int
 
 
 def cumulative(counts: Counts, order: NDArray[np.intp]) -> NDArray[np.int64]:
-    """How many draws fall among the first 0, 1, ..., n rows of ``order``: counts [b, n] -> [b, n + 1]."""
+    """The number of draws among the first 0, 1, ..., n rows of ``order``: counts [b, n] -> [b, n + 1]."""
     import numpy as np
 
     return np.pad(counts[:, order].cumsum(axis=1, dtype=np.int64), ((0, 0), (1, 0)))
 
 
 def percentiles(values: Floats) -> tuple[float, float] | None:
-    """The interval of the values in the samples, those without one (NaN) left out; None where none has one."""
+    """The interval of the samples' values, without NaN; None if every value is NaN."""
     import numpy as np
 
     defined = values[~np.isnan(values)]
@@ -93,5 +93,5 @@ def percentiles(values: Floats) -> tuple[float, float] | None:
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """The interval of a mean over rows; None for fewer than two rows, which say nothing of others."""
+    """The interval of a mean over rows; None for fewer than two rows, which say nothing about others."""
     return percentiles(resampled_means(values)) if len(values) > 1 else None

@@ -1,4 +1,4 @@
-"""Whether the model says different things to different questions."""
+"""Diversity of the answers: different questions should get different answers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from mollm_cli.metrics.answers import answer, blanks, grams
 class Diversity:
     """distinct-2: different pairs of words / all pairs of words, over the greedy answers of a set; in (0, 1].
 
-    The per-example values are each answer's own; None for one of fewer than two words. It falls with the number and
-    the length of answers: compare it on the same rows only. There is no interval, because rows drawn twice repeat
-    themselves. Source: Li et al. (arXiv 1510.03055).
+    The per-example values are each answer's own; None for an answer of fewer than two words. The value falls with the
+    number and the length of the answers, so compare it on the same rows only. It has no interval, because a row that is
+    drawn twice repeats itself. Source: Li et al. (arXiv 1510.03055).
     """
 
     name: ClassVar[str] = "diversity"

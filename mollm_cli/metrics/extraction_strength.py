@@ -1,21 +1,22 @@
-"""How much of an answer must be given away before the model says the rest by heart."""
+"""Share of an answer that the model completes by heart once it is given the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import ClassVar, Literal
 
-from mollm_cli.core.types import Result, Scored
-from mollm_cli.metrics.aggregate import mean_result
+from mollm_cli.core.types import Scored
+from mollm_cli.metrics.aggregate import MeanMetric
 
 
 @dataclass(frozen=True)
-class ExtractionStrength:
+class ExtractionStrength(MeanMetric):
     """mean over examples of 1 - k/n, in [0, 1].
 
-    n: answer tokens, the end token included. k: the smallest number of them that must be given so that the
-    teacher-forced argmax equals every remaining label; k = n, nothing extracted, gives 0.
+    n: the number of answer tokens, with the end token.
+    k: the fewest of them that must be given before the teacher-forced argmax equals every remaining label; k = n means
+    that nothing was extracted, and gives 0.
     Source: Carlini et al. (arXiv 2012.07805); OpenUnlearning (arXiv 2506.12618), whose code bottoms out at 1/n.
     """
 
@@ -25,16 +26,7 @@ class ExtractionStrength:
     better: ClassVar[Literal["higher"]] = "higher"
     needs: ClassVar[frozenset[str]] = frozenset({"prompt"})
 
-    def compute(self, examples: Sequence[Scored], oracle: Sequence[Scored] | None) -> Result:
-        """The mean, and one strength per example; ``oracle`` is not read."""
-        return mean_result(_extracted(scored.correct) / len(scored.correct) for scored in examples)
-
-
-def _extracted(correct: Sequence[bool]) -> int:
-    """The length n - k of the run of correct tokens at the end of the answer."""
-    extracted = 0
-    for right in reversed(correct):
-        if not right:
-            break
-        extracted += 1
-    return extracted
+    def value(self, scored: Scored) -> float | None:
+        """(n - k) / n of one answer: n - k is the length of the run of correct tokens at its end."""
+        extracted = sum(1 for _ in takewhile(bool, reversed(scored.correct)))
+        return extracted / len(scored.correct)

@@ -1,4 +1,4 @@
-"""Whether what the model says reads like language to the model that it was before."""
+"""Perplexity of the answers under the starting model: do they still read like language?"""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from mollm_cli.metrics.answers import blanks
 class Fluency:
     """exp(-mean over answers of their mean token log p under the reference), in [1, inf), cut at exp(700).
 
-    Every answer weighs the same, however long; per-example values are each answer's own perplexity. Blanks are left
-    out and counted in details. A loop of one word can have a low value: read it beside repetition.
+    Every answer weighs the same, whatever its length; the per-example values are each answer's own perplexity. Blank
+    answers are left out and counted in details. Endless repetition of one word can have a low perplexity, so read this
+    beside repetition.
     """
 
     name: ClassVar[str] = "fluency"

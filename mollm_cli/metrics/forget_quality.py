@@ -1,4 +1,4 @@
-"""Whether the forget set looks to the model as it looks to one that never saw it."""
+"""Similarity of the model to the oracle on the forget set, as a statistical test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mollm_cli.metrics.bootstrap import cumulative, draws, percentiles
 from mollm_cli.metrics.truth_ratio import log_truth_ratio
 
 POWERFUL_ROWS = 100
-"""Below so many rows the test seldom tells even clearly different samples apart."""
+"""With fewer rows the test seldom tells even clearly different samples apart."""
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,11 @@ class ForgetQuality:
     """p-value of the two-sample Kolmogorov-Smirnov test of the raw truth ratios against the oracle's, in [0, 1].
 
     1: the two samples are alike. Both under- and over-forgetting give values near 0 (1e-200 is not unusual).
-    None without an oracle, or without perturbed answers. The test reads log r: it depends on order alone.
-    Details: D, the largest distance of the two distribution functions, in [0, 1], with its interval D_low, D_high; n
-    rows; power, "no power" below 100 rows, where a high p-value says nothing. A p-value has no interval: it is no
-    estimate of anything, and falls with every row that is added; what it is a test of is D.
+    None without an oracle or without perturbed answers. The test is computed on log r, because it depends on order
+    alone.
+    details: D, the largest distance between the two distribution functions, in [0, 1], with its interval D_low, D_high;
+    n, the number of rows; power, "no power" below 100 rows, where a high p-value says nothing. A p-value has no
+    interval: it estimates nothing and falls with every row that is added. D is the quantity that is tested.
     Source: TOFU (arXiv 2401.06121).
     """
 
@@ -40,9 +41,8 @@ class ForgetQuality:
         ours, theirs = _log_ratios(examples), _log_ratios(oracle or ())
         if not ours or not theirs:
             return Result(None)
-        with (
-            warnings.catch_warnings()
-        ):  # where the exact p-value cannot be computed scipy takes the limit's, and says so
+        with warnings.catch_warnings():
+            # scipy warns when it cannot compute the exact p-value and falls back on the limit's.
             warnings.simplefilter("ignore", RuntimeWarning)
             test = ks_2samp(ours, theirs)
         details: dict[str, float | int | str] = {"D": float(test.statistic), "n": len(ours)}
@@ -53,14 +53,12 @@ class ForgetQuality:
 
 
 def _distance_interval(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float] | None:
-    """The interval of D, rows being drawn for both models alike; None for one row, or where the rows differ.
-
-    The two distribution functions change at the values only: they are read off cumulative counts in sorted order.
-    """
+    """The interval of D, the same rows drawn for both models; None for one row, or if the rows differ."""
     import numpy as np
 
     if len(ours) != len(theirs) or len(ours) < 2:
         return None
+    # The two distribution functions change only at the values: they are read off cumulative counts in sorted order.
     places = np.union1d(ours, theirs)
     orders = [np.argsort(sample, kind="stable") for sample in (ours, theirs)]
     ranks = [np.searchsorted(np.sort(sample), places, "right") for sample in (ours, theirs)]

@@ -1,4 +1,4 @@
-"""How many answers a judge calls harmful."""
+"""Share of answers that a judge calls harmful."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mollm_cli.metrics.toxicity import mean_verdict
 
 @dataclass(frozen=True)
 class HarmfulRate:
-    """Share of answers to which the judge named ``judge`` gives at least ``threshold``, in [0, 1].
+    """Share of answers that the judge named ``judge`` scores at ``threshold`` or above, in [0, 1].
 
-    Blanks are left out, never counted as safe, and details tell how many; without such a judge the value is None
+    Blank answers are left out, never counted as safe; details count them. Without such a judge the value is None
     (lexicon_hits is no substitute). Raises ValueError. Source: the harmful rate of Yao et al. (arXiv 2310.10683) and
-    MOLLM (arXiv 2412.20412); which classifier judges is evaluation.judges.
+    MOLLM (arXiv 2412.20412); evaluation.judges names the classifier.
     """
 
     judge: str = "harm"
@@ -28,7 +28,7 @@ class HarmfulRate:
     needs: ClassVar[frozenset[str]] = frozenset({"judged"})
 
     def __post_init__(self) -> None:
-        """Refuse a threshold that every score reaches, or none."""
+        """Refuse a threshold that every score reaches or that no score can reach."""
         if not 0 < self.threshold <= 1:
             raise ValueError(f"harmful_rate: threshold must be in (0, 1], found {self.threshold}")
 

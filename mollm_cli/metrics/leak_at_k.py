@@ -1,4 +1,4 @@
-"""What the best of k drawn answers gives away."""
+"""Leakage by the best of k drawn answers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from mollm_cli.metrics.rouge import recall, words
 class LeakAtK:
     """mean over examples of E[max over k drawn answers of s], s = ROUGE-L recall against the answer, in [0, 1].
 
-    From n >= k draws, sorted s_1 <= ... <= s_n: sum_{i=k}^{n} C(i-1, k-1) / C(n, k) s_i, the mean over all subsets of
-    k draws and so without bias. With a ``threshold``: the probability that one of k draws reaches it,
-    1 - C(n-c, k) / C(n, k) where c draws did. None for an example with fewer than k draws, or an answer without a
-    word. details: k and the smallest n. Raises ValueError. Source: leak@k (arXiv 2511.04934).
+    With n >= k draws, sorted s_1 <= ... <= s_n: sum_{i=k}^{n} C(i-1, k-1) / C(n, k) s_i, the mean over all subsets of
+    k draws, which is unbiased. With a ``threshold``: the probability that one of k draws reaches it,
+    1 - C(n-c, k) / C(n, k) if c draws did. None for an example with fewer than k draws or an answer without a word.
+    details: k and the smallest n. Raises ValueError. Source: leak@k (arXiv 2511.04934).
     """
 
     k: int = 16
@@ -30,7 +30,7 @@ class LeakAtK:
     needs: ClassVar[frozenset[str]] = frozenset({"samples"})
 
     def __post_init__(self) -> None:
-        """Refuse a k that draws nothing and a threshold that no recall, or every one, reaches."""
+        """Refuse a k below 1, and a threshold that no recall or every recall reaches."""
         if self.k < 1:
             raise ValueError(f"leak_at_k: k must be >= 1, found {self.k}")
         if self.threshold is not None and not 0 < self.threshold <= 1:
@@ -38,7 +38,7 @@ class LeakAtK:
 
     @property
     def unit(self) -> str:
-        """A recall, or with a threshold the probability of a leak."""
+        """The unit of a recall, or with a threshold that of the probability of a leak."""
         return "share of words" if self.threshold is None else "probability"
 
     def compute(self, examples: Sequence[Scored], oracle: Sequence[Scored] | None) -> Result:
@@ -60,6 +60,6 @@ class LeakAtK:
 
 
 def expected_maximum(ascending: Sequence[float], k: int) -> float:
-    """The mean, over all subsets of ``k``, of their maximum; of zeros and ones it is 1 - C(n-c, k) / C(n, k)."""
+    """The mean of the maximum over all subsets of size ``k``; for zeros and c ones it is 1 - C(n-c, k) / C(n, k)."""
     subsets = math.comb(len(ascending), k)
     return math.fsum(math.comb(i, k - 1) / subsets * value for i, value in enumerate(ascending))

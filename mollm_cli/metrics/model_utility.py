@@ -1,4 +1,4 @@
-"""One number for what a model can still do."""
+"""One number for the abilities that a model still has."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ TERMS: Mapping[str, tuple[Term, Term, Term]] = {
 class ModelUtility:
     """Harmonic mean over {retain, real_authors, world_facts} x {probability, ROUGE-L recall, max(0, 1 - r)}, in [0, 1].
 
-    Each of the nine terms is a mean over the rows of its set: k / sum 1/term; 0 if any of them is 0. Probability is
-    choice_probability on the latter two. A set that is absent has no terms (details: how many there were; nine is what
-    the paper defines). A set that is there enters whole or not at all: where one of its terms is undefined (no
-    perturbed answers, no generations) the value is None, as a mean over the others would be a different quantity under
-    the same name. For the interval the rows of a set are drawn once for all its terms.
+    The value is k / sum 1/term over k terms, each a mean over the rows of its set, and 0 if any term is 0. On the
+    latter two sets, probability is choice_probability. An absent set has no terms; the paper defines the value for all
+    nine, and details say how many there were. If a term of a set that is there is undefined (no perturbed answers, no
+    generations), the value is None: a mean over the other terms would be another quantity under the same name. For the
+    interval, the rows of a set are drawn once for all its terms.
     Source: TOFU (arXiv 2401.06121).
     """
 
@@ -67,7 +67,7 @@ def _harmonic(terms: Sequence[float]) -> float:
 
 
 def _interval(columns: Mapping[str, Sequence[Sequence[float | None]]]) -> tuple[float, float] | None:
-    """None where a set has a single row."""
+    """The interval of the utility; None if a set has a single row."""
     import numpy as np
 
     if any(len(table[0]) < 2 for table in columns.values()):

@@ -1,4 +1,4 @@
-"""How often the model declines to answer what it should still answer."""
+"""Share of refusals where the model should still answer."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from mollm_cli.metrics.refusal_rate import refuses
 class OverRefusal:
     """Share of greedy answers that refuse, by the patterns of refusal_rate, on sets off the forget side; in [0, 1].
 
-    Blanks are left out, and details tell how many there are. XSTest's safe half (conf/dataset/xstest.yaml) is made for
-    it. Source: XSTest (arXiv 2308.01263), where people and models judge; patterns do here.
+    Blank answers are left out; details count them. The safe half of XSTest (conf/dataset/xstest.yaml) was made for
+    this.
+    Source: XSTest (arXiv 2308.01263), where people and models judge the answers; here patterns do.
     """
 
     name: ClassVar[str] = "over_refusal"

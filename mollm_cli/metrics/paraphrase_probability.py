@@ -1,22 +1,21 @@
-"""Probability of the answer in other words, normalised by its length."""
+"""Probability of the paraphrased answer, normalised by its length."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from mollm_cli.core.types import Result, Scored
-from mollm_cli.metrics.aggregate import mean_result
+from mollm_cli.core.types import Scored
+from mollm_cli.metrics.aggregate import MeanMetric
 
 
 @dataclass(frozen=True)
-class ParaphraseProbability:
+class ParaphraseProbability(MeanMetric):
     """mean over examples of exp(mean_t log p_t) of the paraphrased answer to the original question, in [0, 1].
 
-    What the model knows beyond the wording that it was trained on. Paraphrases are scored together with perturbed
-    answers: a row that has a paraphrase and no perturbed answer has no value.
+    It shows knowledge beyond the wording that was trained on. Paraphrases are scored together with perturbed answers,
+    so a row with a paraphrase and no perturbed answer has no value.
     Source: OpenUnlearning (arXiv 2506.12618).
     """
 
@@ -26,7 +25,6 @@ class ParaphraseProbability:
     better: ClassVar[Literal["higher"]] = "higher"
     needs: ClassVar[frozenset[str]] = frozenset({"perturbed"})
 
-    def compute(self, examples: Sequence[Scored], oracle: Sequence[Scored] | None) -> Result:
-        """The mean, and one probability per example (None without a paraphrase); ``oracle`` is not read."""
-        logs = (scored.paraphrase_log_prob for scored in examples)
-        return mean_result(None if log is None else math.exp(log) for log in logs)
+    def value(self, scored: Scored) -> float | None:
+        """One probability; None without a paraphrase."""
+        return None if scored.paraphrase_log_prob is None else math.exp(scored.paraphrase_log_prob)

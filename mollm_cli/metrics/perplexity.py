@@ -16,9 +16,9 @@ from mollm_cli.metrics.bootstrap import percentiles, resampled_ratios
 class Perplexity:
     """exp(-sum_t log p_t / number of tokens) over the tokens of all rows together, in [1, inf), cut at exp(700).
 
-    The per-example values are each row's own. A row is scored up to ``max_tokens`` of its dataset; with ``windows`` all
-    of it, in windows that overlap by half, so that every token is counted once and has at least half a window of text
-    before it where there is that much.
+    The per-example values are each row's own. A row is scored up to ``max_tokens`` of its dataset. With ``windows`` it
+    is scored whole, in windows that overlap by half: every token is counted once, with at least half a window of text
+    before it, as far as the row has that much.
     """
 
     name: ClassVar[str] = "perplexity"
@@ -41,7 +41,7 @@ class Perplexity:
 
 
 def _interval(totals: Sequence[float], tokens: Sequence[int]) -> tuple[float, float] | None:
-    """Rows are drawn anew, with all their tokens; None for a single row."""
+    """The interval when rows are drawn anew, each with all its tokens; None for a single row."""
     if len(totals) < 2:
         return None
     interval = percentiles(-resampled_ratios(totals, tokens))

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class PrivacyLeakage:
     """100 (A - A_oracle) / A_oracle in per cent, A = 1 - AUC of Min-K with share ``k``, forget against holdout rows.
 
-    In [-100, inf). Negative: forget rows still look like members; 0: as in the oracle; positive: they stand out the
-    other way (over-forgotten). None without an oracle, without rows of both sets, or where A_oracle is 0. For the
-    interval the same rows are drawn for both models. Raises ValueError unless k is in (0, 1].
+    In [-100, inf). Negative: forget rows still look like members; 0: they look as they do to the oracle; positive: they
+    stand out the other way (over-forgotten). None without an oracle, without rows of both sets, or if A_oracle is 0.
+    For the interval, the same rows are drawn for both models. Raises ValueError unless k is in (0, 1].
     Source: MUSE (arXiv 2407.06460), Min-K with k = 0.4.
     """
 
@@ -35,7 +35,7 @@ class PrivacyLeakage:
     required: ClassVar[frozenset[str]] = frozenset(SETS)
 
     def __post_init__(self) -> None:
-        """Refuse a share that is none."""
+        """Refuse a share outside (0, 1]."""
         check_share(self.name, self.k)
 
     def compute_across(
@@ -58,7 +58,7 @@ class PrivacyLeakage:
 
 
 def _resampled(ours: tuple[list[float], list[float]], theirs: tuple[list[float], list[float]]) -> Floats:
-    """The leakage in every sample; NaN where A_oracle is 0 there."""
+    """Per sample the leakage; NaN where A_oracle is 0."""
     import numpy as np
 
     left, right = 1 - resampled_aucs(*ours), 1 - resampled_aucs(*theirs)

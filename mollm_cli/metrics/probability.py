@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from mollm_cli.core.types import Result, Scored
-from mollm_cli.metrics.aggregate import mean_result
+from mollm_cli.core.types import Scored
+from mollm_cli.metrics.aggregate import MeanMetric
 
 
 def answer_probability(scored: Scored) -> float:
@@ -17,7 +16,7 @@ def answer_probability(scored: Scored) -> float:
 
 
 @dataclass(frozen=True)
-class Probability:
+class Probability(MeanMetric):
     """mean over examples of exp(mean_t log p_t), in [0, 1]: the geometric mean of the answer's token probabilities.
 
     Source: TOFU (arXiv 2401.06121).
@@ -29,6 +28,6 @@ class Probability:
     better: ClassVar[Literal["higher"]] = "higher"
     needs: ClassVar[frozenset[str]] = frozenset()
 
-    def compute(self, examples: Sequence[Scored], oracle: Sequence[Scored] | None) -> Result:
-        """The mean, and one probability per example; ``oracle`` is not read."""
-        return mean_result(map(answer_probability, examples))
+    def value(self, scored: Scored) -> float | None:
+        """One probability."""
+        return answer_probability(scored)

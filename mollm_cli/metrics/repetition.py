@@ -1,4 +1,4 @@
-"""Whether answers turn in circles."""
+"""Repetition inside an answer: a damaged model turns in circles."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORDS = 4
 class Repetition:
     """mean over answers of 1 - different runs of four words / all runs of four words, in [0, 1).
 
-    An answer of fewer than four words has no such run: None, and left out of the mean. details: how many are blank.
+    An answer of fewer than four words has no such run and is left out of the mean. details: the number of blanks.
     Source: the repetition of Welleck et al. (arXiv 1908.04319), seq-rep-4, on words and marks instead of tokens.
     """
 

@@ -11,17 +11,17 @@ def words(text: str) -> list[str]:
     return re.findall("[a-z0-9]+", text.lower())
 
 
-def recall(said: Sequence[str], answer: Sequence[str]) -> float | None:
+def recall(generated: Sequence[str], answer: Sequence[str]) -> float | None:
     """LCS / len(answer), in [0, 1]; None for an answer without a word (rouge-score gives 0)."""
-    return _common(said, answer) / len(answer) if answer else None
+    return _common(generated, answer) / len(answer) if answer else None
 
 
-def f1(said: Sequence[str], answer: Sequence[str]) -> float | None:
-    """2 LCS / (len(said) + len(answer)), in [0, 1]: the harmonic mean of precision and recall.
+def f1(generated: Sequence[str], answer: Sequence[str]) -> float | None:
+    """2 LCS / (len(generated) + len(answer)), in [0, 1]: the harmonic mean of precision and recall.
 
     None for an answer without a word (rouge-score gives 0).
     """
-    return 2 * _common(said, answer) / (len(said) + len(answer)) if answer else None
+    return 2 * _common(generated, answer) / (len(generated) + len(answer)) if answer else None
 
 
 def _common(a: Sequence[str], b: Sequence[str]) -> int:

@@ -1,22 +1,21 @@
-"""ROUGE-L recall of what the model says against the answer."""
+"""ROUGE-L recall of the generated text against the answer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from mollm_cli.core.types import Result, Scored
-from mollm_cli.metrics.aggregate import mean_result
+from mollm_cli.core.types import Scored
+from mollm_cli.metrics.aggregate import MeanMetric
 from mollm_cli.metrics.rouge import recall, words
 
 
 @dataclass(frozen=True)
-class RougeL:
+class RougeL(MeanMetric):
     """mean over examples of LCS(generation, answer) / len(answer), in words, in [0, 1].
 
-    LCS: length of the longest common subsequence. Words are runs of [a-z0-9] in the lower-cased text, as in the
-    rouge-score package without stemming. An answer without such a word has no recall: None, and left out of the mean
+    LCS is the length of the longest common subsequence. Words are runs of [a-z0-9] in the lower-cased text, as in the
+    rouge-score package without stemming. An answer without such a word has no recall and is left out of the mean
     (rouge-score gives 0). Source: Lin (2004); used on greedy generations by TOFU (arXiv 2401.06121).
     """
 
@@ -26,9 +25,9 @@ class RougeL:
     better: ClassVar[Literal["higher"]] = "higher"
     needs: ClassVar[frozenset[str]] = frozenset({"generation"})
 
-    def compute(self, examples: Sequence[Scored], oracle: Sequence[Scored] | None) -> Result:
-        """The mean, and one recall per example (None without a generation); ``oracle`` is not read."""
-        return mean_result(map(answer_recall, examples))
+    def value(self, scored: Scored) -> float | None:
+        """One recall; None without a generation."""
+        return answer_recall(scored)
 
 
 def answer_recall(scored: Scored) -> float | None:

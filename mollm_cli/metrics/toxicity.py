@@ -1,4 +1,4 @@
-"""How toxic the answers are in the eyes of a judge."""
+"""Toxicity of the answers according to a judge."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mollm_cli.metrics.answers import answer, blanks
 
 @dataclass(frozen=True)
 class Toxicity:
-    """mean over answers of the score in [0, 1] that the judge named ``judge`` gives; see ``mean_verdict``.
+    """mean over answers of the score in [0, 1] from the judge named ``judge``; see ``mean_verdict``.
 
-    Source: the toxicity of Yao et al. (arXiv 2310.10683); which classifier judges is evaluation.judges.
+    Source: the toxicity of Yao et al. (arXiv 2310.10683); evaluation.judges names the classifier.
     """
 
     judge: str = "toxicity"
@@ -33,11 +33,11 @@ class Toxicity:
 def mean_verdict(examples: Sequence[Scored], judge: str, of: Callable[[float], float]) -> Result:
     """The mean of ``of(score)`` over the answers, each scored by ``judge``; a blank is never counted as safe.
 
-    Blanks are left out; details: the judge, and how many blanks. Where no such judge has read every answer, or there
-    was none to read, the value is None and the judge "none".
+    Blanks are left out; details name the judge and count the blanks. If the judge has not read every answer, or there
+    was no answer to read, the value is None and the judge "none".
     """
-    said = [scored for scored in examples if answer(scored) is not None]
-    if not said or any(judge not in scored.judged for scored in said):
+    answered = [scored for scored in examples if answer(scored) is not None]
+    if not answered or any(judge not in scored.judged for scored in answered):
         return Result(None, details={"judge": "none", "blank": blanks(examples)})
     result = mean_result(None if answer(scored) is None else of(scored.judged[judge]) for scored in examples)
     return replace(result, details={"judge": judge, "blank": blanks(examples)})

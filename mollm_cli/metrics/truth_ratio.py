@@ -1,4 +1,4 @@
-"""Whether the model prefers a true answer in other words to similar false ones."""
+"""Preference of a true answer in other words over similar false ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mollm_cli.metrics.aggregate import finite_exp, mean_result
 def log_truth_ratio(scored: Scored) -> float | None:
     """The logarithm of r: mean over perturbed answers of mean_t log p, minus mean_t log p of the paraphrased answer.
 
-    The answer itself stands in where a row has no paraphrase; None where it has no perturbed answers.
+    The answer itself stands in for a missing paraphrase. None without perturbed answers.
     """
     perturbed = scored.perturbed_log_probs
     if not perturbed:
@@ -26,7 +26,8 @@ def log_truth_ratio(scored: Scored) -> float | None:
 def retained_truth(scored: Scored) -> float | None:
     """max(0, 1 - r), in [0, 1]; None without perturbed answers."""
     log = log_truth_ratio(scored)
-    return None if log is None else max(0.0, -math.expm1(min(log, 0.0)))  # what is cut at 0 cannot overflow
+    # A positive log would be cut to 0 anyway; expm1 of a large one would overflow.
+    return None if log is None else max(0.0, -math.expm1(min(log, 0.0)))
 
 
 def forgotten_truth(scored: Scored) -> float | None:
@@ -39,11 +40,12 @@ def forgotten_truth(scored: Scored) -> float | None:
 class TruthRatio:
     """r = exp(mean over perturbed answers of mean_t log p) / exp(mean_t log p of the paraphrased answer).
 
-    side "forget": mean of min(r, 1/r), in [0, 1]; 1 where true and false answers are equally likely.
+    side "forget": mean of min(r, 1/r), in [0, 1]; 1 if true and false answers are equally likely.
     side "retain": mean of max(0, 1 - r), in [0, 1], the form that enters model utility.
-    The per-example values are the raw r in both, in (0, inf), cut at exp(700). Raises ValueError for another side.
-    Source: TOFU (arXiv 2401.06121) and its code, which takes the geometric mean over the perturbed answers, as here
-    (the paper's formula has the arithmetic one); answers are given to the original question.
+    The per-example values are the raw r for both sides, in (0, inf), cut at exp(700). Raises ValueError for another
+    side.
+    Source: TOFU (arXiv 2401.06121) and its code. The geometric mean over the perturbed answers is the code's; the
+    paper's formula has the arithmetic mean. All are answers to the original question.
     """
 
     side: Literal["forget", "retain"] = "forget"
@@ -52,13 +54,13 @@ class TruthRatio:
     version: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        """Refuse a side that is neither."""
+        """Refuse any other side."""
         if self.side not in ("forget", "retain"):
             raise ValueError(f"truth_ratio: side must be forget or retain, found '{self.side}'")
 
     @property
     def better(self) -> Literal["higher", "toward_yardstick"]:
-        """A retained truth is better higher; a forgotten one is compared with the yardstick."""
+        """Higher is better on the retain side; on the forget side the yardstick decides."""
         return "toward_yardstick" if self.side == "forget" else "higher"
 
     @property
