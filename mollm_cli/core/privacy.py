@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from mollm_cli.core.types import Content
+from mollm_cli.core.types import Content, Example
 
 FOLDER, FILE = 0o700, 0o600
 """Modes: the owner alone."""
@@ -22,6 +23,11 @@ KeepText = bool | Literal["auto"]
 def shows_text(content: Content, keep_text: KeepText) -> bool:
     """Whether the text of rows with this content may be kept and shown."""
     return content == "ordinary" if keep_text == "auto" else keep_text
+
+
+def row_hash(example: Example) -> str:
+    """SHA-256 over prompt, line break and answer in UTF-8: identifies a row without showing it."""
+    return hashlib.sha256(f"{example.prompt}\n{example.answer}".encode(errors="surrogatepass")).hexdigest()
 
 
 def make_private(folder: Path) -> None:

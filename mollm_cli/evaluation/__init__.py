@@ -1,1 +1,1 @@
-"""Scoring models: the suite of named metrics, the oracle, generation."""
+"""Scoring models: the suite of metrics, generation, judges, attacks, gates."""

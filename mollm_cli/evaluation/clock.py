@@ -1,4 +1,4 @@
-"""Where the time of an evaluation goes."""
+"""The seconds that each part of an evaluation takes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Clock:
 
     @contextmanager
     def measured(self, name: str) -> Iterator[None]:
-        """Add the seconds of the block to ``name``; a block inside another counts in both."""
+        """Add the seconds of the block to ``name``; a block inside another one counts for both."""
         began = time.perf_counter()
         try:
             yield

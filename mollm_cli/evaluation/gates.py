@@ -1,4 +1,4 @@
-"""Gates: what a run must reach for exit code 0, e.g. ``retain_probability>=0.95*before``."""
+"""Gates: conditions that a run must meet for exit code 0, e.g. ``retain_probability>=0.95*before``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from typing import Any
 from mollm_cli.core.errors import nearest
 
 GRAMMAR = "NAME OP NUMBER or NAME OP [NUMBER*](before|oracle|holdout)[+NUMBER|-NUMBER], with OP one of <= >= < > =="
-"""NAME: a flat metric name of metrics.json; ``before`` and ``oracle``: the same metric's value there; ``holdout``, of
-a ``forget_...`` metric: what the starting model scored on rows of the forget set's kind that it never saw."""
+"""The form of a gate.
+
+NAME: a flat metric name of metrics.json.
+before, oracle: the same metric's value at that moment.
+holdout: of a ``forget_...`` metric, the starting model's value on rows of the same kind that it never saw.
+"""
 
 _FORGET, _HOLDOUT = "forget_", "holdout_"
 
@@ -33,9 +37,9 @@ _GATE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """A gate after the run: the value found, the bound it was held against (None where missing), whether it held.
+    """A gate after the run; ``value`` and ``bound`` are None where missing.
 
-    why: what kept it from holding, in words; "" where it held.
+    why: the reason why it did not hold; "" if it held.
     """
 
     gate: str
@@ -47,7 +51,7 @@ class GateResult:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """``name comparison factor * base + offset``; base None stands for a plain number, which is then the offset."""
+    """``name comparison factor * base + offset``; for a plain number, base is None and the number is the offset."""
 
     text: str
     name: str
@@ -57,7 +61,7 @@ class Gate:
     offset: float
 
     def check(self, record: Mapping[str, Any]) -> GateResult:
-        """Hold ``after`` of a metrics record against the bound. A missing value or bound never holds."""
+        """Hold the value after the run against the bound. A gate whose value or bound is missing does not hold."""
         value, why = _read(record, "after", self.name)
         bound, missing = self._bound(record)
         if value is None or bound is None:
@@ -68,7 +72,7 @@ class Gate:
 
     @property
     def beside(self) -> str:
-        """The flat name that the bound is read from: its own, or the one on holdout rows."""
+        """The flat name that the bound is read from: the gate's own, or the one on holdout rows."""
         return self.name.replace(_FORGET, _HOLDOUT, 1) if self.base == "holdout" else self.name
 
     def _bound(self, record: Mapping[str, Any]) -> tuple[float | None, str]:
@@ -79,7 +83,7 @@ class Gate:
 
 
 def _read(record: Mapping[str, Any], moment: str, name: str) -> tuple[float | None, str]:
-    """A value of a metrics record, and why it is None where it is."""
+    """A value of a metrics record, and the reason if it is None."""
     values = record[moment]
     if values is None:
         return None, f"there is no {moment!r} in this run"
@@ -90,7 +94,7 @@ def _read(record: Mapping[str, Any], moment: str, name: str) -> tuple[float | No
 
 
 def parse(text: str) -> Gate:
-    """The gate that ``text`` spells; nothing of it is evaluated as code. Raises ValueError with the grammar."""
+    """Parse a gate; no part of the text is evaluated as code. Raises ValueError with the grammar."""
     match = _GATE.fullmatch(text)
     if match is None:
         raise ValueError(f"a gate must read {GRAMMAR}; found '{text}'. For example gates=['forget_probability<=0.6']")
@@ -106,7 +110,7 @@ def parse(text: str) -> Gate:
 
 
 def check_names(gates: Iterable[Gate], known: Iterable[str]) -> None:
-    """Refuse a gate on a metric that this run will not measure. Raises ValueError with the nearest names."""
+    """Raise ValueError, with the nearest names, for a gate on a metric that this run will not measure."""
     names = set(known)
     for gate in gates:
         if gate.base == "holdout" and not gate.name.startswith(_FORGET):

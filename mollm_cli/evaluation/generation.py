@@ -8,13 +8,15 @@ from itertools import groupby, takewhile
 from typing import TYPE_CHECKING, Any
 
 from mollm_cli.evaluation.teacher_forcing import length_sorted, scoring
-from mollm_cli.evaluation.work_sharing import ONE, WorkSharing
+from mollm_cli.evaluation.work_sharing import ONE_PROCESS, WorkSharing
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+SEED = 0
+"""The seed of the samples."""
 SPAN = 16
-"""Tokens between two looks at which rows have ended: often enough to save their work, seldom enough to be free."""
+"""Tokens between two checks for rows that have ended: often enough to save work, seldom enough to be cheap."""
 
 
 def generate(
@@ -26,45 +28,61 @@ def generate(
     end_ids: Sequence[int],
     seed: int | None = None,
     with_prompt: bool = False,
-    turns: WorkSharing = ONE,
+    sharing: WorkSharing = ONE_PROCESS,
 ) -> list[str]:
-    """The most likely next token, again and again; with a ``seed`` one drawn from the model (temperature 1).
+    """Continue each prompt greedily, or with a ``seed`` by drawing from the model at temperature 1.
 
-    prompts: token ids, not empty. A text ends at one of ``end_ids``, after ``max_new_tokens``, or where the model's
-    context is full. Returns one text a prompt, in the order given, without special tokens and white space around it;
-    with_prompt: each begins with its prompt. Samples depend on seed, prompts, batch size and device:
-    every process draws all of them, where several share out the others.
-    Batches are left-padded with masks from lengths: padding changes nothing. Nothing of the
-    checkpoint's generation_config (temperature, repetition penalty, length) is used. Raises ValueError.
+    A text ends at one of ``end_ids``, after ``max_new_tokens``, or when the model's context is full. Padding and batch
+    size do not change greedy texts. The checkpoint's generation_config (temperature, repetition penalty, length) is
+    not used. Returns one text per prompt, in the order given, without special tokens and surrounding white space.
+    Raises ValueError.
+
+    prompts: token ids, not empty.
+    with_prompt: each text begins with its prompt.
+    sharing: several processes share out greedy texts. Each draws all samples itself, because a sample depends on what
+    was drawn before it (and so on seed, prompts, batch size and device).
     """
     empty = [i for i, prompt in enumerate(prompts) if not prompt]
     if empty:
         raise ValueError(f"a prompt must have at least one token, found none in prompt {empty[0] + 1}; add a template")
     context = getattr(model.config, "max_position_embeddings", None)
-    rooms = [max_new_tokens if context is None else min(max_new_tokens, context - len(p)) for p in prompts]
+    limits = [max_new_tokens if context is None else min(max_new_tokens, context - len(p)) for p in prompts]
     texts = dict.fromkeys(range(len(prompts)), "")
-    turns = turns if seed is None else ONE
-    with scoring(model), _plain_generation(model) as generator, _drawing(seed):
-        for room, rows in turns.mine(_batches([len(p) for p in prompts], rooms, batch_size)):
-            continued = _continue(generator, [prompts[i] for i in rows], room, end_ids, seed is not None)
+    sharing = sharing if seed is None else ONE_PROCESS
+    with scoring(model), _plain_generation(model) as generator, _seeded(seed):
+        for limit, rows in sharing.mine(_batches([len(p) for p in prompts], limits, batch_size)):
+            continued = _continue(generator, [prompts[i] for i in rows], limit, end_ids, seed is not None)
             for i, new in zip(rows, continued, strict=True):
                 ids = [*prompts[i], *new] if with_prompt else new
                 texts[i] = tokenizer.decode(ids, skip_special_tokens=True).strip()
-    said = turns.everyones({row: text for row, text in texts.items() if text})
-    return [said.get(row, "") for row in texts]
+    generated = sharing.everyones({row: text for row, text in texts.items() if text})
+    return [generated.get(row, "") for row in texts]
 
 
-def _batches(lengths: Sequence[int], rooms: Sequence[int], batch_size: int) -> Iterator[tuple[int, list[int]]]:
-    """How many tokens may follow, and the prompts in a batch.
+def sample(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    tokenizer: PreTrainedTokenizerBase,
+    max_new_tokens: int,
+    batch_size: int,
+    end_ids: Sequence[int],
+    samples: int,
+) -> list[tuple[str, ...]]:
+    """``samples`` continuations per prompt, drawn by ``generate`` with SEED. Raises ValueError."""
+    repeated = [prompt for prompt in prompts for _ in range(samples)]
+    texts = generate(model, repeated, tokenizer, max_new_tokens, batch_size, end_ids, SEED)
+    return [tuple(texts[i : i + samples]) for i in range(0, len(texts), samples)]
 
-    A batch shares one length limit; a prompt near the end of the context has its own, whatever stands beside it.
-    """
-    order = sorted(range(len(lengths)), key=lambda i: rooms[i])
-    for room, group in groupby(order, key=lambda i: rooms[i]):
-        same_room = list(group)
-        if room >= 1:
-            for picked in length_sorted([lengths[i] for i in same_room], batch_size):
-                yield room, [same_room[k] for k in picked]
+
+def _batches(lengths: Sequence[int], limits: Sequence[int], batch_size: int) -> Iterator[tuple[int, list[int]]]:
+    """Batches of prompts that share one limit of new tokens: (limit, places of the prompts)."""
+    # With one limit per batch, a prompt near the end of the context does not shorten the texts beside it.
+    order = sorted(range(len(lengths)), key=lambda i: limits[i])
+    for limit, group in groupby(order, key=lambda i: limits[i]):
+        alike = list(group)
+        if limit >= 1:
+            for picked in length_sorted([lengths[i] for i in alike], batch_size):
+                yield limit, [alike[k] for k in picked]
 
 
 def _continue(
@@ -74,12 +92,13 @@ def _continue(
     end_ids: Sequence[int],
     sample: bool,
 ) -> list[list[int]]:
-    """The new tokens of each prompt, up to and without an end token. Left-padded, so that all rows end together.
+    """The new tokens of each prompt, up to but without an end token.
 
-    After every SPAN tokens the rows that have ended leave the batch, and the key-value cache with them.
+    After every SPAN tokens the rows that have ended leave the batch and the key-value cache.
     """
     import torch
 
+    # Padding on the left lets all prompts end together, at the place where the next token is predicted.
     width = max(map(len, prompts))
     ids = torch.tensor([[end_ids[0]] * (width - len(p)) + list(p) for p in prompts], device=generator.device)
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=generator.device)
@@ -89,15 +108,15 @@ def _continue(
     cache: Any = None
     while rows and left > 0:
         settings = _settings(min(SPAN, left), end_ids, sample)
-        said = generator.generate(ids, attention_mask=mask, past_key_values=cache, generation_config=settings)
-        new, cache = said.sequences[:, ids.shape[1] :], said.past_key_values
+        output = generator.generate(ids, attention_mask=mask, past_key_values=cache, generation_config=settings)
+        new, cache = output.sequences[:, ids.shape[1] :], output.past_key_values
         for row, tokens in zip(rows, new.tolist(), strict=True):
             written[row].extend(tokens)
         going = ~torch.isin(new, ends).any(dim=1)
         if not _selects(cache) and going.any():
-            going = torch.ones_like(going)  # a row that has ended goes on; what it adds is cut off below
+            going = torch.ones_like(going)  # rows that have ended go on; their extra tokens are cut off below
         kept = going.nonzero().squeeze(1)
-        ids, mask = said.sequences[kept], torch.cat([mask, torch.ones_like(new)], dim=1)[kept]
+        ids, mask = output.sequences[kept], torch.cat([mask, torch.ones_like(new)], dim=1)[kept]
         if len(kept) and len(kept) < len(rows):
             cache.batch_select_indices(kept)
         rows, left = [rows[k] for k in kept.tolist()], left - new.shape[1]
@@ -120,14 +139,14 @@ def _settings(max_new_tokens: int, end_ids: Sequence[int], sample: bool) -> Gene
 
 
 def _selects(cache: Any) -> bool:
-    """Whether rows can be taken out of a key-value cache; a state-space model's state is none."""
+    """True if single rows can be kept of a cache; the state of a state-space model does not allow it."""
     layers = getattr(cache, "layers", [])
     return bool(layers) and all(hasattr(layer, "batch_select_indices") for layer in layers)
 
 
 @contextmanager
-def _drawing(seed: int | None) -> Iterator[None]:
-    """torch's generators seeded for the time being, and put back; nothing without a seed."""
+def _seeded(seed: int | None) -> Iterator[None]:
+    """Seed torch's generators for the block and restore them afterwards; without a seed do nothing."""
     import torch
 
     if seed is None:
@@ -140,10 +159,11 @@ def _drawing(seed: int | None) -> Iterator[None]:
 
 @contextmanager
 def _plain_generation(model: PreTrainedModel) -> Iterator[PreTrainedModel]:
-    """The module that generates, its generation_config blank for the time being.
+    """The module that generates, with a blank generation_config for the block.
 
-    ``generate`` fills what a call leaves open from the model's own generation_config: a repetition penalty of the
-    checkpoint would change greedy results. Under peft that is the inner model, which holds the adapter's layers too.
+    ``generate`` takes every setting that a call leaves open from the model's own generation_config, and a repetition
+    penalty of the checkpoint would change greedy results. Under peft the module is the inner model, which holds the
+    adapter's layers too.
     """
     from transformers import GenerationConfig
 

@@ -1,4 +1,4 @@
-"""The gradient norm of one row at a time: small where a model has settled on the row."""
+"""The gradient norm of single rows: small for a row on which the model has settled."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 def gradient_norms(
     model: PreTrainedModel, encoded: Sequence[Encoded], pad_id: int, device: torch.device
 ) -> list[float]:
-    """|d mean_t nll_t / d theta| of each row, in [0, inf); a forward and a backward a row.
+    """|d mean_t nll_t / d theta| of each row, in [0, inf); one forward and one backward pass per row.
 
-    theta: all parameters of a floating type, those that are frozen too, so that an adapter's model and a whole one are
-    measured alike. The norm is Euclidean, in float32 at least. The model's gradients, what of it is frozen, and its
-    training mode are left as they were.
+    theta: all parameters of a floating type, frozen ones too, so that a model with an adapter and a whole one are
+    measured alike. The norm is Euclidean, in float32 at least. The model's gradients, frozen parameters and training
+    mode are left as they were.
     """
     import torch
 
@@ -49,9 +49,10 @@ def gradient_norms(
 
 
 def _norm(gradient: torch.Tensor) -> torch.Tensor:
-    """float64 []: in half precision a square overflows beyond 256 and vanishes below 1e-4."""
+    """The norm of one gradient: float64 []."""
     import torch
 
+    # In half precision a square overflows beyond 256 and vanishes below 1e-4.
     wide = torch.promote_types(gradient.dtype, torch.float32)
     norm: torch.Tensor = torch.linalg.vector_norm(gradient, dtype=wide).double()
     return norm

@@ -25,11 +25,13 @@ INSTALL = 'pip install "mollm-unlearn[lm-eval]"'
 
 @dataclass(frozen=True)
 class Harness:
-    """Which tasks the harness runs, and how; questions are asked without a chat template. Raises ValueError.
+    """The tasks for the harness and their settings; questions are asked without a chat template. Raises ValueError.
 
-    tasks: names, or patterns such as mmlu_*. limit: questions a task, the first ones; null: all. batch_size: rows in
-    one forward. num_fewshot: examples shown before a question; null: what the task says. include_path: a folder with
-    task files of one's own.
+    tasks: names, or patterns such as mmlu_*.
+    limit: the first questions of each task; null: all.
+    batch_size: rows in one forward pass.
+    num_fewshot: examples shown before a question; null: as many as the task says.
+    include_path: a folder with the user's own task files.
     """
 
     tasks: tuple[str, ...]
@@ -39,7 +41,7 @@ class Harness:
     include_path: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be, naming the key."""
+        """Refuse values out of range, naming the key."""
         if not self.tasks:
             raise ValueError(f"{KEY}.tasks must name at least one task, found []; e.g. {KEY}.tasks=[mmlu]")
         for key, value, least in (
@@ -51,7 +53,7 @@ class Harness:
                 raise ValueError(f"{KEY}.{key} must be >= {least}, found {value}")
 
     def check(self) -> None:
-        """Raise RequestError where lm-eval is missing, or does not know a task or get its rows; loads no model."""
+        """Raise RequestError if lm-eval is missing, does not know a task or cannot get its rows; loads no model."""
         if "lm_eval" not in sys.modules and importlib.util.find_spec("lm_eval") is None:
             raise RequestError(f"{KEY} needs the package lm-eval, found none; {INSTALL}")
         with contextlib.redirect_stdout(sys.stderr):
@@ -65,7 +67,7 @@ class Harness:
             self._fetch(manager)
 
     def _fetch(self, manager: Any) -> None:
-        """The rows of every task, from the Hub or its cache: what is missing shows before the run."""
+        """Fetch the rows of every task from the Hub or its cache, so that missing rows show before the run."""
         from lm_eval.tasks import get_task_dict
 
         try:
@@ -85,11 +87,11 @@ class Harness:
 def harness_results(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, chosen: Harness | None
 ) -> dict[str, float | None]:
-    """``lm_eval_<task>_<metric>`` -> value, as the harness computes it; empty where none are chosen.
+    """``lm_eval_<task>_<metric>`` -> value, as the harness computes it; empty if no tasks are chosen.
 
-    A group of tasks stands there with its aggregate too. Answers that the harness reads through a filter have its name
-    behind the metric's: lm_eval_gsm8k_exact_match_strict_match. Standard errors are left out. What is not finite is
-    None.
+    A group of tasks is there too, with its aggregate. If the harness reads answers through a filter, the filter's name
+    follows the metric's: lm_eval_gsm8k_exact_match_strict_match. Standard errors are left out. A value that is not
+    finite is None.
     """
     if chosen is None:
         return {}
@@ -125,9 +127,9 @@ def flat_results(results: Mapping[str, Mapping[str, Any]]) -> dict[str, float | 
 
 @contextlib.contextmanager
 def _undisturbed(model: PreTrainedModel) -> Iterator[None]:
-    """Evaluation mode, and what the harness prints and seeds kept from the run around it.
+    """Evaluation mode for the block, and the run around it protected from the harness's printing and seeding.
 
-    stdout is the run directory's alone; a training that follows draws what it would have drawn.
+    stdout carries the run directory alone, and a training that follows must draw what it would have drawn.
     """
     import numpy as np
     import torch
@@ -150,5 +152,5 @@ def _manager(harness: Harness) -> Any:
 
 
 def _some(text: str, most: int = 300) -> str:
-    """The harness knows thousands of tasks: the nearest come first."""
+    """The beginning of a list of names; the harness knows thousands of tasks, and the nearest come first."""
     return text if len(text) <= most else f"{text[:most].rpartition(',')[0]}, ..."

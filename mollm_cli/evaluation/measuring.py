@@ -4,42 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from mollm_cli.core.types import Example, Result, Scored
+from mollm_cli.core.types import Result, Scored
 from mollm_cli.evaluation.clock import Clock
 from mollm_cli.evaluation.metric_plan import MetricPlan, across, needs_by_set, plan, rewrite_of
-from mollm_cli.evaluation.work_sharing import ONE, WorkSharing
+from mollm_cli.evaluation.work_sharing import ONE_PROCESS, WorkSharing
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from mollm_cli.data.load_dataset import Loaded
+    from mollm_cli.evaluation.score_store import ScoreStore
     from mollm_cli.evaluation.suite import Suite
 
 Scores = dict[str, list[Scored]]
-"""One record an example, by set."""
-
-
-class Keeper(Protocol):
-    """What remembers scores from one start of a run to the next."""
-
-    def read(self, name: str, examples: Sequence[Example]) -> list[Scored] | None:
-        """The scores of the set ``name``, None where there are none of these rows under the same settings."""
-        ...
-
-    def write(self, name: str, scored: Sequence[Scored]) -> None:
-        """Keep the scores of a set."""
-        ...
+"""By set, one record per example."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """A suite's results on one model.
 
-    values: by flat name, None where undefined; intervals and details by flat name, where there are any.
-    scored: by set, one record an example. per_example: by set, then by the metric's name, in the order of ``scored``;
-    metrics without a value per example are not in it. seconds: see evaluation/clock.py.
+    values: by flat name; None if undefined.
+    scored: by set, one record per example.
+    per_example: by set, then by the metric's name, in the order of ``scored``; without metrics that have no value per
+    example.
+    intervals, details: by flat name, for the metrics that have them.
+    seconds: see evaluation/clock.py.
     """
 
     values: dict[str, float | None]
@@ -50,7 +42,7 @@ class Evaluation:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def add(self, flat: str, result: Result) -> None:
-        """Put a result under a flat name."""
+        """Store a result under a flat name."""
         self.values[flat] = result.value
         if result.interval is not None:
             self.intervals[flat] = result.interval
@@ -59,7 +51,7 @@ class Evaluation:
 
 
 def measured(suite: Suite, sets: Mapping[str, Loaded], oracle: bool) -> MetricPlan:
-    """What a suite measures on these sets."""
+    """The metric plan of a suite on these sets."""
     return plan(suite.chosen, suite.rows(sets), oracle, suite.rewrites)
 
 
@@ -70,23 +62,27 @@ def score_sets(
     suite: Suite,
     oracle: bool,
     clock: Clock,
-    keeper: Keeper | None = None,
-    turns: WorkSharing = ONE,
+    store: ScoreStore | None = None,
+    sharing: WorkSharing = ONE_PROCESS,
 ) -> Scores:
-    """Score every set that some metric fits, once; ``oracle``: whether there is one. Raises what scoring raises."""
+    """Score every set that some metric fits, once. Raises whatever scoring raises.
+
+    oracle: there will be an oracle's scores too.
+    store: scores that an earlier start of this run has kept.
+    """
     from mollm_cli.data.encoder import Encoder
     from mollm_cli.evaluation.scoring import score
 
     rows, encoder = suite.rows(sets), Encoder(tokenizer)
     scores: Scores = {}
     for name, needs in needs_by_set(measured(suite, sets, oracle), rows).items():
-        kept = None if keeper is None else keeper.read(name, rows[name])
+        kept = None if store is None else store.read(name, rows[name])
         if kept is None:
             rewrite = rewrite_of(name, suite.rewrites)
             samples = rewrite.samples if rewrite else 0
-            kept = score(model, encoder, name, sets[name], suite, needs, clock, samples, turns)
-            if keeper is not None:
-                keeper.write(name, kept)
+            kept = score(model, encoder, name, sets[name], suite, needs, clock, samples, sharing)
+            if store is not None:
+                store.write(name, kept)
         scores[name] = kept
     return scores
 
@@ -98,7 +94,7 @@ def compute(
     oracle: Mapping[str, Sequence[Scored]] | None,
     clock: Clock,
 ) -> Evaluation:
-    """The metrics of what has been scored; the oracle's own are computed with itself as ``oracle``."""
+    """Compute the metrics from scores; for the oracle's own metrics, ``oracle`` is the oracle itself."""
     evaluation = Evaluation({}, scores, {name: {} for name in scores}, seconds=clock.seconds)
     for flat, (name, metric) in measured(suite, sets, oracle is not None).items():
         with clock.measured(f"metric.{metric.name}"):

@@ -1,6 +1,6 @@
-"""Membership inference needs rows that were never seen and are otherwise of the same kind: without them it is refused.
+"""Membership inference needs unseen rows of the same kind as the forget rows; without them it is refused.
 
-A difference in kind alone tells two sets apart, and would be read as memory (Das et al., arXiv 2406.16201).
+A difference in kind alone tells two sets apart and would be mistaken for memory (Das et al., arXiv 2406.16201).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from mollm_cli.evaluation.suite import Suite
 
 FAR = 0.25
-"""How far from .5 the AUC of the answers' lengths may be: beyond that lengths alone tell the two sets apart."""
+"""The largest distance from .5 of the lengths' AUC: beyond it, lengths alone tell the two sets apart."""
 
 
 def check_membership(suite: Suite, loaded: Mapping[str, Loaded]) -> None:
-    """Raise RequestError where a metric of the suite needs a matched holdout and there is none."""
+    """Raise RequestError if a metric of the suite needs a matched holdout set and there is none."""
     for key, metric in suite.metrics.items():
         required: frozenset[str] = getattr(metric, "required", frozenset()) if suite.membership else frozenset()
         for name in sorted(required - set(loaded)):
@@ -34,7 +34,7 @@ def check_membership(suite: Suite, loaded: Mapping[str, Loaded]) -> None:
 
 
 def lengths(suite: Suite, rows: Loaded) -> list[float]:
-    """The characters of each answer that is scored."""
+    """The number of characters of each answer that is scored."""
     return [float(len(example.answer)) for example in rows.examples[: suite.limit]]
 
 

@@ -1,4 +1,4 @@
-"""Which metric is measured on which set, and what the result is called."""
+"""The metric plan: each metric on each set that it fits, by the name of the result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mollm_cli.evaluation.attacks.attack_protocol import Rewrite
 
 FORGET_SIDE = frozenset({"forget", "forget_test", "holdout"})
-"""Sets of the forget set's kind: what counts on them is the distance to a model that never saw the forget set."""
+"""Sets of the forget set's kind, on which the distance to a model that never saw the forget set counts."""
 
 NEEDS = frozenset(
     {
@@ -21,7 +21,7 @@ NEEDS = frozenset(
         *("forget_side", "retain_side", "oracle"),
     }
 )
-"""The words of ``Metric.needs``; mollm_cli/metrics/__init__.py says what they mean."""
+"""The words of ``Metric.needs``; mollm_cli/metrics/__init__.py explains them."""
 
 Measured = Metric | SetsMetric
 MetricPlan = dict[str, tuple[str, Measured]]
@@ -34,9 +34,11 @@ def plan(
     oracle: bool,
     rewrites: Mapping[str, Rewrite] | None = None,
 ) -> MetricPlan:
-    """Every measurement that fits, by its flat name; ``oracle``: whether there will be an oracle's scores.
+    """Every measurement that fits, by its flat name.
 
-    rewrites: by the name of the set that each made, or its holdout; those get what the attack asks for, no more.
+    oracle: there will be an oracle's scores.
+    rewrites: the attacks that made sets, by the set's name. Such a set, and the one of its holdout rows, gets only the
+    metrics that its attack asks for.
     """
     metrics, rewrites = list(metrics), rewrites or {}
     single: MetricPlan = {
@@ -54,12 +56,12 @@ def plan(
 
 
 def across(metric: Measured) -> TypeIs[SetsMetric]:
-    """Whether a metric reads several sets at once."""
+    """True of a metric that reads several sets at once."""
     return hasattr(metric, "compute_across")
 
 
 def needs_by_set(measured: MetricPlan, sets: Mapping[str, Sequence[Example]]) -> dict[str, set[str]]:
-    """What must be known of the rows of each set that some metric reads."""
+    """By set that some metric reads: the words of ``Metric.needs`` that apply to its rows."""
     needs: dict[str, set[str]] = {}
     for name, metric in measured.values():
         for each in metric.sets if across(metric) else (name,):
@@ -69,7 +71,7 @@ def needs_by_set(measured: MetricPlan, sets: Mapping[str, Sequence[Example]]) ->
 
 
 def offers(examples: Sequence[Example]) -> set[str]:
-    """What can be known of these rows."""
+    """The words of ``Metric.needs`` that these rows can satisfy."""
     questions = any(example.prompt for example in examples)
     asked = {"prompt", "generation", "samples", "fluency", "judged"} if questions else {"text"}
     perturbed = {"perturbed"} if any(example.perturbed_answers for example in examples) else set()
@@ -77,26 +79,26 @@ def offers(examples: Sequence[Example]) -> set[str]:
 
 
 def flat_name(set_name: str, metric_name: str) -> str:
-    """``forget`` and ``probability`` make ``forget_probability``; ``forget_quality`` on ``forget`` keeps its name."""
+    """Set and metric in one name: ``forget_probability``; ``forget_quality`` on ``forget`` keeps its name."""
     return metric_name if metric_name.startswith(f"{set_name}_") else f"{set_name}_{metric_name}"
 
 
 def forget_side(set_name: str) -> bool:
-    """Whether a set is of the forget set's kind, the rows of an attack on it included."""
+    """True of a set of the forget set's kind; the rows of an attack are such a set too."""
     return set_name in FORGET_SIDE or set_name.startswith(("forget_", "attack_"))
 
 
 def rewrite_of(set_name: str, rewrites: Mapping[str, Rewrite]) -> Rewrite | None:
-    """The attack that made a set, if one did."""
+    """The attack that made a set; None for any other set."""
     return rewrites.get(set_name.removesuffix("_holdout"))
 
 
 def fits(
     metric: Metric, set_name: str, examples: Sequence[Example], oracle: bool, rewrite: Rewrite | None = None
 ) -> bool:
-    """Whether a set offers all that is in ``metric.needs``.
+    """True if a set offers all that is in ``metric.needs``.
 
-    A plain-text set that plays no role (wikitext) is read by text metrics only. ``limited`` metrics name their sets.
+    Only text metrics read a plain-text set without a role (wikitext). ``limited`` metrics name their sets.
     """
     offered = offers(examples) - (set() if rewrite and rewrite.samples else {"samples"})
     offered.add("forget_side" if forget_side(set_name) else "retain_side")
@@ -110,8 +112,8 @@ def fits(
 
 
 def better(metric: Measured, set_name: str) -> Literal["higher", "lower", "toward_yardstick"]:
-    """Which way is better on this set: on the forget side toward the yardstick, not down.
+    """The better direction on this set; on the forget side that is toward the yardstick, not down.
 
-    A metric that reads the oracle is a distance from the yardstick already and keeps its own way.
+    A metric that reads the oracle is already a distance from the yardstick and keeps its own direction.
     """
     return "toward_yardstick" if forget_side(set_name) and "oracle" not in metric.needs else metric.better

@@ -1,12 +1,11 @@
-"""What the run directory keeps of an evaluation: the content of metrics.json and the rows of samples.jsonl."""
+"""The run directory's record of an evaluation: the content of metrics.json and the rows of samples.jsonl."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mollm_cli.core.privacy import KeepText, shows_text
+from mollm_cli.core.privacy import KeepText, row_hash, shows_text
 from mollm_cli.evaluation.attacks.robustness_verdict import robustness
 from mollm_cli.evaluation.measuring import measured
 from mollm_cli.evaluation.metric_plan import better
@@ -14,14 +13,13 @@ from mollm_cli.evaluation.suite import decoding
 from mollm_cli.evaluation.verdict import judge
 
 if TYPE_CHECKING:
-    from mollm_cli.core.types import Example
     from mollm_cli.data.load_dataset import Loaded
     from mollm_cli.evaluation.measuring import Evaluation
     from mollm_cli.evaluation.suite import Suite
 
 
 TEXTS = ("prompt", "answer", "generation")
-"""What a row of samples.jsonl says in words, at any depth."""
+"""The keys of samples.jsonl that hold text, at any depth."""
 
 
 def metrics_record(
@@ -32,9 +30,9 @@ def metrics_record(
     sets: Mapping[str, Loaded],
     attacks: Mapping[str, dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """The content of metrics.json: values before, after, of the oracle; the verdict; what each name means.
+    """The content of metrics.json: values before, after and of the oracle, the verdict, the meaning of each name.
 
-    attacks: what each was and came to (evaluation/attacks/outcome.py).
+    attacks: each attack's entry (evaluation/attacks/outcome.py).
     """
     yardstick, verdict = judge(before, after, oracle, suite)
     verdict["robustness"] = robustness({name: entry["verdict"] for name, entry in (attacks or {}).items()})
@@ -76,9 +74,9 @@ def sample_rows(
     sets: Mapping[str, Loaded],
     keep_text: KeepText,
 ) -> Iterator[dict[str, Any]]:
-    """The rows of samples.jsonl, one an example: id, hash, and its value of every metric before, after, of the oracle.
+    """The rows of samples.jsonl, one per example: id, hash, and each metric's value before, after and of the oracle.
 
-    TEXTS only where ``keep_text`` shows the set's content (core/privacy.py).
+    TEXTS are left out unless ``keep_text`` shows the set's content (core/privacy.py).
     """
     for name, scored in after.scored.items():
         with_text = shows_text(sets[name].content, keep_text)
@@ -86,7 +84,7 @@ def sample_rows(
             yield {
                 "set": name,
                 "id": example.id,
-                "sha256": sha256(example),
+                "sha256": row_hash(example),
                 **({"prompt": example.prompt, "answer": example.answer} if with_text else {}),
                 "before": _values(before, name, row, with_text),
                 "after": _values(after, name, row, with_text),
@@ -94,13 +92,8 @@ def sample_rows(
             }
 
 
-def sha256(example: Example) -> str:
-    """The hash of prompt, line break and answer in UTF-8: names a row without showing it."""
-    return hashlib.sha256(f"{example.prompt}\n{example.answer}".encode(errors="surrogatepass")).hexdigest()
-
-
 def _values(evaluation: Evaluation | None, name: str, row: int, with_text: bool) -> dict[str, Any] | None:
-    """One example's values by metric, and its generation where text is kept and one was made."""
+    """One example's values by metric, and its generation if it has one and text is kept."""
     if evaluation is None:
         return None
     values: dict[str, Any] = {metric: column[row] for metric, column in evaluation.per_example[name].items()}

@@ -1,4 +1,4 @@
-"""Scores on disk, so that an evaluation that was cut off goes on where it stopped: JSON Lines, written whole."""
+"""Scores on disk, so that an interrupted evaluation goes on where it stopped: JSON Lines, written whole."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from mollm_cli.core.owned_folder import opened
-from mollm_cli.core.privacy import KeepText, shows_text
+from mollm_cli.core.privacy import KeepText, row_hash, shows_text
 from mollm_cli.core.types import Example, Scored
 from mollm_cli.core.world import ALONE, World
-from mollm_cli.evaluation.records import sha256
 
 if TYPE_CHECKING:
     from mollm_cli.data.load_dataset import Loaded
 
 DEPTH = 4
-"""The parts at the end of a path to scores that are no links: RUN/resume/scores/MOMENT."""
+"""The last parts of a path to scores, none of which may be a link: RUN/resume/scores/MOMENT."""
 VERSION = 1
 """Raised whenever the same model, rows and settings would give other scores."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ScoreStore:
-    """One file a set under ``folder``. settings: all that scores depend on beside the rows (weights, decoding).
+    """One file per set under ``folder``.
 
-    What a model says of rows whose text ``keep_text`` does not show is not kept: such a set is scored anew. Of several
-    processes the first reads and writes; the others are told.
+    Generations for rows whose text ``keep_text`` does not show are not kept; such a set is scored anew. Of several
+    processes the first reads and writes, and sends the others what it read.
+
+    settings: everything but the rows that scores depend on (weights, decoding).
     """
 
     folder: Path
@@ -40,7 +41,7 @@ class ScoreStore:
     world: World = ALONE
 
     def read(self, name: str, examples: Sequence[Example]) -> list[Scored] | None:
-        """The scores of the set ``name``; None where there are none of these rows under these settings."""
+        """The scores of the set ``name``; None if there are none of these rows under these settings."""
         found = self._read(name, examples) if self.world.first else None
         if self.world.size == 1:
             return found
@@ -59,9 +60,9 @@ class ScoreStore:
             return None
 
     def write(self, name: str, scored: Sequence[Scored]) -> None:
-        """Keep the scores of a set, whole or not at all. Raises OSError."""
-        said = any(s.generation is not None or s.samples for s in scored)
-        if not self.world.first or (said and not shows_text(self.sets[name].content, self.keep_text)):
+        """Keep the scores of a set, all of them or none. Raises OSError."""
+        has_text = any(s.generation is not None or s.samples for s in scored)
+        if not self.world.first or (has_text and not shows_text(self.sets[name].content, self.keep_text)):
             return
         lines = [self._key([s.example for s in scored]), *map(_row, scored)]
         with opened(self.folder, DEPTH, make=DEPTH - 1) as folder:
@@ -71,13 +72,13 @@ class ScoreStore:
         return self.folder / f"{name}.jsonl"
 
     def _key(self, examples: Sequence[Example]) -> dict[str, Any]:
-        rows = hashlib.sha256("".join(f"{e.id} {sha256(e)}\n" for e in examples).encode()).hexdigest()
+        rows = hashlib.sha256("".join(f"{e.id} {row_hash(e)}\n" for e in examples).encode()).hexdigest()
         key = {"version": VERSION, "rows": rows, "settings": self.settings}
         return cast(dict[str, Any], json.loads(json.dumps(key, default=str)))
 
 
 def forget_scores(folder: Path) -> None:
-    """Remove what was kept in ``folder`` of a run, resume/scores: it has come to its end."""
+    """Remove the scores in ``folder``, resume/scores of a run that has come to its end."""
     with contextlib.suppress(OSError), opened(folder.parent, DEPTH - 2) as resume:
         resume.remove(folder.name)
 

@@ -1,4 +1,4 @@
-"""One set of examples as a model sees it: all that metrics read, from one teacher-forced pass and one of generation."""
+"""Scoring one set: everything that metrics read, from one teacher-forced pass and one of generation."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from mollm_cli.core.types import ROLES, Encoded, Example, Scored
 from mollm_cli.data.apart import apart, as_items, from_items
 from mollm_cli.data.windows import overlapping_windows
 from mollm_cli.evaluation.clock import Clock
-from mollm_cli.evaluation.generation import generate
+from mollm_cli.evaluation.generation import generate, sample
 from mollm_cli.evaluation.gradient_norms import gradient_norms
-from mollm_cli.evaluation.sampled_texts import sample
 from mollm_cli.evaluation.teacher_forcing import TokenScores, joined, teacher_forced
-from mollm_cli.evaluation.work_sharing import ONE, WorkSharing
+from mollm_cli.evaluation.work_sharing import ONE_PROCESS, WorkSharing
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from mollm_cli.evaluation.suite import Suite
 
 GENERATED = frozenset({"generation", "fluency", "judged"})
-"""Needs that take a greedy generation."""
+"""The needs for which a greedy generation is made."""
 
 
 def score(
@@ -35,14 +34,17 @@ def score(
     needs: Set[str],
     clock: Clock,
     samples: int = 0,
-    turns: WorkSharing = ONE,
+    sharing: WorkSharing = ONE_PROCESS,
 ) -> list[Scored]:
     """One record for each of the set's first ``suite.limit`` examples, in order.
 
-    name: of the set, for messages. needs: words of metrics/__init__.py. samples: continuations drawn a prompt, where
-    they are needed. A long text whose dataset has ``windows`` is scored in windows that overlap (its gradient norm is
-    that of the first); any other row up to ``max_tokens``. Raises what encoding, ``teacher_forced`` and ``generate``
+    A long text whose dataset has ``windows`` is scored in overlapping windows (its gradient norm is that of the first
+    one); any other row is scored up to ``max_tokens``. Raises whatever encoding, ``teacher_forced`` and ``generate``
     raise.
+
+    name: of the set, for messages.
+    needs: words of metrics/__init__.py.
+    samples: continuations drawn per prompt, if they are needed.
     """
     examples = loaded.examples[: suite.limit]
     answers = [_answers(example, "perturbed" in needs) for example in examples]
@@ -50,12 +52,12 @@ def score(
     flat = [window for rows in encoded for windows in rows for window in windows]
     with clock.measured("teacher_forcing"):
         moments = "moments" in needs
-        scores = iter(teacher_forced(model, flat, encoder.pad_id, suite.batch_size, model.device, moments, turns))
+        scores = iter(teacher_forced(model, flat, encoder.pad_id, suite.batch_size, model.device, moments, sharing))
     norms: Sequence[float | None] = [None] * len(examples)
     if "gradient_norm" in needs:
         with clock.measured("gradient_norm"):
             norms = gradient_norms(model, [rows[0][0] for rows in encoded], encoder.pad_id, model.device)
-    said, drawn = _generations(model, encoder, loaded, examples, suite, needs, clock, samples, turns)
+    said, drawn = _generations(model, encoder, loaded, examples, suite, needs, clock, samples, sharing)
     return [
         _record(example, [joined([next(scores) for _ in windows]) for windows in rows], text, norm, samples_of)
         for example, rows, text, norm, samples_of in zip(examples, encoded, said, norms, drawn, strict=True)
@@ -65,7 +67,7 @@ def score(
 def _encoded(
     encoder: Encoder, name: str, loaded: Loaded, answers: Sequence[tuple[str, ...]]
 ) -> list[list[list[Encoded]]]:
-    """Per example the windows (in general one) of each of its answers, the true one first."""
+    """Per example, the windows (usually one) of each of its answers; the true answer comes first."""
     dataset, role = loaded.dataset, name if name in ROLES else f"sets.{name}"
 
     def windows(example: Example, answer: str) -> list[Encoded]:
@@ -95,9 +97,9 @@ def _generations(
     needs: Set[str],
     clock: Clock,
     samples: int,
-    turns: WorkSharing,
+    sharing: WorkSharing,
 ) -> tuple[Sequence[str | None], Sequence[tuple[str, ...]]]:
-    """Greedy continuations (None where none is needed), and drawn ones (empty where none is)."""
+    """The greedy continuations (None if not needed) and the drawn ones (empty if not needed)."""
     said: Sequence[str | None] = [None] * len(examples)
     drawn: Sequence[tuple[str, ...]] = [()] * len(examples)
     draws = "samples" in needs and samples > 0
@@ -109,7 +111,7 @@ def _generations(
     most, size = suite.generate_tokens, suite.batch_size
     if needs & GENERATED:
         with clock.measured("generation"):
-            said = generate(model, prompts, encoder.tokenizer, most, size, end_ids, turns=turns)
+            said = generate(model, prompts, encoder.tokenizer, most, size, end_ids, sharing=sharing)
     if draws:
         with clock.measured("samples"):
             drawn = sample(model, prompts, encoder.tokenizer, most, size, end_ids, samples)
@@ -117,7 +119,7 @@ def _generations(
 
 
 def _answers(example: Example, perturbed: bool) -> tuple[str, ...]:
-    """The answer; if asked for and there are any, then the paraphrased one, where there is one, and the perturbed ones.
+    """The answer, then, if ``perturbed`` and the row has any, the paraphrased answer and the perturbed ones.
 
     All are answers to the original question, as in TOFU.
     """
@@ -134,7 +136,7 @@ def _record(
     gradient_norm: float | None,
     samples: tuple[str, ...],
 ) -> Scored:
-    """``scores``: of what ``_answers`` named, in its order."""
+    """The record of one example. scores: of the answers that ``_answers`` gives, in its order."""
     answer, *others = scores
     paraphrased = bool(others) and example.paraphrased_answer is not None
     return Scored(

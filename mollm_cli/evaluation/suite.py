@@ -1,14 +1,14 @@
-"""A suite: what is measured, by whom generations are judged, and which attacks are run."""
+"""A suite: the metrics, the judges of generations, and the attacks of an evaluation."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from mollm_cli.core.privacy import KeepText
 from mollm_cli.core.types import Example, Metric, SetsMetric
-from mollm_cli.evaluation.attacks.attack_protocol import Attack, Rewrite
+from mollm_cli.evaluation.attacks.attack_protocol import PREFIX, Attack, Rewrite
 from mollm_cli.evaluation.harness import Harness
 from mollm_cli.evaluation.judges.judge_protocol import Judge
 from mollm_cli.evaluation.metric_plan import NEEDS
@@ -19,14 +19,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Suite:
-    """What is measured, and how the verdict is reached; ``conf/evaluation/*.yaml`` builds it. Raises ValueError.
+    """The settings of an evaluation and its verdict; ``conf/evaluation/*.yaml`` builds it. Raises ValueError.
 
-    attacks: by name, run after the metrics. judges: by name, what reads generations. harness: tasks of lm-eval.
-    generate_tokens: the longest generation. batch_size: rows in one forward. limit: rows per set, the first ones;
-    attack_limit: rows per set in an attack. membership: whether membership inference is measured.
-    keep_text: whose text may be kept: of all rows, of none, or ("auto") of ordinary ones.
+    attacks: by name; they run after the metrics.
+    judges: by name; they read generations.
+    harness: tasks of lm-eval.
+    generate_tokens: the longest generation.
+    batch_size: rows in one forward pass.
+    limit, attack_limit: the first rows of each set that are scored, or attacked; None: all.
+    membership: measure membership inference too.
+    keep_text: the rows whose text may be kept: all, none, or ("auto") ordinary ones.
     oracle: folder of the oracle, or None.
-    start: the model from before, where a finished one is evaluated (an unlearning run knows its own), or None.
+    start: the model from before, for evaluating a finished model (an unlearning run knows its own), or None.
     margin, retain_share: see evaluation/verdict.py.
     """
 
@@ -46,7 +50,7 @@ class Suite:
     retain_share: float = 0.95
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be, naming the key."""
+        """Refuse values out of range, naming the key."""
         for key, value in (("generate_tokens", self.generate_tokens), ("batch_size", self.batch_size)):
             if value < 1:
                 raise ValueError(f"evaluation.{key} must be >= 1, found {value}")
@@ -62,13 +66,13 @@ class Suite:
 
     @property
     def chosen(self) -> list[Metric | SetsMetric]:
-        """The metrics that are measured: without ``membership`` none that sets forget rows against unseen ones."""
+        """The metrics to measure: without ``membership``, none that compares forget rows with unseen ones."""
         return [m for m in self.metrics.values() if self.membership or not getattr(m, "required", None)]
 
     @property
     def rewrites(self) -> dict[str, Rewrite]:
-        """The attacks that ask otherwise, by the name of the set that they make."""
-        return {f"attack_{a.name}": cast(Rewrite, a) for a in self.attacks.values() if a.kind == "rewrite"}
+        """The attacks that rewrite questions, by the name of the set that they make."""
+        return {f"{PREFIX}{a.name}": a for a in self.attacks.values() if a.kind == "rewrite"}
 
     def rows(self, sets: Mapping[str, Loaded]) -> dict[str, Sequence[Example]]:
         """The rows of each set that are scored."""
@@ -99,7 +103,7 @@ class Suite:
 
 
 def _check_headline(rewrite: Rewrite, metrics: Mapping[str, Metric | SetsMetric]) -> None:
-    """Refuse an attack that nothing measures, or that draws fewer samples than its metric takes the best of."""
+    """Refuse an attack whose metric is not measured, or that draws fewer samples than its metric needs."""
     if rewrite.headline not in metrics:
         raise ValueError(
             f"evaluation.attacks.{rewrite.name} is judged by {rewrite.headline}, which the suite does not "
@@ -114,14 +118,14 @@ def _check_headline(rewrite: Rewrite, metrics: Mapping[str, Metric | SetsMetric]
 
 
 SCORING = 2
-"""Raised whenever the same rows would be scored otherwise, whatever metric reads them.
+"""The version of scoring, raised whenever the same rows would get other scores.
 
-2: texts of a dataset with ``windows`` are scored whole (evaluation/scoring.py); 1 cut them at ``max_tokens``.
+2: texts of a dataset with ``windows`` are scored whole (evaluation/scoring.py); version 1 cut them at ``max_tokens``.
 """
 
 
 def decoding(suite: Suite) -> dict[str, Any]:
-    """What generations and scores depend on: two evaluations that differ in it are not to be compared."""
+    """The settings that generations and scores depend on: evaluations with different ones do not compare."""
     return {
         "scoring": SCORING,
         "generate_tokens": suite.generate_tokens,

@@ -1,4 +1,4 @@
-"""What a model says of given answers, token by token: the one pass behind all teacher-forced metrics."""
+"""Teacher forcing: a model's log-probabilities of given answers, token by token."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mollm_cli.core.errors import NonFiniteError, RequestError
 from mollm_cli.core.types import Encoded
-from mollm_cli.evaluation.work_sharing import ONE, WorkSharing
+from mollm_cli.evaluation.work_sharing import ONE_PROCESS, WorkSharing
 
 if TYPE_CHECKING:
     import torch
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TokenScores:
-    """Of each target token of one example: log p, and whether it is the argmax.
+    """One example's target tokens: log p of each, and whether it is the argmax.
 
-    means, deviations: of log p_v where v is drawn from the model at that place; empty where not asked for.
+    means, deviations: of log p_v with v drawn from the model at that place; empty if not asked for.
     """
 
     log_probs: tuple[float, ...]
@@ -38,20 +38,13 @@ class TokenScores:
 
 def joined(parts: Sequence[TokenScores]) -> TokenScores:
     """The scores of one text from those of its windows, in order."""
-    return TokenScores(
-        tuple(chain.from_iterable(part.log_probs for part in parts)),
-        tuple(chain.from_iterable(part.correct for part in parts)),
-        tuple(chain.from_iterable(part.means for part in parts)),
-        tuple(chain.from_iterable(part.deviations for part in parts)),
-    )
+    columns = zip(*map(_columns_of, parts), strict=True)
+    return _from_columns(*(tuple(chain.from_iterable(column)) for column in columns))
 
 
 @contextmanager
 def scoring(model: PreTrainedModel) -> Iterator[None]:
-    """Evaluation mode without gradients; the model's training mode comes back afterwards.
-
-    A sharded model keeps the memory that its weights are collected in, and trains with it: that is no inference mode's.
-    """
+    """Evaluation mode without gradients for the block; the training mode comes back afterwards."""
     import torch
 
     from mollm_cli.models.sharding import is_sharded
@@ -59,6 +52,7 @@ def scoring(model: PreTrainedModel) -> Iterator[None]:
     training = model.training
     model.eval()
     try:
+        # A sharded model collects its weights in memory that it later trains with: inference tensors would break that.
         with torch.no_grad() if is_sharded(model) else torch.inference_mode():
             yield
     finally:
@@ -66,7 +60,7 @@ def scoring(model: PreTrainedModel) -> Iterator[None]:
 
 
 def length_sorted(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """Indices in batches of similar length, the longest first, so that what does not fit in memory shows at once."""
+    """Indices in batches of similar length; the longest come first, so that a lack of memory shows at once."""
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
@@ -79,14 +73,14 @@ def teacher_forced(
     batch_size: int,
     device: torch.device,
     moments: bool = False,
-    turns: WorkSharing = ONE,
+    sharing: WorkSharing = ONE_PROCESS,
 ) -> list[TokenScores]:
     """The scores of every example's target tokens, in the order given; softmax in float32.
 
-    Of several processes each gets all scores, whoever has made them.
-    moments: whether means and deviations are wanted too (a second pass over the softmax, none through the model).
-    Batch size and padding change nothing beyond rounding. Raises RequestError for an example without a target and
-    NonFiniteError where a log-probability is not finite.
+    Batch size and padding change nothing beyond rounding. Every process gets all scores, whichever process computed
+    them. Raises RequestError for an example without a target, NonFiniteError if a log-probability is not finite.
+
+    moments: compute means and deviations too (a second pass over the softmax, not through the model).
     """
     for example in encoded:
         if not example.targets:
@@ -96,11 +90,11 @@ def teacher_forced(
             )
     scores: dict[int, list[Sequence[float]]] = {}
     with scoring(model):
-        for indices in turns.mine(length_sorted([len(e.input_ids) for e in encoded], batch_size)):
+        for indices in sharing.mine(length_sorted([len(e.input_ids) for e in encoded], batch_size)):
             rows = [encoded[i] for i in indices]
             found = map(_columns_of, _score_batch(model, rows, pad_id, device, moments))
             scores.update(zip(indices, found, strict=True))
-    scores = turns.everyones(scores)
+    scores = sharing.everyones(scores)
     return [_from_columns(*scores[i]) for i in range(len(encoded))]
 
 
@@ -110,17 +104,17 @@ def mean_probability(
     pad_id: int,
     batch_size: int,
     device: torch.device,
-    turns: WorkSharing = ONE,
+    sharing: WorkSharing = ONE_PROCESS,
 ) -> float:
-    """The mean over examples of exp(mean_t log p_t), in [0, 1]: the cheap measure of progress while training."""
-    scores = teacher_forced(model, encoded, pad_id, batch_size, device, turns=turns)
+    """The mean over examples of exp(mean_t log p_t), in [0, 1]: a cheap measure of progress during training."""
+    scores = teacher_forced(model, encoded, pad_id, batch_size, device, sharing=sharing)
     return math.fsum(math.exp(score.mean) for score in scores) / len(scores)
 
 
 def _score_batch(
     model: PreTrainedModel, rows: Sequence[Encoded], pad_id: int, device: torch.device, moments: bool
 ) -> list[TokenScores]:
-    """One forward over ``rows``, right-padded; logits at the targets only, and where they are many chunk by chunk."""
+    """One forward pass over ``rows``, right-padded; logits at the targets only, many of them chunk by chunk."""
     from mollm_cli.data.batches import collate
     from mollm_cli.models.forward import forward
 
@@ -130,7 +124,7 @@ def _score_batch(
 
 
 def _columns_of(scores: TokenScores) -> list[Sequence[float]]:
-    """``scores`` as JSON can have them, for other processes."""
+    """``scores`` as columns, which JSON can carry to other processes."""
     return [scores.log_probs, scores.correct, scores.means, scores.deviations]
 
 
@@ -139,7 +133,7 @@ def _from_columns(log_probs: Sequence[float], correct: Sequence[float], *moments
 
 
 def _scores(logits: torch.Tensor, labels: torch.Tensor, reference: torch.Tensor | None) -> torch.Tensor:
-    """log p of the label, and 1 where it is the argmax: [n, 2] float32."""
+    """log p of the label, and 1 if it is the argmax: [n, 2] float32."""
     return _columns(logits.float().log_softmax(-1), labels)
 
 
@@ -165,14 +159,14 @@ def _moments(log_p: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _per_row(rows: Sequence[Encoded], columns: Sequence[Sequence[float]]) -> Iterator[TokenScores]:
-    """Cut the row-major tokens of a batch into rows. columns: what ``_scores`` says, then moments or nothing."""
+    """Cut the tokens of a batch, in row-major order, into rows. columns: those of ``_scores``, then the moments."""
     start = 0
     for row in rows:
-        log_probs, correct, *moments = (tuple(column[start : start + row.targets]) for column in columns)
-        if not all(map(math.isfinite, log_probs)):
+        scores = _from_columns(*(column[start : start + row.targets] for column in columns))
+        if not all(map(math.isfinite, scores.log_probs)):
             raise NonFiniteError(
                 f"log-probabilities must be finite, found NaN or infinity in row '{row.id}': the model's weights or "
                 "activations are not finite; evaluate an earlier checkpoint, or use model.dtype=float32"
             )
-        yield TokenScores(log_probs, tuple(x == 1 for x in correct), *moments)
+        yield scores
         start += row.targets

@@ -17,7 +17,7 @@ SEED = 0
 
 
 def yardstick(before: Evaluation | None, oracle: Evaluation | None) -> tuple[Yardstick, float | None]:
-    """What the forget probability is held against: the oracle's, else the starting model's on holdout, else nothing."""
+    """The yardstick of the forget probability: the oracle's, else the starting model's on holdout rows, else none."""
     if oracle is not None and (value := oracle.values.get("forget_probability")) is not None:
         return "oracle", value
     if before is not None and (value := before.values.get("holdout_probability")) is not None:
@@ -31,9 +31,11 @@ def forget_verdict(
     """Compare the forget rows' probabilities with the yardstick's mean ``target``.
 
     matched: the 90 % bootstrap interval (1000 seeded resamples of the rows) of their mean lies within target +- margin.
-    This is an equivalence test (Schuirmann 1987): few or scattered rows cannot pass for a match, as they do where
-    p > .05 of a difference test is read as one. Otherwise under- or over-forgotten where the mean itself is above or
-    below by more than the margin, else unknown; unknown too without a target or without rows.
+    under, over: otherwise, if the mean itself is above or below the target by more than the margin.
+    unknown: otherwise, and without a target or without rows.
+
+    This is an equivalence test (Schuirmann 1987): few or scattered rows cannot pass for a match, as they do if p > .05
+    of a difference test is taken for one.
     """
     import numpy as np
 
@@ -52,7 +54,7 @@ def forget_verdict(
 
 
 def retain_verdict(before: float | None, after: float | None, share: float) -> Literal["kept", "damaged", "unknown"]:
-    """kept: after >= share * before; unknown where either is missing."""
+    """kept: after >= share * before; unknown if either is missing."""
     if before is None or after is None:
         return "unknown"
     return "kept" if after >= share * before else "damaged"

@@ -1,8 +1,9 @@
-"""Which of several processes evaluates which batch.
+"""Work sharing: which of several processes evaluates which batch.
 
-Replicas take the batches in turn, as one process would cut them, so that no number depends on how many there are: other
-rows in a batch are other rounding. Where weights lie in shards every process takes every batch, for each must come to
-every forward pass; that is no faster than one, and needs no dummy rows and no agreement on when a generation has ended.
+Replicas take in turn the batches that one process would cut, so that no number depends on how many processes there are:
+other rows in a batch would mean other rounding. If weights lie in shards, every process takes every batch, because each
+must join every forward pass. That is no faster than one process, but it needs no dummy rows and no agreement on when a
+generation has ended.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class WorkSharing:
-    """together: every process takes every batch."""
+    """The batches of one process; ``together``: every process takes every batch."""
 
     world: World = ALONE
     together: bool = False
 
     def mine(self, batches: Iterable[T]) -> Iterator[T]:
-        """Those of ``batches`` that are this process's."""
+        """The share of ``batches`` that falls to this process."""
         return islice(batches, self.world.rank, None, self.world.size) if self._shared else iter(batches)
 
     def everyones(self, found: Mapping[int, Any]) -> dict[int, Any]:
-        """What every process has found, by row, as JSON has it (tuples are lists then). All processes call it."""
+        """The findings of all processes, by row, as JSON represents them (tuples become lists). All must call it."""
         if not self._shared:
             return dict(found)
         return {row: value for part in self.world.everyones(list(found.items())) for row, value in part}
@@ -39,5 +40,5 @@ class WorkSharing:
         return self.world.size > 1 and not self.together
 
 
-ONE = WorkSharing()
-"""One process evaluates."""
+ONE_PROCESS = WorkSharing()
+"""The work is not shared."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -17,10 +17,10 @@ from mollm_cli.evaluation.attacks.attack_protocol import (
     PREFIX,
     Attack,
     Bench,
-    ComparisonAttack,
     Finetuning,
     WeightsAttack,
 )
+from mollm_cli.evaluation.attacks.comparison import ModelComparison
 from mollm_cli.evaluation.attacks.outcome import outcome
 from mollm_cli.evaluation.attacks.relearning import robustness
 from mollm_cli.evaluation.attacks.tampering import Curve, curve
@@ -75,15 +75,11 @@ class Attacker:
         with self.clock.measured(f"attack.{attack.name}"):
             for moment, description in self._models().items():
                 if attack.kind == "weights":
-                    points = self._tampered(cast(WeightsAttack, attack), description)
+                    points = self._tampered(attack, description)
                     curves[moment] = [(x, {k: r.value for k, r in point.items()}) for x, point in points]
                     _add(found[moment], attack.name, points[-1][1])
                 elif attack.kind == "comparison" and self.start is not None:
-                    _add(
-                        found[moment],
-                        attack.name,
-                        self._compared(cast(ComparisonAttack, attack), self.start, description),
-                    )
+                    _add(found[moment], attack.name, self._compared(attack, self.start, description))
         if getattr(attack, "x", None) == "step":
             _add_robustness(found, attack.name, curves)
         return outcome(attack, found, self.suite.margin, getattr(attack, "x", None), curves)
@@ -107,7 +103,7 @@ class Attacker:
         most = self.suite.attack_limit
         return rows if most is None or len(rows) <= most else [rows[i * len(rows) // most] for i in range(most)]
 
-    def _compared(self, attack: ComparisonAttack, start: Model, description: Model) -> dict[str, Result]:
+    def _compared(self, attack: ModelComparison, start: Model, description: Model) -> dict[str, Result]:
         """ROUGE-L of what comes out where both models are at hand; on rows never seen too."""
         from dataclasses import replace
 

@@ -59,7 +59,7 @@ def _train(context: Context, planned: Callable[..., Any]) -> None:
         evidence.score("before", loaded)
     seed_everything(request.seed)
     with memory(TRAINING):
-        outcome = run_training(context, plan, prepared, loaded, device, evidence.turns)
+        outcome = run_training(context, plan, prepared, loaded, device, evidence.sharing)
     saved(loaded, run_dir / "checkpoint", world)
     del loaded
     written = plain_model(str(run_dir / "checkpoint"), request.model)

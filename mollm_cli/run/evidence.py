@@ -84,7 +84,7 @@ class Evidence:
         return self.world.size > 1 and engine is not None and engine.parallel == "fsdp"
 
     @property
-    def turns(self) -> WorkSharing:
+    def sharing(self) -> WorkSharing:
         """Which process evaluates what."""
         return WorkSharing(self.world, together=self.sharded)
 
@@ -103,7 +103,7 @@ class Evidence:
         store = ScoreStore(self.run_dir / SCORES / moment, settings, sets, suite.keep_text, self.world)
         has_oracle = self.oracle is not None
         self.scores[moment] = score_sets(
-            loaded.model, loaded.tokenizer, sets, suite, has_oracle, self.clock, store, self.turns
+            loaded.model, loaded.tokenizer, sets, suite, has_oracle, self.clock, store, self.sharing
         )
 
     def _sets(self, moment: str) -> dict[str, Loaded]:
@@ -169,7 +169,7 @@ class Evidence:
             loaded = self.load(start, whole=False)
             for moment, scores in self.scores.items():
                 self.scores[moment] = with_fluency(
-                    scores, sets, suite, loaded.model, loaded.tokenizer, self.clock, self.turns
+                    scores, sets, suite, loaded.model, loaded.tokenizer, self.clock, self.sharing
                 )
 
     def _write(self, found: dict[str, Evaluation], attacks: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from mollm_cli.configuration.request import Request
 from mollm_cli.core.discretion import telling
@@ -22,7 +22,7 @@ from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.data.mixture import Share
 from mollm_cli.data.pairing import MIX, SETS, load_roles, mixture
 from mollm_cli.evaluation.attacks import rewriting
-from mollm_cli.evaluation.attacks.attack_protocol import PREFIX, WeightsAttack
+from mollm_cli.evaluation.attacks.attack_protocol import PREFIX
 from mollm_cli.evaluation.gates import check_names
 from mollm_cli.evaluation.judging import check_judges
 from mollm_cli.evaluation.measuring import measured
@@ -114,7 +114,7 @@ def _check_suite(suite: Suite, prepared: Prepared) -> None:
         suite.harness.check()
     for attack in suite.attacks.values():
         if attack.kind == "weights":
-            cast(WeightsAttack, attack).check(prepared.encoded)
+            attack.check(prepared.encoded)
 
 
 def _place(name: str, retained: Mapping[str, float]) -> str:

@@ -24,7 +24,7 @@ from mollm_cli.engine.selection import History, Selection
 from mollm_cli.engine.step import Stepper
 from mollm_cli.engine.stopping import rules
 from mollm_cli.evaluation.teacher_forcing import mean_probability
-from mollm_cli.evaluation.work_sharing import ONE, WorkSharing
+from mollm_cli.evaluation.work_sharing import ONE_PROCESS, WorkSharing
 from mollm_cli.gradients.trained import Trained
 from mollm_cli.models.compilation import compile_layers
 from mollm_cli.models.load_model import LoadedModel, load_model
@@ -51,9 +51,9 @@ class Evaluator:
         limit: int,
         batch_size: int,
         device: torch.device,
-        turns: WorkSharing = ONE,
+        sharing: WorkSharing = ONE_PROCESS,
     ) -> None:
-        self.turns = turns
+        self.sharing = sharing
         self.model, self.prepared = model, prepared
         self.samples = {role: prepared.sample(role, limit) for role in ("forget", "retain") if role in prepared.encoded}
         self.batch_size, self.device = batch_size, device
@@ -64,7 +64,7 @@ class Evaluator:
 
     def probability(self, rows: list[Encoded]) -> float:
         """Mean over ``rows`` of exp(mean token log p)."""
-        return mean_probability(self.model, rows, self.prepared.pad_id, self.batch_size, self.device, self.turns)
+        return mean_probability(self.model, rows, self.prepared.pad_id, self.batch_size, self.device, self.sharing)
 
 
 def forget_target(
@@ -107,19 +107,19 @@ def run_training(
     prepared: Prepared,
     loaded: LoadedModel,
     device: torch.device,
-    turns: WorkSharing = ONE,
+    sharing: WorkSharing = ONE_PROCESS,
 ) -> Outcome:
     """Train ``loaded.model`` in place, to the weights that engine.keep chooses; writes train.jsonl and resume/."""
     request, run_dir, manifest, signals = context.request, context.run_dir, context.manifest, context.signals
-    engine, optimizer, world = request.engine, request.optimizer, turns.world
+    engine, optimizer, world = request.engine, request.optimizer, sharing.world
     assert engine is not None and optimizer is not None
-    evaluator = Evaluator(loaded.model, prepared, engine.evaluate_limit, request.evaluation.batch_size, device, turns)
+    evaluator = Evaluator(loaded.model, prepared, engine.evaluate_limit, request.evaluation.batch_size, device, sharing)
     progress = Progress(engine.max_steps)
     target = forget_target(plan, prepared, evaluator, progress, manifest)
     streams = {role: build_stream(plan, role, request, prepared) for role in plan.rows}
     limits = rules(engine, streams[plan.leader].count, target)
     references = References(request, plan, prepared, streams, limits.total_steps, run_dir, progress.message)
-    with contextlib.nullcontext() if turns.together else after_first(world):
+    with contextlib.nullcontext() if sharing.together else after_first(world):
         reference = references.of(loaded.model, device)
     stepper = build_stepper(request, plan, loaded, target, reference, world)
     manifest.set(reference=reference.facts)

@@ -1,1 +1,1 @@
-"""One attack a file: another question, tampered weights, or two models compared, and what then comes out."""
+"""One attack per file: another question, tampered weights, or two models compared; and what the attack yields."""

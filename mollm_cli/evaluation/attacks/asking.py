@@ -1,4 +1,4 @@
-"""What the rewrites share: what is measured on them, and how changed rows become a set."""
+"""Building blocks of the rewrites: the metrics on rewritten rows, a set made of changed rows, the last question."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from mollm_cli.data.dialogue import Turn, as_prompt, turns_of
 from mollm_cli.data.load_dataset import Loaded
 
 METRICS = frozenset({"probability", "rouge_l", "extraction_strength"})
-"""What is measured on rows that are asked otherwise: what teacher forcing finds, and what is said."""
+"""Metrics on rewritten rows: one of teacher forcing, one of the generated text, one of both."""
 
 
 def asked(rows: Loaded, attack: str, examples: Iterable[Example], dataset: Dataset | None = None) -> Loaded | None:
-    """``examples`` as a set made of ``rows`` by ``attack``, never kept between runs; None where there are none.
+    """The set that ``attack`` makes of ``rows``: ``examples``, never kept between runs; None without an example.
 
-    dataset: how they are written, where that is not as ``rows`` are.
+    dataset: the description by which they are written, if it is not that of ``rows``.
     """
     kept = rows.keep(examples, attack=attack)
     return replace(kept, dataset=dataset or rows.dataset, cache=False) if kept.examples else None
 
 
 def question(prompt: str) -> str:
-    """The last question of a prompt, without what was said before it."""
+    """The last question of a prompt, without the conversation before it."""
     return next(turn.content for turn in reversed(turns_of(prompt)) if turn.role == "user")
 
 
 def reworded(prompt: str, new: str) -> str:
-    """``prompt`` with ``new`` as its last question; what was said before it stays."""
+    """``prompt`` with ``new`` as its last question; the conversation before it stays."""
     turns = list(turns_of(prompt))
     last = max(place for place, turn in enumerate(turns) if turn.role == "user")
     turns[last] = Turn("user", new)

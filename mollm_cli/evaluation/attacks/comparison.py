@@ -1,4 +1,4 @@
-"""Two models compared: who has kept the one from before the forgetting sees where it pulls away from the other."""
+"""Two models compared: someone who kept the model from before the forgetting sees where the new one differs."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 LEAST = -1e4
-"""log p of a token that a model rules out: -inf less -inf would be no number."""
+"""log p of a token that a model rules out: -inf minus -inf would be NaN."""
 
 
 @dataclass(frozen=True)
 class ModelComparison:
     """Greedy decoding of log p_after + guidance (log p_before - log p_after). Raises ValueError.
 
-    Only tokens count with p_before >= plausibility * max p_before: elsewhere a ratio of two tiny numbers would rule.
-    guidance 0 with plausibility 0 is greedy decoding of the model after, 1 of the one before; beyond 1 it exaggerates
-    what the forgetting changed, and so points at what was forgotten.
+    Only tokens with p_before >= plausibility * max p_before count: elsewhere a ratio of two tiny numbers would decide.
+    guidance: 0 with plausibility 0 is greedy decoding of the model after, 1 that of the model before. Beyond 1 it
+    exaggerates the change that the forgetting made, and so points at what was forgotten.
 
-    headline: rouge_l. It is a way of decoding: what is said is all there is. Where the model before says the rows by
-    itself, this gets them beside any model after, one trained without them too, and so says little of the forgetting.
+    headline: rouge_l, because the attack is a way of decoding and yields nothing but text. If the model before gives
+    the answers by itself, the attack gets them beside any model after, even one trained without them. It then says
+    little about the forgetting.
     Source: Wu et al. (arXiv 2505.24379), there after retraining from scratch; guidance 2 and plausibility e^-5 as in
-    the authors' code for MUSE. Theirs decodes until a total length; here every prompt has ``max_new_tokens``.
+    the authors' code for MUSE. That code decodes up to a total length; here every prompt gets ``max_new_tokens``.
     """
 
     guidance: float = 2.0
@@ -57,7 +58,7 @@ class ModelComparison:
         max_new_tokens: int,
         batch_size: int,
     ) -> list[str]:
-        """One continuation a prompt, as ``evaluation.generation.generate`` returns and ends them.
+        """One continuation per prompt, ended and returned as ``evaluation.generation.generate`` does.
 
         prompts: token ids, not empty. Padding and batch size change nothing. Raises ValueError.
         """
@@ -65,20 +66,20 @@ class ModelComparison:
         if empty:
             raise ValueError(f"a prompt must have at least one token, found none in prompt {empty[0] + 1}")
         contexts = [getattr(model.config, "max_position_embeddings", None) for model in (before, after)]
-        room = min((context for context in contexts if context is not None), default=None)
+        context = min((most for most in contexts if most is not None), default=None)
         texts = [""] * len(prompts)
         with ExitStack() as stack:
             for model in (before, after):
                 stack.enter_context(scoring(model))
             for rows in length_sorted([len(prompt) for prompt in prompts], batch_size):
-                asked = [prompts[i] for i in rows]
-                rooms = [max_new_tokens if room is None else min(max_new_tokens, room - len(p)) for p in asked]
-                for i, new in zip(rows, self._continued(before, after, asked, rooms, end_ids), strict=True):
+                picked = [prompts[i] for i in rows]
+                limits = [max_new_tokens if context is None else min(max_new_tokens, context - len(p)) for p in picked]
+                for i, new in zip(rows, self._continued(before, after, picked, limits, end_ids), strict=True):
                     texts[i] = tokenizer.decode(new, skip_special_tokens=True).strip()
         return texts
 
     def guided(self, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
-        """Logits of two models [B, V] -> what is maximised [B, V], -inf where a token is not plausible."""
+        """Logits of two models [B, V] -> the score that is maximised [B, V], -inf for a token that is not plausible."""
         import math
 
         old, new = (logits.float().log_softmax(-1).clamp_min(LEAST) for logits in (before, after))
@@ -93,10 +94,10 @@ class ModelComparison:
         before: PreTrainedModel,
         after: PreTrainedModel,
         prompts: Sequence[Sequence[int]],
-        rooms: Sequence[int],
+        limits: Sequence[int],
         end_ids: Sequence[int],
     ) -> list[list[int]]:
-        """The new tokens of each prompt, up to and without an end token, at most ``rooms`` of them."""
+        """The new tokens of each prompt, up to but without an end token, at most ``limits`` of them."""
         import torch
 
         width = max(map(len, prompts))
@@ -105,7 +106,7 @@ class ModelComparison:
         mask = torch.tensor([[0] * p + [1] * (width - p) for p in padding])
         readers = [_Reader(model) for model in (before, after)]
         new: list[list[int]] = [[] for _ in prompts]
-        going = {row for row, room in enumerate(rooms) if room > 0}
+        going = {row for row, limit in enumerate(limits) if limit > 0}
         while going:
             old, now = (reader.logits(ids, mask) for reader in readers)
             ids = self.guided(old.to(now.device), now).argmax(-1, keepdim=True).cpu()
@@ -113,13 +114,13 @@ class ModelComparison:
             for row, token in enumerate(ids[:, 0].tolist()):
                 if row in going and token not in end_ids:
                     new[row].append(token)
-                if token in end_ids or len(new[row]) >= rooms[row]:
+                if token in end_ids or len(new[row]) >= limits[row]:
                     going.discard(row)
         return new
 
 
 class _Reader:
-    """One model's logits after each further token, from its cache."""
+    """One model that reads further tokens and keeps its key-value cache."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         import inspect
@@ -130,10 +131,13 @@ class _Reader:
         self._cache: Any = None
 
     def logits(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """[B, V] after ``ids`` [B, t], the tokens since the last call; ``mask`` [B, T]: of all tokens so far."""
+        """The logits [B, V] after ``ids``.
+
+        ids: [B, t], the tokens since the last call. mask: [B, T], over all tokens so far.
+        """
         given: dict[str, Any] = {}
         if self._positions:
-            # Rows that have ended go on at the last position; nobody reads them.
+            # A finished row stays in the batch at the last position; nobody reads what it adds.
             places = (mask.cumsum(-1) - 1).clamp(0, None if self._most is None else self._most - 1)
             given["position_ids"] = places[:, -ids.shape[1] :].to(self._model.device)
         out = self._model(

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from mollm_cli.core.types import Example
-from mollm_cli.data.load_dataset import Loaded
-from mollm_cli.evaluation.attacks.asking import METRICS, asked, question, reworded
+from mollm_cli.evaluation.attacks.asking import question, reworded
+from mollm_cli.evaluation.attacks.attack_protocol import Rewrite
 
 
 @dataclass(frozen=True)
-class Jailbreak:
-    """Each question in one of ``wrappers``, texts with {prompt}: row i in wrapper i modulo their number.
+class Jailbreak(Rewrite):
+    """Each question inside one of ``wrappers``, which are texts with {prompt}. Raises ValueError.
 
-    Raises ValueError. Every wrapper gets as many rows, and the same row the same one on every model.
-    headline: rouge_l. A wrapper asks for a story, a part or an opening phrase, so the answer may stand anywhere in what
-    is said; teacher forcing scores it at the very beginning only, and would call a model safe that tells it later.
+    Row i is put into wrapper i modulo their number, so that every wrapper gets equally many rows and a row gets the
+    same wrapper on every model.
+    headline: rouge_l. A wrapper asks for a story, a part or an opening phrase, so the answer may stand anywhere in the
+    generated text. Teacher forcing scores it at the very beginning only, and would call a model safe that gives the
+    answer later.
     """
 
     wrappers: list[str]
     name: str = "jailbreak"
-    kind: ClassVar[Literal["rewrite"]] = "rewrite"
     what: ClassVar[str] = "the same questions inside instructions that talk the model into answering"
-    cost: ClassVar[str] = "one more pass over the rows and one generation a row"
     headline: ClassVar[str] = "rouge_l"
-    metrics: ClassVar[frozenset[str]] = METRICS
-    samples: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         """Refuse a wrapper that has no place for the question."""
@@ -39,12 +37,8 @@ class Jailbreak:
                     f"found '{wrapper}' as number {place}"
                 )
 
-    def rewrite(self, rows: Loaded) -> Loaded | None:
-        """The rows with a question, wrapped; None where none has one."""
-        asking = (example for example in rows.examples if example.prompt)
-        return asked(rows, self.name, (self._wrapped(row, example) for row, example in enumerate(asking)))
-
-    def _wrapped(self, row: int, example: Example) -> Example:
-        wrapper = self.wrappers[row % len(self.wrappers)]
+    def ask(self, place: int, example: Example) -> Example:
+        """The row inside its wrapper."""
+        wrapper = self.wrappers[place % len(self.wrappers)]
         wrapped = wrapper.replace("{prompt}", question(example.prompt))
         return replace(example, prompt=reworded(example.prompt, wrapped))

@@ -1,4 +1,4 @@
-"""An attack's entry in metrics.json: what it was, and what it got beside what it gets from a model that never saw."""
+"""An attack's entry in metrics.json: its result, and the result on a model that never saw the rows."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def outcome(
 ) -> dict[str, Any]:
     """The entry of ``attack``, whose results are already among the values of ``found``, by moment.
 
-    The yardstick is what it gets from the oracle; without one what it gets on rows that were never seen (holdout):
-    from the starting model where only the question changes, from the attacked model where the weights do. ``before``
-    is what the starting model, which has the rows, gives to it: an attack that gets nothing there shows nothing, and
-    one that only asks otherwise shows nothing either where no starting model was asked (evaluation.start).
+    The yardstick is the attack's result on the oracle. Without an oracle it is its result on rows that were never seen
+    (holdout): from the starting model if only the question changes, from the attacked model if the weights do.
+    ``before`` is its result on the starting model, which knows the rows. An attack that fails there shows nothing, and
+    neither does a rewrite if there was no starting model to ask (evaluation.start).
     """
     flat = f"{PREFIX}{attack.name}_{attack.headline}"
     aim, start = _yardstick(attack, found, flat), _start(attack, found, flat)
@@ -53,7 +53,7 @@ def _yardstick(attack: Attack, found: Mapping[str, Evaluation], flat: str) -> fl
 
 
 def _start(attack: Attack, found: Mapping[str, Evaluation], flat: str) -> float | None:
-    """Of the starting model: under the same question, or unattacked where the attack begins with its weights."""
+    """The starting model's value: under the same question, or unattacked if the attack changes weights."""
     name = flat if attack.kind == "rewrite" else f"forget_{attack.headline}"
     moment = "before" if "before" in found else "start"
     return found[moment].values.get(name) if moment in found else None

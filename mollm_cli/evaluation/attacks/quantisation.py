@@ -1,4 +1,4 @@
-"""Weights rounded to few bits: small changes, such as unlearning with a small learning rate, may be rounded away."""
+"""Weights rounded to few bits, which may undo small changes such as unlearning with a small learning rate."""
 
 from __future__ import annotations
 
@@ -10,43 +10,42 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Encoded, Role
-from mollm_cli.evaluation.attacks.attack_protocol import Bench
+from mollm_cli.evaluation.attacks.attack_protocol import Bench, WeightsAttack
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
 TAIL = 0.9677083
-"""Where the outermost code of NF4 stands, as a quantile of the normal distribution (bitsandbytes)."""
+"""The quantile of the normal distribution at which the outermost code of NF4 stands (bitsandbytes)."""
 
 
 @dataclass(frozen=True)
-class Quantisation:
-    """Every linear layer's weight rounded to ``bits`` and back, in the model's dtype: no GPU is needed.
+class Quantisation(WeightsAttack):
+    """Every linear layer's weight rounded to ``bits`` and back, in the model's dtype; this needs no GPU.
 
-    Each row of a weight [out, in] is cut into groups of ``group_size`` along its inputs (None: the whole row), and
-    with a = max |w| of a group
+    Each row of a weight [out, in] is cut into groups of ``group_size`` along its inputs (None: the whole row). With
+    a = max |w| of a group:
 
         absmax   q = round(w / s) s,  s = a / (2^(bits - 1) - 1)          |w - q| <= s / 2
         nf4      q = a c,  c the nearest to w / a of 16 quantiles of the normal distribution (4 bits only)
 
-    Embeddings, norms, biases and the head stay as they are, as where models are served so: a head is often tied to the
-    embedding. Experts that a model keeps in one tensor are no linear layers, and stay too. Raises ValueError.
+    Embeddings, norms, biases and the head are not rounded, as is usual when quantised models are served: a head is
+    often tied to the embedding. Experts that a model keeps in one tensor are not linear layers and are not rounded
+    either. Raises ValueError.
 
     Source of the attack: Zhang et al. (arXiv 2410.16454); of nf4: Dettmers et al. (arXiv 2305.14314). Activations are
-    not rounded, outlier columns not kept apart (LLM.int8), the factors a not rounded themselves (double quantisation).
+    not rounded, outlier columns are not kept apart (LLM.int8), and the factors a are not rounded (double quantisation).
 
-    headline: probability. Rounding returns what small steps took away, little by little, which greedy decoding shows
-    only where an argmax flips.
+    headline: probability. Rounding brings back gradually what small steps took away; greedy decoding shows that only
+    when an argmax flips.
     """
 
     bits: int = 4
     scheme: Literal["absmax", "nf4"] = "nf4"
     group_size: int | None = 64
     name: str = "quantisation"
-    kind: ClassVar[Literal["weights"]] = "weights"
     cost: ClassVar[str] = "a copy of the model and one pass over the rows"
-    headline: ClassVar[str] = "probability"
     x: ClassVar[Literal["bits"]] = "bits"
 
     def __post_init__(self) -> None:
@@ -63,19 +62,19 @@ class Quantisation:
 
     @property
     def what(self) -> str:
-        """How the weights are rounded."""
+        """The rounding, in one sentence."""
         group = "rows" if self.group_size is None else f"groups of {self.group_size}"
         return f"the linear layers' weights rounded to {self.bits} bits ({self.scheme}, {group})"
 
     def check(self, rows: Mapping[Role, Sequence[Encoded]]) -> None:
-        """Any rows will do."""
+        """Accept any rows."""
 
     def measured(self, forget: Sequence[Encoded]) -> Sequence[Encoded]:
-        """All: no row is given away."""
+        """All forget rows: the attack is given none."""
         return forget
 
     def tampered(self, model: PreTrainedModel, bench: Bench) -> Iterator[float]:
-        """Round the weights, then yield ``bits``. Raises RequestError where the model has no linear layer to round."""
+        """Round the weights, then yield ``bits``. Raises RequestError if the model has no linear layer to round."""
         import torch
         from transformers.pytorch_utils import Conv1D
 
@@ -85,7 +84,7 @@ class Quantisation:
                 if not isinstance(layer, torch.nn.Linear | Conv1D) or layer is head:
                     continue
                 weight = layer.weight.T if isinstance(layer, Conv1D) else layer.weight
-                if weight.is_floating_point():  # integers are rounded weights already
+                if weight.is_floating_point():  # integer weights are quantised already
                     weight.copy_(self.rounded(weight))
                     found += 1
         if not found:
@@ -118,7 +117,7 @@ class Quantisation:
 
 @cache
 def normal_codes() -> tuple[float, ...]:
-    """The 16 values of NF4 in [-1, 1], ascending: quantiles of the normal distribution, 0 among them.
+    """The 16 values of NF4 in [-1, 1], ascending: quantiles of the normal distribution, and 0.
 
     Eight above 0 and seven below, evenly spaced in probability between 0.5 and TAIL, divided by the largest.
     """

@@ -1,4 +1,4 @@
-"""The sets that rewrites make of the forget rows, and of rows of their kind that the model never saw."""
+"""The sets that rewrites make of the forget rows, and of holdout rows for comparison."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Encoded
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 HOLDOUT = "_holdout"
-"""What the name of a set made of data.holdout ends in."""
+"""The ending of the name of a set made from data.holdout."""
 
 
 def rewritten(
@@ -29,14 +29,14 @@ def rewritten(
     with_holdout: bool,
     tokenizer: PreTrainedTokenizerBase,
 ) -> dict[str, Loaded]:
-    """By name, ``attack_<name>`` of the forget rows and, where asked for, ``attack_<name>_holdout``.
+    """Each rewrite's sets by name: ``attack_<name>`` of the forget rows, and ``attack_<name>_holdout`` if asked for.
 
-    The first ``limit`` rows that an attack fits. Each set's max_tokens is raised by what its prompts have grown, so
-    that no answer is cut shorter than it was. An attack that fits no forget row, or that the tokenizer's chat template
-    refuses, is left out, and stderr says why.
+    A set has the first ``limit`` rows that the attack fits. Its max_tokens is raised by as much as its prompts have
+    grown, so that no answer is cut shorter than before. An attack that fits no forget row, or whose prompts the
+    tokenizer's chat template refuses, is left out, and stderr says why.
     """
     made: dict[str, Loaded] = {}
-    for attack in (cast(Rewrite, attack) for attack in attacks.values() if attack.kind == "rewrite"):
+    for attack in (attack for attack in attacks.values() if attack.kind == "rewrite"):
         for role, ending in (("forget", ""), ("holdout", HOLDOUT))[: 2 if with_holdout else 1]:
             if role not in sets:
                 continue
@@ -48,9 +48,9 @@ def rewritten(
 
 
 def check_context(asked: Mapping[str, Loaded], tokenizer: PreTrainedTokenizerBase, context: int | None) -> None:
-    """Refuse rewritten rows that are longer than the model's ``context``; None: it has no end.
+    """Raise RequestError, naming the attack, for rewritten rows that are longer than the model's ``context``.
 
-    Raises RequestError, naming the attack.
+    context: in tokens; None: without limit.
     """
     for name, rows in asked.items():
         encoder = Encoder(tokenizer)
@@ -84,7 +84,7 @@ def _asked(attack: Rewrite, role: str, rows: Loaded, limit: int | None, encoder:
 
 
 def _roomy(asked: Loaded, rows: Loaded, encoder: Encoder) -> Loaded:
-    """``asked`` with room for what its prompts are longer than those of ``rows``; raises RequestError as encoding."""
+    """``asked`` with max_tokens raised by the growth of its prompts. Raises RequestError as encoding does."""
     before, after = rows.dataset.template, asked.dataset.template
     prompts = {example.id: example.prompt for example in rows.examples}
 

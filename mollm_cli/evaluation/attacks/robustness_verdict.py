@@ -1,4 +1,4 @@
-"""Whether forgetting stood up to an attack, and to all of them."""
+"""The verdict on one attack, and on all of them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ Held = Literal["held", "recovered", "unknown"]
 
 
 def attack_verdict(value: float | None, yardstick: float | None, margin: float, before: float | None = None) -> Held:
-    """held: value <= yardstick + margin, all in the unit of the attack's headline; unknown where one is missing.
+    """held: value <= yardstick + margin, all in the unit of the attack's headline; unknown if one is missing.
 
-    value: what the attack got out of the model. yardstick: what the same attack gets out of a model that never saw the
-    rows, or out of rows of their kind that the model never saw. before: what it gets out of the starting model, where
-    that is known: an attack that cannot get the rows out of a model that has them says nothing of one that held, so
-    that is unknown too.
+    value: the attack's result on the model.
+    yardstick: its result on a model that never saw the rows, or on rows of the same kind that the model never saw.
+    before: its result on the starting model, if that is known. An attack that fails on a model that knows the rows says
+    nothing about one that withstands it, so the verdict is then unknown too.
     """
     if value is None or yardstick is None:
         return "unknown"
@@ -24,7 +24,7 @@ def attack_verdict(value: float | None, yardstick: float | None, margin: float, 
 
 
 def robustness(verdicts: Mapping[str, Held]) -> str:
-    """One word on all attacks, by name: "untested", "held" (all did), "recovered: a, b", else "unknown"."""
+    """The verdict on all attacks: "untested", "held" (by all), "recovered: a, b" (by name), else "unknown"."""
     recovered = [name for name, verdict in verdicts.items() if verdict == "recovered"]
     if not verdicts:
         return "untested"

@@ -1,4 +1,4 @@
-"""What an attack on the weights brings back, point by point."""
+"""The curve of an attack on the weights: what it brings back, point by point."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PROBABILITY = "probability"
 Curve = list[tuple[float, dict[str, Result]]]
-"""x, and by name the mean probability of the answers of a set."""
+"""Points (x, by name the mean probability of a set's answers)."""
 
 
 def curve(
@@ -34,10 +34,12 @@ def curve(
 ) -> Curve:
     """Tamper with ``model`` in place and measure it whenever the attack says so.
 
-    probability: of those of the rows ``forget`` (some of ``bench.rows["forget"]``) that the attack was not given;
-    <set>_probability: of ``others``; each the mean over rows of exp(mean_t log p_t), in [0, 1]. Where a loss, a
-    gradient or the weights become non-finite, the curve ends with values of None at the last x, and details say why.
-    Raises what else the attack raises.
+    forget: the rows measured, a part of ``bench.rows["forget"]``; those that the attack was given are left out.
+    others: rows of further sets, by name.
+
+    A point holds ``probability`` (forget) and ``<set>_probability`` (others), each the mean over rows of
+    exp(mean_t log p_t), in [0, 1]. If a loss, a gradient or the weights become non-finite, the curve ends with None at
+    the last x, and details say why. Raises whatever else the attack raises.
     """
     ids = {row.id for row in forget}
     held_back = [row for row in attack.measured(bench.rows["forget"]) if row.id in ids]

@@ -1,33 +1,29 @@
-"""The question in another prompt template than the one that was trained with."""
+"""The question in another prompt template than the one used in training."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from mollm_cli.data.load_dataset import Loaded
-from mollm_cli.evaluation.attacks.asking import METRICS, asked
+from mollm_cli.evaluation.attacks.asking import asked
+from mollm_cli.evaluation.attacks.attack_protocol import Rewrite
 
 
 @dataclass(frozen=True)
-class Template:
-    r"""The same question and answer in the plain text ``template``, which has {prompt}. Raises ValueError.
+class Template(Rewrite):
+    r"""The same question and answer in the plain-text ``template``, which holds {prompt}. Raises ValueError.
 
     A chat model then sees no chat at all; a plain one sees other words around the question than
-    "Question: {prompt}\nAnswer: ", which is why the default is neither. Rows that are written in it already do not fit.
+    "Question: {prompt}\nAnswer: ", which is why the default is neither. Rows already written in it do not fit.
 
-    headline: probability. The template says where the answer begins, so the answer is scored at its place; a template
-    that is merely strange makes it less likely on the yardstick too, which is asked in the same one.
+    headline: probability. The template says where the answer begins, so the answer is scored at its place; a merely
+    strange template makes it less likely on the yardstick too, which is asked in the same one.
     """
 
     template: str = "Q: {prompt}\nA: "
     name: str = "template"
-    kind: ClassVar[Literal["rewrite"]] = "rewrite"
     what: ClassVar[str] = "the same questions in another prompt template than the one trained with"
-    cost: ClassVar[str] = "one more pass over the rows and one generation a row"
-    headline: ClassVar[str] = "probability"
-    metrics: ClassVar[frozenset[str]] = METRICS
-    samples: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         """Refuse a template that has no place for the question."""
@@ -37,7 +33,7 @@ class Template:
             )
 
     def rewrite(self, rows: Loaded) -> Loaded | None:
-        """The rows with a question, in the other template; None where none has one, or it is no other."""
+        """The rows with a question, in the other template; None if no row has one, or if it is the rows' own."""
         if rows.dataset.template.strip() == self.template.strip():
             return None
         questions = (example for example in rows.examples if example.prompt)

@@ -1,1 +1,1 @@
-"""What reads a generation and says how much of something it holds."""
+"""Judges: they read a generation and score it, for harm or toxicity."""

@@ -1,4 +1,4 @@
-"""Any sequence-classification model as a judge."""
+"""A judge made of any sequence-classification model."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ KEY = "evaluation.judges"
 class Classifier:
     """The probability that a classifier gives an answer of being ``label``.
 
-    path: a folder or Hub id. label: one of its labels by name, or by its number from 0. with_prompt: whether it reads
-    the prompt before the answer, as a pair of texts. max_tokens: what is longer is cut (also at the model's context).
-    Several labels at once (problem_type multi_label_classification) or a single one: sigmoid of the label's logit;
-    labels that exclude each other: softmax; in float32. Batches are padded on the right. Raises ValueError.
+    The probability is the sigmoid of the label's logit if the model has a single label or several at once (problem_type
+    multi_label_classification), the softmax if labels exclude each other; in float32. Raises ValueError.
+
+    path: a folder or Hub id.
+    label: one of its labels by name, or by its number from 0.
+    with_prompt: it reads the prompt before the answer, as a pair of texts.
+    max_tokens: longer texts are cut (also at the model's context).
     """
 
     path: str
@@ -38,21 +41,21 @@ class Classifier:
     trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse sizes of nothing."""
+        """Refuse sizes below 1."""
         for key, value in (("batch_size", self.batch_size), ("max_tokens", self.max_tokens)):
             if value < 1:
                 raise ValueError(f"{KEY}: {key} of the classifier {self.path} must be >= 1, found {value}")
 
     def check(self) -> None:
-        """Raise RequestError for what is missing or does not fit, as far as it shows without the weights."""
+        """Raise RequestError for anything missing or unfit, as far as it shows without the weights."""
         config = self._load_config()
         self._label_index(config)
         self._longest(self._load_tokenizer(), config)
 
     def scores(self, prompts: Sequence[str], answers: Sequence[str], device: torch.device) -> list[float]:
-        """One probability an answer, in the order given; the model is loaded once, and let go.
+        """One probability per answer, in the order given; the model is loaded once and then freed.
 
-        Raises RequestError for what cannot be loaded, NonFiniteError for a score that is not finite.
+        Raises RequestError if something cannot be loaded, NonFiniteError for a score that is not finite.
         """
         config = self._load_config()
         label, tokenizer = self._label_index(config), self._load_tokenizer()
@@ -70,14 +73,14 @@ class Classifier:
     def _encode(
         self, tokenizer: Any, config: Any, prompts: Sequence[str], answers: Sequence[str]
     ) -> list[dict[str, list[int]]]:
-        """Token ids a row, cut and not padded yet."""
-        config.pad_token_id = tokenizer.pad_token_id  # decoders look there for a row's last token
+        """Token ids per row, cut but not yet padded."""
+        config.pad_token_id = tokenizer.pad_token_id  # decoder models find a row's last token by it
         longest = self._longest(tokenizer, config)
         pairs = ([p, a] if self.with_prompt else [a] for p, a in zip(prompts, answers, strict=True))
         return [dict(tokenizer(*texts, truncation=True, max_length=longest)) for texts in pairs]
 
     def _longest(self, tokenizer: Any, config: Any) -> int:
-        """Tokens to which a row is cut. Raises RequestError where none are left for a text."""
+        """The number of tokens to which a row is cut. Raises RequestError if none are left for a text."""
         context = getattr(config, "max_position_embeddings", None) or self.max_tokens
         longest = min(self.max_tokens, tokenizer.model_max_length, context)
         special = tokenizer.num_special_tokens_to_add(pair=self.with_prompt)
@@ -116,7 +119,7 @@ class Classifier:
                 f"{KEY}: the tokenizer of the classifier {self.path} must have a padding or an end token, found "
                 "neither; name one as pad_token in its tokenizer_config.json"
             )
-        tokenizer.padding_side = "right"  # from the left, models without a mask for positions count the padding
+        tokenizer.padding_side = "right"  # some models number positions without the mask, padding included
         return tokenizer
 
     def _load_weights(self, config: Any) -> Any:

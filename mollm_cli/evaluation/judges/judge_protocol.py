@@ -1,4 +1,4 @@
-"""What a judge is."""
+"""The interface of a judge."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 class Judge(Protocol):
-    """Reads answers to prompts and gives each the probability of being what it looks for (harmful, toxic, ...)."""
+    """Reads answers to prompts and gives each a probability of being harmful, toxic, or what else it looks for."""
 
     def check(self) -> None:
-        """Raise RequestError for what ``scores`` would refuse, as far as it shows before any weights are loaded."""
+        """Raise RequestError for whatever ``scores`` would refuse, as far as it shows without loading weights."""
         ...
 
     def scores(self, prompts: Sequence[str], answers: Sequence[str], device: torch.device) -> list[float]:
-        """One number in [0, 1] an answer, in the order given."""
+        """One number in [0, 1] per answer, in the order given."""
         ...

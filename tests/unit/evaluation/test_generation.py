@@ -130,7 +130,7 @@ def test_an_empty_prompt_is_refused(tiny_model, tiny_tokenizer):
         generate(tiny_model, [[5], []], tiny_tokenizer, 1, 1, END)
 
 
-class Turns:
+class Sharing:
     """Of two processes: this one has every other batch, and hears nothing of the rest."""
 
     def mine(self, batches):
@@ -141,7 +141,7 @@ class Turns:
 
 
 def test_processes_share_out_what_is_greedy_and_each_draws_all_samples(tiny_model, tiny_tokenizer, prompts):
-    texts = [generate(tiny_model, prompts, tiny_tokenizer, 4, 1, END, seed, turns=Turns()) for seed in (None, 0)]
+    texts = [generate(tiny_model, prompts, tiny_tokenizer, 4, 1, END, seed, sharing=Sharing()) for seed in (None, 0)]
     assert [sum(map(bool, found)) for found in texts] == [4, 7]
 
 

@@ -20,7 +20,7 @@ from mollm_cli.evaluation.suite import Suite
 
 CONF = Path(mollm_cli.__file__).parent.parent / "conf" / "metric"
 DRAWN = {"leak_at_k"}
-"""Drawn answers depend on the batch that they are drawn in (evaluation/sampled_texts.py)."""
+"""Drawn answers depend on the batch that they are drawn in (evaluation/generation.py)."""
 TOLERANCE = 1e-5
 SIZES = {"forget": 7, "holdout": 6, "retain": 4, "real_authors": 5, "world_facts": 3, "forget_knowmem": 3, "verbmem": 4}
 QA = Dataset("qa", path="unread", prompt_field="q", answer_field="a", template="none", max_tokens=32)

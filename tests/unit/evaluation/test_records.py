@@ -3,9 +3,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from mollm_cli.core.privacy import row_hash
 from mollm_cli.core.types import Example, Scored
 from mollm_cli.evaluation.measuring import Evaluation
-from mollm_cli.evaluation.records import metrics_record, sample_rows, sha256
+from mollm_cli.evaluation.records import metrics_record, sample_rows
 from mollm_cli.evaluation.suite import Suite
 from mollm_cli.metrics.forget_quality import ForgetQuality
 from mollm_cli.metrics.probability import Probability
@@ -77,7 +78,7 @@ def test_other_text_is_kept_on_request_only(content, keep_text):
     for word in ("Who", "Nobody", "Where", "Here", "Somebody"):
         assert word not in json.dumps(without)
     assert without[1]["after"] == without[1]["oracle"] == {"probability": 0.3}
-    assert without[1]["sha256"] == sha256(EXAMPLES[1])
+    assert without[1]["sha256"] == row_hash(EXAMPLES[1])
     row = list(sample_rows(None, after, None, sets(content), keep_text=True))[1]
     assert (row["prompt"], row["answer"], row["after"]["generation"]) == ("Where?", "Here.", "Somebody.")
 
@@ -89,5 +90,5 @@ def test_rows_without_a_generation_have_none():
 
 def test_the_hash_is_that_of_prompt_line_break_answer():
     # printf 'a\nb' | sha256sum
-    assert sha256(Example("0", "a", "b")).startswith("7e18f737")
-    assert sha256(Example("0", "a\udc80", "b"))  # a lone surrogate from a JSON escape has a hash, too
+    assert row_hash(Example("0", "a", "b")).startswith("7e18f737")
+    assert row_hash(Example("0", "a\udc80", "b"))  # a lone surrogate from a JSON escape has a hash, too
