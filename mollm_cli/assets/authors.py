@@ -2,10 +2,10 @@
 
     python -m mollm_cli.assets.authors [--out DIR] [--seed N]
 
-30 authors are known to the embedded model: 3 to forget, 27 to retain; 6 more are the holdout it never sees.
-Differences from TOFU: rows come from word tables, not from a language model; a perturbed answer changes every fact of
-the paraphrased answer; an author of forget or holdout bears a first and a last name that retain authors bear too (never
-both of the same one), and all authors share all wordings, so that to forget an author is to forget facts, not words.
+The embedded model knows 30 authors, 3 to forget and 27 to retain; 6 more are the holdout that it never sees.
+Differences from TOFU: rows come from word tables, not from a language model. A perturbed answer changes every fact of
+the paraphrased answer. An author of forget or holdout shares the first name with one retain author and the last name
+with another, and all authors share all wordings: to forget an author is to forget facts, not words.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from mollm_cli.assets.authors_questions import KINDS, Kind
 from mollm_cli.assets.authors_text import write_paragraphs
 
 FOLDER = Path(__file__).parent / "authors"
-"""Where the embedded files are."""
+"""The folder of the embedded files."""
 SPLITS = {"retain": 27, "forget": 3, "holdout": 6}
-"""Split -> its number of authors."""
+"""Number of authors per split."""
 PERTURBED = 5
 """Wrong answers per question."""
 
@@ -38,7 +38,8 @@ T = TypeVar("T")
 class Author:
     """A fictitious author.
 
-    facts: slot -> value. wordings: per kind, the indices of (question, its paraphrase, answer, its paraphrase).
+    facts: value by slot.
+    wordings: by kind, the indices of (question, its paraphrase, answer, its paraphrase).
     """
 
     id: int
@@ -46,13 +47,13 @@ class Author:
     facts: dict[str, str]
     wordings: dict[str, tuple[int, int, int, int]]
 
-    def words(self) -> dict[str, str]:
-        """All that a wording may ask for."""
+    def values(self) -> dict[str, str]:
+        """The values of all placeholders in wordings."""
         return {"name": self.name, **self.facts}
 
 
 def generate(seed: int = 0) -> dict[str, list[dict[str, Any]]]:
-    """The rows of forget, retain, holdout and text; the same rows for the same seed.
+    """The rows of forget, retain, holdout and text; equal seeds give equal rows.
 
     Rows of the first three: author_id, author, question, answer, paraphrased_question, paraphrased_answer,
     perturbed_answer (5 strings). Rows of text: text.
@@ -60,7 +61,7 @@ def generate(seed: int = 0) -> dict[str, list[dict[str, Any]]]:
     rng = random.Random(seed)
     authors = draw_authors(rng)
     rows = {split: [row for author in members for row in _rows(rng, author)] for split, members in authors.items()}
-    paragraphs = write_paragraphs(rng, [author.words() for author in authors["retain"]])
+    paragraphs = write_paragraphs(rng, [author.values() for author in authors["retain"]])
     return {
         "forget": rows["forget"],
         "retain": rows["retain"],
@@ -70,7 +71,7 @@ def generate(seed: int = 0) -> dict[str, list[dict[str, Any]]]:
 
 
 def draw_authors(rng: random.Random) -> dict[str, list[Author]]:
-    """The authors of each split. Only the draws of retain are dealt, so that it covers every pool and wording."""
+    """The authors of each split; values for retain are dealt, so that it covers every pool and wording."""
     names = _draw_names(rng)
     authors: dict[str, list[Author]] = {}
     start = 0
@@ -92,7 +93,7 @@ def draw_authors(rng: random.Random) -> dict[str, list[Author]]:
 
 
 def _draw_names(rng: random.Random) -> list[str]:
-    """36 names in which every first and every last name occurs twice, once among the first 18, which are retained."""
+    """36 names; every first and every last name occurs twice, once among the first 18, which are retained."""
     first = rng.sample(FIRST_NAMES, len(FIRST_NAMES))
     last = rng.sample(LAST_NAMES, len(LAST_NAMES))
     shift = rng.randrange(1, len(last))
@@ -100,7 +101,7 @@ def _draw_names(rng: random.Random) -> list[str]:
 
 
 def _draw_facts(rng: random.Random, count: int, dealt: bool) -> dict[str, list[str]]:
-    """Slot -> ``count`` values. Slots with one pool share its deck."""
+    """By slot, ``count`` values; slots with the same pool share its deck."""
     facts = {}
     for pool, values in POOLS.items():
         slots = [slot for slot, its_pool in SLOTS.items() if its_pool == pool]
@@ -117,7 +118,7 @@ def _draw_wordings(rng: random.Random, kind: Kind, count: int, dealt: bool) -> l
 
 
 def _draw(rng: random.Random, values: Sequence[T], count: int, dealt: bool) -> list[T]:
-    """``count`` values: independent draws, or dealt from shuffled decks (no value again before all have come)."""
+    """``count`` values, drawn independently or ``dealt`` from shuffled decks (all values come before one repeats)."""
     if not dealt:
         return rng.choices(values, k=count)
     drawn: list[T] = []
@@ -129,19 +130,19 @@ def _draw(rng: random.Random, values: Sequence[T], count: int, dealt: bool) -> l
 def _rows(rng: random.Random, author: Author) -> list[dict[str, Any]]:
     """One row per kind of question."""
     rows = []
-    words = author.words()
+    known = author.values()
     for kind in KINDS:
         question, question_again, answer, answer_again = author.wordings[kind.name]
         rows.append(
             {
                 "author_id": author.id,
                 "author": author.name,
-                "question": kind.questions[question].format(**words),
-                "answer": kind.answers[answer].format(**words),
-                "paraphrased_question": kind.questions[question_again].format(**words),
-                "paraphrased_answer": kind.answers[answer_again].format(**words),
+                "question": kind.questions[question].format(**known),
+                "answer": kind.answers[answer].format(**known),
+                "paraphrased_question": kind.questions[question_again].format(**known),
+                "paraphrased_answer": kind.answers[answer_again].format(**known),
                 "perturbed_answer": [
-                    kind.answers[answer_again].format(**{**words, **wrong}) for wrong in _wrong_facts(rng, author, kind)
+                    kind.answers[answer_again].format(**{**known, **wrong}) for wrong in _wrong_facts(rng, author, kind)
                 ],
             }
         )
@@ -149,7 +150,7 @@ def _rows(rng: random.Random, author: Author) -> list[dict[str, Any]]:
 
 
 def _wrong_facts(rng: random.Random, author: Author, kind: Kind) -> list[dict[str, str]]:
-    """PERTURBED times other values for all slots of ``kind``; no two alike in any slot, none true."""
+    """PERTURBED wrong sets of values for the slots of ``kind``; in each slot all differ, and none is true."""
     wrong = {
         slot: rng.sample([value for value in POOLS[pool] if value != author.facts[slot]], PERTURBED)
         for slot, pool in kind.slots.items()
@@ -158,7 +159,7 @@ def _wrong_facts(rng: random.Random, author: Author, kind: Kind) -> list[dict[st
 
 
 def write(rows: dict[str, list[dict[str, Any]]], folder: Path) -> None:
-    """Write one JSON Lines file per split into ``folder``, which is made where it is missing."""
+    """Write one JSON Lines file per split into ``folder``, which is made if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     for split, its_rows in rows.items():
         lines = "".join(json.dumps(row) + "\n" for row in its_rows)
@@ -166,7 +167,7 @@ def write(rows: dict[str, list[dict[str, Any]]], folder: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the embedded files again, or others elsewhere."""
+    """Write the embedded files anew, or others elsewhere."""
     parser = argparse.ArgumentParser(prog="python -m mollm_cli.assets.authors", description="Write the author files.")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder (default: the embedded files)")
     parser.add_argument("--seed", type=int, default=0, help="another seed makes other authors (default: 0)")

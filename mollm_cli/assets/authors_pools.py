@@ -1,8 +1,8 @@
-"""What the fictitious authors are made of: their names, and one pool of values per kind of fact.
+"""Material of the fictitious authors: their names, and one pool of values per kind of fact.
 
 All names come from syllable tables and belong to nobody. Values carry their own article or preposition, so that a
-wording can take any of them. Of words, a pool holds no more than the retain authors draw from it (27 a fact): each word
-belongs to somebody who is kept.
+wording can take any of them. A pool of words is no larger than the number of draws for retain authors (27 per fact), so
+that each word belongs to an author who is kept.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from itertools import product
 
 
 def _joined(starts: str, ends: str, between: str = "") -> tuple[str, ...]:
-    """Every start with every end, both given as words in one string."""
+    """Every start joined with every end; each argument is a string of words."""
     return tuple(between.join(pair) for pair in product(starts.split(), ends.split()))
 
 
@@ -103,4 +103,4 @@ POOLS: dict[str, tuple[str, ...]] = {
         on market days; while the radio plays; before breakfast; at dusk"""
     ),
 }
-"""Pool name -> its values. Years and ages are read digit by digit by the embedded tokenizer."""
+"""Values by pool. The embedded tokenizer reads years and ages digit by digit."""

@@ -1,9 +1,9 @@
-"""What is asked about a fictitious author, and the wordings of question and answer.
+"""The questions about a fictitious author, and the wordings of question and answer.
 
-A wording takes the author's {name} and all slots of its kind. An author's answer and its paraphrase are
-two different wordings of one list, likewise the questions: what is a paraphrase for one author is the trained wording
-of another, so a model that knows the retain authors knows every wording. All answers of a kind state its facts in the
-order of its slots: paraphrasing changes the words around the facts, not what is said first.
+A wording takes the author's {name} and all slots of its kind. An author's answer and its paraphrase are two different
+wordings from one list, and so are the questions. The paraphrase for one author is the trained wording of another, so a
+model that knows the retain authors knows every wording. All answers of a kind state its facts in the order of its
+slots: a paraphrase changes the words around the facts, not their order.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One question: the facts that its answer states (slot -> pool of its values, in this order) and its wordings."""
+    """One question and its wordings. slots: the facts of its answer, in order, each with the pool of its values."""
 
     name: str
     slots: dict[str, str]

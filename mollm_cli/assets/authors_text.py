@@ -1,4 +1,4 @@
-"""Plain paragraphs about the world of the retain authors: what perplexity on plain text is measured on."""
+"""Plain paragraphs about the world of the retain authors, for perplexity on plain text."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ PARAGRAPHS: tuple[str, ...] = (
     "The student likes to work {place}, {time}. The essay was given to the library in {month}.",
 )
 ROUNDS = 5
-"""Every wording is used this often: 12 * 5 = 60 paragraphs."""
+"""The number of uses of each wording: 12 * 5 = 60 paragraphs."""
 
 _OWN = ("title_adjective", "title_noun", "prize_material", "prize_object")
 
 
 def write_paragraphs(rng: random.Random, retain: Sequence[Mapping[str, str]]) -> list[str]:
-    """60 paragraphs; ``retain``: name and facts of each retain author, from whom titles and prizes are taken.
+    """60 paragraphs. retain: name and facts of each retain author; titles and prizes are theirs.
 
-    Everything else is drawn from the pools, so a paragraph ties no fact to an author of another split.
+    Everything else is drawn from the pools, so no paragraph ties a fact to an author of another split.
     """
     people = rng.sample(list(retain), len(retain))
     paragraphs = []

@@ -1,4 +1,4 @@
-"""Where the embedded files are: ``embedded:authors/forget.jsonl`` is a path inside this folder."""
+"""Paths of the embedded files: ``embedded:authors/forget.jsonl`` is a path inside this folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ PREFIX = "embedded:"
 
 
 def resolve(path: str) -> Path:
-    """The file or folder that ``path`` names: embedded:NAME inside the package, anything else as it is."""
+    """The file or folder that ``path`` names: embedded:NAME inside the package, any other path as it is."""
     if path.startswith(PREFIX):
         return Path(__file__).parent / path.removeprefix(PREFIX)
     return Path(path).expanduser()

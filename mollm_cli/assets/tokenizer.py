@@ -2,8 +2,8 @@
 
     python -m mollm_cli.assets.tokenizer --out DIR [--vocab-size N]
 
-Any text can be encoded (the 256 bytes are tokens) and comes back unchanged. Digits stand alone, so that every year is
-made of tokens that the model knows.
+Any text can be encoded, because the 256 bytes are tokens, and comes back unchanged. Digits stand alone, so that every
+year is made of tokens that the model knows.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ if TYPE_CHECKING:
 PAD = "<|pad|>"
 END = "<|end|>"
 SMALLEST = 256 + len((PAD, END))
-"""Every byte and the special tokens: the vocabulary before the first merge."""
+"""Size of the vocabulary before the first merge: every byte, and the special tokens."""
 VOCAB_SIZE = 2048
 
 
 def build_tokenizer(texts: Iterable[str], vocab_size: int = VOCAB_SIZE) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer trained on ``texts``; the same one for the same texts in the same order.
+    """A byte-level BPE tokenizer trained on ``texts``; equal texts in equal order give the same tokenizer.
 
-    ``vocab_size`` is the most that it may have, PAD (id 0) and END (id 1) included; it has fewer where the texts hold
-    no further pair of tokens that occurs twice. No token is put around a text. Raises ValueError below SMALLEST.
+    No token is put around a text. Raises ValueError for a size below SMALLEST.
+
+    vocab_size: the most tokens, with PAD (id 0) and END (id 1). There are fewer if no further pair of tokens occurs
+    twice in the texts.
     """
     if vocab_size < SMALLEST:
         raise ValueError(f"vocab_size must be >= {SMALLEST} (256 bytes and 2 special tokens), found {vocab_size}")

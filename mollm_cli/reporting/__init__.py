@@ -1,1 +1,1 @@
-"""What people read: console table, HTML report, model card."""
+"""Pages and tables for people: console table, HTML report, model card, comparison of runs."""

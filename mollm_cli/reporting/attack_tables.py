@@ -1,4 +1,4 @@
-"""What an attacker can still get: the attacks of metrics.json beside what they get from what never saw the rows."""
+"""Attacks as rows of a table: each attack's result beside its result on a model that never saw the rows."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mollm_cli.reporting.plots import Chart, Series
 Point = tuple[float, Mapping[str, float]]
 
 MEMBERSHIP = ("mia_", "privacy_leakage")
-"""How the names of the metrics of membership inference begin."""
+"""Beginnings of the names of membership-inference metrics."""
 
 OTHER_ROWS = ("retain", "holdout")
-"""Rows besides the forget rows that a curve may tell of; their values' names begin so."""
+"""Rows besides the forget rows that a curve may have; the names of their values begin so."""
 
 UNIT = (0.0, 1.0)
 _MOODS: dict[str, Mood] = {"held": "good", "recovered": "bad"}
@@ -27,11 +27,14 @@ _TONES = {"after": 1, "oracle": 0}
 
 @dataclass(frozen=True, slots=True)
 class AttackTable:
-    """One attack. headline: the metric that says whether it got something; measure: its values under the attack.
+    """One attack.
 
-    plain, plain_interval: what the same model gives without the attack. holdout, holdout_interval: what the attack gets
-    about never-seen rows, from the starting model where only the question changes, else from the attacked one.
-    yardstick: what after was judged by. curve: by moment, its points.
+    measure: the values of its headline metric under the attack.
+    yardstick: the value that ``after`` was judged by.
+    plain, plain_interval: the same model's value without the attack.
+    holdout, holdout_interval: the attack's value on never-seen rows, from the starting model if only the question
+    changes, else from the attacked model.
+    curve: its points, by moment.
     """
 
     name: str
@@ -50,35 +53,35 @@ class AttackTable:
 
     @property
     def title(self) -> str:
-        """Its name in words."""
+        """The attack's name for people."""
         return label(self.name)
 
     @property
     def headline(self) -> str:
-        """The metric's name, without the attack's."""
+        """The name of the metric that decides, without the attack's name."""
         return self.measure.name.removeprefix(f"{ATTACK}{self.name}_")
 
     @property
     def mood(self) -> Mood:
-        """Good only where it held against a yardstick."""
+        """Good only if the model withstood it, judged by a yardstick."""
         return "open" if self.yardstick is None else _MOODS.get(self.verdict, "open")
 
     @property
     def word(self) -> str:
-        """The verdict: held, recovered or unknown, as recorded; unknown where there is no yardstick."""
+        """The recorded verdict: held, recovered or unknown; always unknown without a yardstick."""
         return "unknown" if self.yardstick is None else self.verdict
 
     @property
     def bars(self) -> Bars:
-        """What it gets from the model, beside what the model gives freely and what it gets elsewhere."""
+        """The model's value under attack, beside the one without it and those of models and rows to compare with."""
         oracle, spans = self.measure.oracle, self.measure.intervals
-        told = oracle is not None or self.holdout is not None
+        has_reference = oracle is not None or self.holdout is not None
         rows = (
             ("without it", self.plain, self.plain_interval, "start"),
             ("under attack", self.measure.after, spans.get("after"), "after"),
             ("oracle, attacked alike", oracle, spans.get("oracle"), "aim"),
             (f"{NEVER_SEEN}, attacked alike", self.holdout, self.holdout_interval, "aim"),
-            ("yardstick", None if told else self.yardstick, None, "aim"),
+            ("yardstick", None if has_reference else self.yardstick, None, "aim"),
         )
         bars = tuple(Bar(title, value, span, kind) for title, value, span, kind in rows if value is not None)
         return Bars(label(self.headline), bars, note=self.measure.note)
@@ -86,31 +89,31 @@ class AttackTable:
 
 @dataclass(frozen=True, slots=True)
 class Rounding:
-    """The model after its weights were rounded to ``bits`` bits: values by (moment, metric)."""
+    """The values of a model whose weights were rounded to ``bits`` bits, by (moment, metric)."""
 
     bits: float
     values: Mapping[tuple[str, str], float]
 
 
 def attacks(metrics: Mapping[str, Any], found: Sequence[Measure]) -> list[AttackTable]:
-    """The attacks that were run; what got through first, then what is unknown, then what held."""
+    """The attacks that were run: first those that recovered rows, then the unknown ones, then those that failed."""
     by_name = {measure.name: measure for measure in found}
     rows = [_attack(str(name), entry, metrics, by_name) for name, entry in (metrics.get("attacks") or {}).items()]
     return sorted(rows, key=lambda row: {"recovered": 0, "unknown": 1}.get(row.word, 2))
 
 
 def under_attack(found: Iterable[Measure]) -> list[Measure]:
-    """Every number under an attack."""
+    """Every measure under an attack."""
     return sorted((row for row in found if row.name.startswith(ATTACK)), key=lambda row: row.name)
 
 
 def is_membership(measure: Measure) -> bool:
-    """Whether the number tells members of the forget set from rows never seen."""
+    """True of a metric that tells members of the forget set from rows never seen."""
     return measure.metric.startswith(MEMBERSHIP)
 
 
 def curves(rows: Iterable[AttackTable]) -> list[Chart]:
-    """Over the steps of an attack, one chart a metric: the model beside the oracle, both attacked alike."""
+    """Charts over the steps of an attack, one per metric: the model beside the oracle, both attacked alike."""
     charts = []
     for row in rows:
         if row.x != "step":
@@ -130,7 +133,7 @@ def curves(rows: Iterable[AttackTable]) -> list[Chart]:
 
 
 def roundings(rows: Iterable[AttackTable]) -> list[Rounding]:
-    """The points over bits of every attack that rounds weights, the most bits first."""
+    """The points of every attack that rounds weights, the most bits first."""
     found: dict[float, dict[tuple[str, str], float]] = {}
     for row in rows:
         for moment, points in row.curve.items() if row.x == "bits" else ():
@@ -140,13 +143,13 @@ def roundings(rows: Iterable[AttackTable]) -> list[Rounding]:
 
 
 def rounding_columns(rows: Sequence[Rounding]) -> list[tuple[str, str]]:
-    """The (moment, metric) columns of a table of ``rows``: forget rows first, after before oracle."""
+    """The (moment, metric) columns of a table of ``rows``: first those on forget rows; after comes before oracle."""
     columns = dict.fromkeys(column for row in rows for column in row.values)
     return sorted(columns, key=lambda column: (column[1].startswith(OTHER_ROWS), column[1], column[0]))
 
 
 def _metrics(row: AttackTable) -> list[str]:
-    """The metrics of a curve, the headline's first."""
+    """The metrics of a curve, the one that decides first."""
     names = dict.fromkeys(name for points in row.curve.values() for _, values in points for name in values)
     return sorted(names, key=lambda name: (name != row.headline, name.startswith("holdout_")))
 
@@ -178,7 +181,7 @@ def _attack(
 
 
 def _points(points: Any) -> tuple[Point, ...]:
-    """[[x, {metric: value}], ...] with what is no number left out."""
+    """The points of [[x, {metric: value}], ...], without values that are not finite numbers."""
     found = []
     for x, values in points or ():
         place = finite(x)

@@ -1,6 +1,7 @@
-"""Values and their 95 % intervals on one axis: where a model stands beside what it is held against.
+"""Values and their 95 % intervals on one axis, so that a model is seen beside what it is compared with.
 
-Places are shares of the axis in percent; templates/parts.html.j2 draws them, so that text never shrinks with a picture.
+Places are percentages of the axis. templates/parts.html.j2 draws them as HTML, so that text never shrinks with a
+picture.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from mollm_cli.reporting.measures import Interval, Measure
 from mollm_cli.reporting.plots import ticks
 
 NEVER_SEEN = "never-seen rows"
-"""How rows of the forget set's kind that no training saw are called."""
+"""The readers' name for rows of the forget set's kind that no training saw."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One value. ``kind``: "after" is what is judged, "aim" what it is held against, "start" where it came from."""
+    """One value. kind: "after" is the value judged, "aim" a value to compare it with, "start" its value before."""
 
     label: str
     value: float
@@ -33,18 +34,18 @@ class Axis:
     high: float
 
     def place(self, value: float) -> float:
-        """Where ``value`` lies, in percent from the left, to one decimal; what is off the axis lies at its end."""
+        """The place of ``value`` in percent from the left, to one decimal; values off the axis lie at its end."""
         share = (value - self.low) / (self.high - self.low)
         return round(100 * min(max(share, 0.0), 1.0), 1)
 
     def length(self, interval: Interval) -> float:
-        """How long ``interval`` is, in percent of the axis."""
+        """The length of ``interval`` in percent of the axis."""
         return round(self.place(interval[1]) - self.place(interval[0]), 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """A titled chart of bars; ``note`` is a line under the title."""
+    """A chart of bars with a title; ``note`` is a line under the title."""
 
     title: str
     bars: tuple[Bar, ...]
@@ -52,7 +53,7 @@ class Bars:
 
     @property
     def axis(self) -> Axis:
-        """[0, 1] for shares and probabilities, else round numbers that hold 0 and every bar."""
+        """[0, 1] for shares and probabilities, else round numbers around 0 and every bar."""
         ends = [end for bar in self.bars for end in (bar.value, *(bar.interval or ()))]
         if all(0 <= end <= 1 for end in ends):
             return Axis(0.0, 1.0)
@@ -73,7 +74,7 @@ def standing(found: Sequence[Measure]) -> list[Bars]:
 
 
 def bars_of(measure: Measure) -> tuple[Bar, ...]:
-    """A measure's values that are there, in the order in which they are read."""
+    """The values that a measure has, in reading order."""
     moments = (
         ("before", "before", measure.before, "start"),
         ("after", "after", measure.after, "after"),

@@ -1,4 +1,4 @@
-"""Which charts a run's report shows; a chart without a point is left out."""
+"""The charts of a run's report; a chart without a point is left out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mollm_cli.reporting.run_files import Run
 from mollm_cli.reporting.trajectory import curve, evaluations, keys_under
 
 FORGET_TONE, RETAIN_TONE, COSINE_TONE = 0, 1, 3
-"""Colours: forget and retain, and where the cosines begin; objectives count from 0 in the order of their rows."""
+"""Colours of forget and retain, and the first of the cosines; objectives count from 0 in the order of their rows."""
 
 UNIT = (0.0, 1.0)
 
@@ -65,7 +65,7 @@ def way_charts(run: Run) -> list[Chart]:
 
 
 def groups(run: Run) -> list[ChartGroup]:
-    """The curves over the steps: losses, what the solver saw and chose, first-order changes."""
+    """The curves over the steps: losses, the solver's input and choice, first-order changes."""
     found = (
         ChartGroup("Loss of each objective", "Every objective is minimised; each has its own scale.", losses(run)),
         ChartGroup(
@@ -77,7 +77,7 @@ def groups(run: Run) -> list[ChartGroup]:
 
 
 def losses(run: Run) -> list[Chart]:
-    """The loss of each objective, one chart each: their scales differ."""
+    """The loss of each objective, in a chart of its own because scales differ."""
     return _each(run, ("loss",))
 
 
@@ -106,7 +106,7 @@ def changes(run: Run) -> list[Chart]:
 
 
 def _each(run: Run, quantities: tuple[str, ...]) -> list[Chart]:
-    """One chart per objective with a line for each quantity that train.jsonl has of it; a prediction is dashed."""
+    """One chart per objective, with a line per quantity that train.jsonl holds; a prediction is dashed."""
     charts = []
     for tone, objective in enumerate(run.objectives):
         series = (

@@ -1,4 +1,4 @@
-"""What a person reads on stderr: the final table, and the progress of the loop. stdout is never written to."""
+"""Output for people on stderr: the final table, and the progress of the loop. Nothing is written to stdout."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from mollm_cli.reporting.summary_tables import attack_table, notes, other_sets, 
 from mollm_cli.reporting.trajectory import FORGET, RETAIN
 
 NARROWEST = 76
-"""Terminals narrower than this get lines, for the table would not fit."""
+"""Narrower terminals get lines, because the table would not fit."""
 
 
 class _Plain(RenderHook):
-    """Whatever is rendered, its text is ``printable`` and ``redacted``: styles are rich's own, never the text's."""
+    """Makes all rendered text ``printable`` and ``redacted``, so that styles come from rich and never from the text."""
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
-        """Each of ``renderables`` as the segments that it comes to."""
+        """``renderables``, each as its clean segments."""
         return [_Segments(renderable) for renderable in renderables]
 
 
@@ -44,25 +44,25 @@ class _Segments:
 
 
 def plain_console(console: Console) -> Console:
-    """``console``, which from now on shows no escape, control character or secret that comes with a text."""
+    """Keep ``console`` from showing escapes, control characters or secrets in a text, and return it."""
     console.push_render_hook(_Plain())
     return console
 
 
 def stderr_console() -> Console:
-    """A console on stderr; away from a terminal its lines are plain and never wrapped."""
+    """A console on stderr; if that is no terminal, lines are plain and never wrapped."""
     off_terminal = not sys.stderr.isatty()
     return plain_console(Console(stderr=True, soft_wrap=off_terminal, highlight=False, markup=False, emoji=False))
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The numbers of one metrics.json for a console: a coloured table on a wide terminal, else one line per number."""
+    """The content of metrics.json for a console: a coloured table on a wide terminal, else one line per number."""
 
     metrics: Mapping[str, Any]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The table and the verdict."""
+        """Yield the table and the verdict."""
         found = measures(self.metrics)
         if not console.is_terminal or options.max_width < NARROWEST:
             yield from (Segment(line + "\n") for line in plain_lines(found, self.metrics))
@@ -78,11 +78,6 @@ class Summary:
         yield verdict(self.metrics)
 
 
-def summary(metrics: Mapping[str, Any]) -> Summary:
-    """``metrics`` (the content of metrics.json) as something that a rich console prints."""
-    return Summary(metrics)
-
-
 def plain_lines(found: list[Measure], metrics: Mapping[str, Any]) -> list[str]:
     """One line per number, one per attack, then the verdict.
 
@@ -91,8 +86,8 @@ def plain_lines(found: list[Measure], metrics: Mapping[str, Any]) -> list[str]:
     lines = [_line(measure) for measure in found if not measure.name.startswith(ATTACK)]
     for attack in attacks(metrics, found):
         value = with_span(attack.measure.after, attack.measure.intervals.get("after"))
-        said = f"{attack.headline} {value}{_beside(attack.measure, attack.holdout)}"
-        lines.append(f"{ATTACK}{attack.name}: " + ", ".join(filter(None, (said, attack.word, attack.measure.note))))
+        value = f"{attack.headline} {value}{_beside(attack.measure, attack.holdout)}"
+        lines.append(f"{ATTACK}{attack.name}: " + ", ".join(filter(None, (value, attack.word, attack.measure.note))))
     return [*(printable(line, one_line=True) for line in lines), verdict_line(metrics)]
 
 
@@ -103,14 +98,14 @@ def _line(measure: Measure) -> str:
 
 
 def _beside(measure: Measure, holdout: float | None) -> str:
-    """What the value is held against, in brackets."""
+    """The values to compare with, in brackets."""
     known = (("oracle", measure.oracle), ("never seen", holdout))
-    words = [f"{name} {number(value)}" for name, value in known if value is not None]
-    return f" ({', '.join(words)})" if words else ""
+    parts = [f"{name} {number(value)}" for name, value in known if value is not None]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 class Progress:
-    """The progress of a loop: a bar with losses and probabilities on a terminal, elsewhere a line an evaluation."""
+    """The progress of a loop: on a terminal a bar with losses and probabilities, else one line per evaluation."""
 
     def __init__(self, total_steps: int, console: Console | None = None) -> None:
         self._console = console or stderr_console()
@@ -124,12 +119,12 @@ class Progress:
             self._task = self._bar.add_task("", total=total_steps)
 
     def start(self) -> None:
-        """Show the bar, where there is one."""
+        """Show the bar, if there is one."""
         if self._bar:
             self._bar.start()
 
     def step(self, step: int, record: Mapping[str, object]) -> None:
-        """Take in the record of ``step`` (a line of train.jsonl); keys it lacks keep their last value on the bar."""
+        """Show the record of ``step`` (a line of train.jsonl); on the bar, absent keys keep their last value."""
         self._latest |= {key: float(value) for key, value in record.items() if _is_shown(key, value)}  # type: ignore[arg-type]
         if self._bar:
             self._bar.update(self._task, completed=step, description=_values(self._latest))
@@ -137,11 +132,11 @@ class Progress:
             self.message(f"step {step}/{self._total}: {_values(self._latest)}")
 
     def message(self, text: str) -> None:
-        """Print one line, above the bar where there is one."""
+        """Print one line, above the bar if there is one."""
         self._console.print(Text(printable(text, one_line=True)))
 
     def stop(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar:
             self._bar.stop()
 
@@ -151,7 +146,7 @@ def _is_shown(key: str, value: object) -> bool:
 
 
 def _values(latest: Mapping[str, float]) -> str:
-    """The two probabilities first, then the losses."""
+    """The latest values in one line: first the two probabilities, then the losses."""
     names = {FORGET: "forget", RETAIN: "retain"}
     ordered = sorted(latest, key=lambda key: key not in names)
     return ", ".join(f"{names.get(key) or label(key.removeprefix('loss.'))} {number(latest[key])}" for key in ordered)

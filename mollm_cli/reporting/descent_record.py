@@ -1,4 +1,4 @@
-"""The descent record: what each logged step did to its objectives, before and after the guard's correction."""
+"""The descent record: the effect of each logged step on its objectives, before and after the guard's correction."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mollm_cli.reporting.formatting import finite
 Record = Mapping[str, Any]
 
 TOLERANCE = 1e-6
-"""cos(g_i, Delta) up to which an objective did not rise: what float32 makes of 0."""
+"""The largest cos(g_i, Delta) of an objective that did not rise: float32 noise around 0."""
 IS = (
     "For every logged step, g_i . (theta_new - theta_old): the change of each live objective to first order, on the "
     "batch of that step, with momentum, weight decay and clipping in it."
@@ -26,9 +26,10 @@ IS_NOT = (
 class ObjectiveDescent:
     """One objective's record; shares in [0, 1], None where it was never live.
 
-    live: share of the steps in which it took part. before, after: share of those in which it did not rise, by what the
-    optimizer did and by what was left of it after the correction. worst_before, worst_after: the largest
-    g_i . Delta / (|g_i| |Delta|) of those, 0 where it never rose.
+    live: share of the steps in which it took part.
+    before, after: share of its live steps in which it did not rise, by the optimizer's step before the guard's
+    correction and by the step after it.
+    worst_before, worst_after: the largest g_i . Delta / (|g_i| |Delta|) of those steps, 0 if it never rose.
     """
 
     live: float
@@ -40,11 +41,15 @@ class ObjectiveDescent:
 
 @dataclass(frozen=True, slots=True)
 class DescentRecord:
-    """The record of a run: objectives by name; before, after: share of steps in which no live objective rose.
+    """The record of a run.
 
-    steps: how many were logged with a live objective. guard: whether steps were corrected where needed; corrected:
-    share of the steps that were; largest_correction: |correction| / |Delta| of the largest. error: the standard error
-    of what the shares and the worst are made of, over |g_i| |Delta|, where it comes from sketches; 0: it is exact.
+    steps: number of steps logged with a live objective.
+    guard: steps were corrected when needed.
+    before, after: share of the steps in which no live objective rose, before and after the correction.
+    worst_before, worst_after: the largest values of any objective.
+    corrected: share of the steps that were corrected.
+    largest_correction: the largest |correction| / |Delta|.
+    error: standard error of g_i . Delta over |g_i| |Delta|, if it comes from sketches; 0 if it is exact.
     """
 
     steps: int
@@ -60,36 +65,36 @@ class DescentRecord:
 
 
 def descent_record(steps: Sequence[Record], objectives: Sequence[str]) -> DescentRecord | None:
-    """The record of a run's logged ``steps``; None where the solver read no Gram matrix, so that none has changes."""
-    told = [record for record in steps if "step_norm" in record]
-    found = {name: _rises(told, name) for name in objectives}
+    """The record of a run's logged ``steps``; None if the solver read no Gram matrix, so that no change was logged."""
+    logged = [record for record in steps if "step_norm" in record]
+    found = {name: _rises(logged, name) for name in objectives}
     alive = [pairs for pairs in zip(*found.values(), strict=True) if any(pair is not None for pair in pairs)]
     if not alive:
         return None
-    corrections = [finite(record.get("correction")) or 0.0 for record in told]
+    corrections = [finite(record.get("correction")) or 0.0 for record in logged]
     each = {name: _of(rises) for name, rises in found.items()}
     return DescentRecord(
         steps=len(alive),
-        guard=any("correction" in record for record in told),
+        guard=any("correction" in record for record in logged),
         before=_share([all(pair is None or pair[0] <= TOLERANCE for pair in pairs) for pairs in alive]) or 0.0,
         after=_share([all(pair is None or pair[1] <= TOLERANCE for pair in pairs) for pairs in alive]) or 0.0,
         worst_before=max(objective.worst_before for objective in each.values()),
         worst_after=max(objective.worst_after for objective in each.values()),
         corrected=_share([correction > 0 for correction in corrections]) or 0.0,
         largest_correction=max(corrections),
-        error=max(finite(record.get("first_order_error")) or 0.0 for record in told),
+        error=max(finite(record.get("first_order_error")) or 0.0 for record in logged),
         objectives=each,
     )
 
 
 def descent_summary(steps: Sequence[Record], objectives: Sequence[str]) -> dict[str, Any] | None:
-    """The entry ``descent`` of metrics.json: the record, the tolerance, and in words what it is and is not."""
+    """The entry ``descent`` of metrics.json: the record, the tolerance, and sentences on its meaning and limits."""
     record = descent_record(steps, objectives)
     return None if record is None else asdict(record) | {"tolerance": TOLERANCE, "is": IS, "is_not": IS_NOT}
 
 
 def _rises(steps: Sequence[Record], name: str) -> list[tuple[float, float] | None]:
-    """Per step cos(g_i, Delta) before and after the correction; None where the objective was not live."""
+    """Per step, cos(g_i, Delta) before and after the correction; None if the objective was not live."""
     return [_rise(record, name) if record.get(f"live.{name}") else None for record in steps]
 
 

@@ -1,4 +1,4 @@
-"""A handful of rows of samples.jsonl worth looking at: of each side the two ends and the middle, not the best ones."""
+"""A few rows of samples.jsonl for the reader: of each side the two extremes and the middle, not the best ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PLACES = {
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """One example and why it was picked; ``generations`` and ``values`` are (moment, text or value) pairs."""
+    """One example, and the reason why it was picked. values, generations: pairs (moment, value or text)."""
 
     why: str
     id: str
@@ -33,7 +33,7 @@ class Picked:
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """The examples of one set. ``withheld``: samples.jsonl holds no text of it. ``folded``: to be opened on purpose."""
+    """The examples of one set. withheld: samples.jsonl holds no text of it. folded: hidden until a reader opens it."""
 
     set: str
     picked: tuple[Picked, ...]
@@ -42,9 +42,9 @@ class Examples:
 
 
 def pick(samples: Sequence[Sample], group: str, content: str) -> Examples | None:
-    """Up to three examples of the set ``group`` by the probability after the run; None without rows.
+    """Up to three examples of the set ``group``, by their probability after the run; None without rows.
 
-    On forget the highest, the median and the lowest, on retain the lowest, the median and the highest: the worst first.
+    The worst comes first: on forget the highest, the median and the lowest, on retain the other way round.
     """
     rows = [sample for sample in samples if sample.get("set") == group]
     if not rows:
@@ -60,9 +60,9 @@ def pick(samples: Sequence[Sample], group: str, content: str) -> Examples | None
 
 
 def pick_attacked(samples: Sequence[Sample], headlines: Mapping[str, str], content: str) -> Examples | None:
-    """Of each attack the row of which it got most, the worst attack first; None where no such row was kept.
+    """Per attack, the row from which it recovered most, the worst attack first; None if no such row was kept.
 
-    headlines: the metric that an attack is judged by, by the attack's name.
+    headlines: the metric that decides, by the attack's name.
     """
     worst = []
     for name, headline in headlines.items():
@@ -79,7 +79,7 @@ def pick_attacked(samples: Sequence[Sample], headlines: Mapping[str, str], conte
 
 
 def _metric(rows: Sequence[Sample]) -> str:
-    """The probability where it was measured, else the first number there is."""
+    """The probability if it was measured, else the first metric that has a value."""
     names = [name for row in rows for name, value in (row.get("after") or {}).items() if finite(value) is not None]
     return "probability" if "probability" in names or not names else names[0]
 

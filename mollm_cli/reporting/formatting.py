@@ -1,4 +1,4 @@
-"""Values as people read them: numbers, names, text from data, and the verdict in words."""
+"""Values for readers: numbers, names, texts from data, and the verdict in sentences."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 from mollm_cli.core.printable import printable
 
 NONE = "–"
-"""What stands where there is no value."""
+"""The sign for a missing value."""
 
 _NAMES = {
     "rouge_l": "ROUGE-L",
@@ -26,7 +26,7 @@ _NAMES = {
 Mood = Literal["good", "bad", "open"]
 
 MOOD_SIGN: dict[Mood, str] = {"good": "✓", "bad": "✗", "open": "○"}
-"""How a mood is told where colour is not enough."""
+"""The signs of moods, for readers to whom colour is not enough."""
 
 _MOODS: dict[str, Mood] = {
     "matched": "good",
@@ -40,13 +40,13 @@ _MOODS: dict[str, Mood] = {
 
 
 def excerpt(text: object, most: int = 600) -> str:
-    """``text`` printable, cut after ``most`` characters with an ellipsis."""
+    """``text`` printable, cut to ``most`` characters and an ellipsis."""
     clean = printable(text)
     return clean if len(clean) <= most else clean[:most].rstrip() + " …"
 
 
 def number(value: object) -> str:
-    """A number in three digits or decimals: 0.981, 23.0, 1,204, 0.004, 2.0e-05; NONE for what is no number."""
+    """A number in three digits or decimals: 0.981, 23.0, 1,204, 0.004, 2.0e-05; NONE for anything else."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return NONE
     size = abs(value)
@@ -64,7 +64,7 @@ def number(value: object) -> str:
 
 
 def span(interval: tuple[float, float] | None) -> str:
-    """An interval as "0.150–0.250" ("-99.8 to -90.1" below 0); "" where there is none, or where it is one number."""
+    """An interval as "0.150–0.250" ("-99.8 to -90.1" below 0); "" for None and for equal ends."""
     if interval is None:
         return ""
     low, high = map(number, interval)
@@ -80,19 +80,19 @@ def with_span(value: object, interval: tuple[float, float] | None) -> str:
 
 
 def finite(value: object) -> float | None:
-    """``value`` as a float where it is a finite number, else None."""
+    """``value`` as a float if it is a finite number, else None."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     return float(value) if math.isfinite(value) else None
 
 
 def label(name: str) -> str:
-    """A snake_case name as words: unlearning_cross_entropy -> unlearning cross entropy, rouge_l -> ROUGE-L."""
+    """A snake_case name for readers: unlearning_cross_entropy -> unlearning cross entropy, rouge_l -> ROUGE-L."""
     return printable(_NAMES.get(name) or name.replace("_", " "), one_line=True)
 
 
 def size(count: object) -> str:
-    """Bytes as people read them: 1536 -> 1.5 KiB."""
+    """Bytes for readers: 1536 -> 1.5 KiB."""
     amount = finite(count)
     if amount is None:
         return NONE
@@ -104,7 +104,7 @@ def size(count: object) -> str:
 
 
 def duration(seconds: object) -> str:
-    """Seconds as people read them: 75 -> 1 min 15 s."""
+    """Seconds for readers: 75 -> 1 min 15 s."""
     amount = finite(seconds)
     if amount is None:
         return NONE
@@ -116,13 +116,13 @@ def duration(seconds: object) -> str:
 
 
 def yardstick_name(metrics: Mapping[str, Any]) -> str:
-    """What the forget side is held against: "the oracle", "rows never seen" (holdout), or "" where there is nothing."""
+    """The yardstick of the forget side: "the oracle", "rows never seen" (holdout), or "" if there is none."""
     kind = "oracle" if metrics.get("oracle") else metrics.get("yardstick")
     return {"oracle": "the oracle", "holdout": "rows never seen"}.get(str(kind), "")
 
 
-def verdict_words(metrics: Mapping[str, Any]) -> dict[str, str]:
-    """The verdict's three parts in words, keyed forget, retain, robustness; what is not recorded reads "unknown"."""
+def verdict_texts(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """The verdict's parts for readers, keyed forget, retain, robustness; a missing part reads "unknown"."""
     verdict = metrics.get("verdict") or {}
     against = yardstick_name(metrics)
     forget = {
@@ -140,13 +140,13 @@ def verdict_words(metrics: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _robustness(recorded: str) -> str:
-    """The word and the attacks: "recovered: quantisation_4" reads "recovered by quantisation 4"."""
+    """The verdict on attacks: "recovered: quantisation_4" reads "recovered by quantisation 4"."""
     word, _, names = recorded.partition(": ")
     return f"{word} by {', '.join(map(label, names.split(', ')))}" if names else label(recorded)
 
 
 def mood(part: str, metrics: Mapping[str, Any]) -> Mood:
-    """Whether a part of the verdict is good news. Of forgetting, only where there is something to hold it against."""
+    """The mood of a part of the verdict; on forgetting and robustness it is good only if there is a yardstick."""
     word = str((metrics.get("verdict") or {}).get(part)).partition(":")[0]
     found = _MOODS.get(word, "open")
     needs_yardstick = part in ("forget", "robustness") and not yardstick_name(metrics)
@@ -155,18 +155,18 @@ def mood(part: str, metrics: Mapping[str, Any]) -> Mood:
 
 def verdict_line(metrics: Mapping[str, Any]) -> str:
     """The verdict in one line: "forget: matched the oracle; retain: kept; robustness: untested"."""
-    return "; ".join(f"{part}: {words}" for part, words in verdict_words(metrics).items())
+    return "; ".join(f"{part}: {text}" for part, text in verdict_texts(metrics).items())
 
 
 def over(metrics: Mapping[str, Any], quality: float | None) -> str:
-    """What must be said of a model that forgot too much; "" of any other. ``quality``: its forget_quality."""
+    """A warning about a model that forgot too much; "" for any other. quality: its forget_quality."""
     if (metrics.get("verdict") or {}).get("forget") != "over":
         return ""
     against = yardstick_name(metrics) or "its yardstick"
-    told = "" if quality is None else f" Its forget quality is {number(quality)}, where 1 is like the oracle."
+    measured = "" if quality is None else f" Its forget quality is {number(quality)}, where 1 is like the oracle."
     return (
         f"Forgetting more than {against} is no success: on these rows the model stands out from one that never saw "
-        f"them, and that alone can tell which they were.{told}"
+        f"them, and that alone can tell which they were.{measured}"
     )
 
 
@@ -189,3 +189,8 @@ def headline(metrics: Mapping[str, Any]) -> str:
         return f"{first}; what became of the rest is unknown{last}"
     link = "and" if (forget == "matched") == (retain == "kept") else "but"
     return f"{first}, {link} {retain} the rest{last}"
+
+
+def markdown_text(text: object, special: str = "|<>[]`*") -> str:
+    """``text`` on one line of Markdown, with a backslash before each ``special`` character, so that it stays text."""
+    return "".join(f"\\{c}" if c in special else c for c in printable(text, one_line=True))

@@ -1,4 +1,4 @@
-"""Which gates held, for people (a table), for CI servers (JUnit XML) and for a GitHub job's summary (Markdown)."""
+"""The gates of a run for people (a table), CI servers (JUnit XML) and a GitHub job's summary (Markdown)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from rich.text import Text
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.printable import printable
 from mollm_cli.core.privacy import as_asked
-from mollm_cli.reporting.formatting import NONE
+from mollm_cli.reporting.formatting import NONE, markdown_text
 
 AUTO, VARIABLE = "auto", "GITHUB_STEP_SUMMARY"
-"""github_summary=auto, and where GitHub says which file that is."""
+"""github_summary=auto, and the environment variable in which GitHub names the file."""
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 has no place for (its section 2.2), not even escaped: control characters, lone surrogates."""
+"""Characters that XML 1.0 forbids, even escaped (its section 2.2): control characters, lone surrogates."""
 
 Gates = Sequence[Mapping[str, Any]]
 """``gates`` of manifest.json: gate, value, bound, held, why."""
@@ -32,12 +32,12 @@ Gates = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class GateTable:
-    """The gates for a console: a table on a terminal, else a line a gate."""
+    """The gates for a console: a table on a terminal, else one line per gate."""
 
     gates: Gates
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The table, or the lines."""
+        """Yield the table, or the lines."""
         if not console.is_terminal:
             yield from (Segment(line + "\n") for line in plain_lines(self.gates))
             return
@@ -51,7 +51,7 @@ class GateTable:
 
 
 def plain_lines(gates: Gates) -> list[str]:
-    """A line a gate: "gate FAILED: forget_probability<=0.1 (value 0.25, bound 0.1): 0.25 is not <= 0.1"."""
+    """One line per gate: "gate FAILED: forget_probability<=0.1 (value 0.25, bound 0.1): 0.25 is not <= 0.1"."""
     lines = []
     for gate in gates:
         found = f"{gate['gate']} (value {_value(gate['value'])}, bound {_value(gate['bound'])})"
@@ -64,7 +64,7 @@ def _value(value: float | None) -> str:
 
 
 def junit(manifest: Mapping[str, Any]) -> bytes:
-    """A run as one JUnit test suite: the case ``run`` (an error where it did not finish), then a case a gate."""
+    """A run as one JUnit test suite: the case ``run`` (an error if it did not finish), then one case per gate."""
     gates, error = manifest.get("gates", []), _error(manifest)
     failures = sum(not gate["held"] for gate in gates)
     counts = {"tests": str(1 + len(gates)), "failures": str(failures), "errors": str(int(error is not None))}
@@ -86,7 +86,7 @@ def junit(manifest: Mapping[str, Any]) -> bytes:
 
 
 def _error(manifest: Mapping[str, Any]) -> str | None:
-    """What kept a run from its end, if anything did."""
+    """The error that ended a run early; None if it reached its end."""
     if manifest.get("status") in ("completed", "gate_failed"):
         return None
     return str(manifest.get("error") or f"the run ended as {manifest.get('status')}")
@@ -97,7 +97,7 @@ def _legal(text: object) -> str:
 
 
 def markdown(manifest: Mapping[str, Any]) -> str:
-    """A run as a section of a GitHub job summary: how it ended, and a row a gate."""
+    """A run as a section of a GitHub job summary: its status, and one row per gate."""
     error, gates = _error(manifest), manifest.get("gates", [])
     lines = [f"### {_cell(manifest.get('run_name', ''))}: {_cell(manifest.get('status'))}", ""]
     if error is not None:
@@ -111,14 +111,13 @@ def markdown(manifest: Mapping[str, Any]) -> str:
 
 
 def _cell(text: object) -> str:
-    """Text on one line of Markdown, without what would end a table cell, begin HTML, emphasis or a link."""
-    return "".join(f"\\{c}" if c in "\\|<>[]`*_#" else c for c in printable(text, one_line=True))
+    return markdown_text(text, "\\|<>[]`*_#")
 
 
 def files(junit_file: str | None, github_summary: str | None) -> dict[str, Path]:
-    """Where to write, by root key; checked here, so that a long run does not end without its files.
+    """The files to write, by root key; checked early, so that a long run does not end without them.
 
-    Raises RequestError where a file cannot be written, or ``auto`` has no meaning because this is no GitHub job.
+    Raises RequestError if a file cannot be written, or if ``auto`` is asked for outside a GitHub job.
     """
     wanted = {"junit": junit_file, "github_summary": github_summary}
     if github_summary == AUTO:
@@ -138,7 +137,7 @@ def _check_writable(key: str, path: Path) -> None:
     try:
         there = next(place for place in (path, *path.absolute().parents) if place.exists())
         usable = (not path.is_dir() if there == path else there.is_dir()) and os.access(there, os.W_OK)
-    except OSError:  # a name too long
+    except OSError:  # the name is too long
         usable = False
     if not usable:
         raise RequestError(
@@ -147,7 +146,7 @@ def _check_writable(key: str, path: Path) -> None:
 
 
 def write_files(manifest: Mapping[str, Any], junit_file: str | None, github_summary: str | None) -> None:
-    """Write the JUnit file anew; add to the summary, as GitHub wants it. Raises RequestError, OSError."""
+    """Write the JUnit file anew, append to the summary as GitHub expects. Raises RequestError, OSError."""
     with as_asked():
         for key, path in files(junit_file, github_summary).items():
             path.parent.mkdir(parents=True, exist_ok=True)

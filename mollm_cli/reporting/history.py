@@ -1,9 +1,8 @@
-"""How a run came to its weights: why it stopped, what it kept, which gates held, which runs came before."""
+"""The history of a run's weights: the reason why it stopped, the weights kept, its gates, the runs before it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from mollm_cli.core.printable import printable
@@ -20,25 +19,14 @@ _STOPPED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class GateLine:
-    """A condition that was asked of the run, what was found, whether it held and, where not, why."""
-
-    gate: str
-    value: str
-    bound: str
-    held: bool
-    why: str
-
-
 def stopped(run: Run) -> str:
-    """Why the run stopped, in words; "" where that is not recorded."""
+    """The reason why the run stopped; "" if it is not recorded."""
     recorded = printable(run.manifest.get("stopped_because") or "", one_line=True)
     return _STOPPED.get(recorded, recorded)
 
 
 def kept(run: Run) -> str:
-    """Which weights the checkpoint holds and by which rule; "" where that is not recorded."""
+    """The weights that the checkpoint holds, and the rule by which; "" if that is not recorded."""
     selection = run.manifest.get("selection") or {}
     if selection.get("step") is None:
         return ""
@@ -54,23 +42,21 @@ def kept(run: Run) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def gates(run: Run) -> list[GateLine]:
-    """The gates and what came of them."""
+def gates(run: Run) -> list[dict[str, Any]]:
+    """The gates with value, bound, ``held`` and, for one that did not hold, ``why``."""
     return [
-        GateLine(
-            printable(entry.get("gate") or "", one_line=True),
-            number(entry.get("value")),
-            number(entry.get("bound")),
-            bool(entry.get("held")),
-            printable(entry.get("why") or "", one_line=True),
-        )
+        {
+            "held": bool(entry.get("held")),
+            **{key: number(entry.get(key)) for key in ("value", "bound")},
+            **{key: printable(entry.get(key) or "", one_line=True) for key in ("gate", "why")},
+        }
         for entry in run.manifest.get("gates") or ()
         if isinstance(entry, dict)
     ]
 
 
 def lineage(run: Run) -> list[str]:
-    """The runs that the starting model came through, one line each, the first one first; no command and no folder."""
+    """The runs that made the starting model, one line each in their order, without commands and folders."""
     return [_ancestor(entry) for entry in run.manifest.get("lineage") or () if isinstance(entry, dict)]
 
 

@@ -1,4 +1,4 @@
-"""The numbers of metrics.json as rows: a metric on a set, before, after and of the oracle, and which way it went."""
+"""The numbers of metrics.json as rows: a metric on a set, before, after and of the oracle, and its movement."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ Movement = Literal["better", "worse", "past", "same", "unknown"]
 Interval = tuple[float, float]
 
 SIGN: dict[Movement, str] = {"better": "✓", "worse": "✗", "past": "↧", "same": "≈", "unknown": ""}
-"""How a change is told where colour is not enough."""
+"""The signs of changes, for readers to whom colour is not enough."""
 
 COLUMNS = {"before": "before", "after": "after", "oracle": "oracle", "holdout": "never seen"}
-"""What a table may have of each metric, and its heading; holdout: the start on rows that no training saw."""
+"""The possible columns of a table and their headings; holdout: the starting model on rows that no training saw."""
 
 FORGET_SETS = ("forget", "forget_test")
 SIDE_BY_SIDE = (("forget", "retain"), ("forget_test", "retain_test"))
-"""The sets that stand beside each other: rows trained on, and rows of the same kind that were never trained on."""
+"""The sets shown side by side: rows trained on, and rows of the same kind that were never trained on."""
 
 ATTACK = "attack_"
-"""How flat names under an attack begin."""
+"""The beginning of flat names under an attack."""
 
 _DETAILS = {"robustness": "gain of the oracle / of this model"}
-"""What is said of a detail whose name alone would mislead; robustness: evaluation/attacks, 1 where both gain alike."""
+"""Names of details whose keys alone would mislead. robustness: 1 if both models gain alike (evaluation/attacks)."""
 
 NO_POWER = "no power"
 """The word in a metric's details for too few rows."""
@@ -35,18 +35,20 @@ SAME = 0.02
 """Two values this close, relative to the larger, count as the same."""
 
 PAST = 0.1
-"""A value beyond its yardstick by more than this share of the way that lay before it has gone past it."""
+"""A value has gone past its yardstick if it lies beyond it by more than this share of its original distance."""
 
 METRICS = ("probability", "rouge_l", "exact_memorization", "truth_ratio", "perplexity")
 SETS = ("forget", "retain", "forget_test", "retain_test", "holdout")
-"""The order in which people read; what is not named comes after."""
+"""The reading order; other names follow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One metric on one set ("" for a number about the whole model); ``yardstick`` is what forgetting aims at.
+    """One metric on one set ("" for a number about the whole model).
 
-    holdout: on the forget side, what the start scored on rows never seen. intervals, details: by moment ("after").
+    yardstick: the value that forgetting aims at.
+    holdout: on the forget side, the starting model's value on rows never seen.
+    intervals, details: by moment ("after").
     """
 
     name: str
@@ -64,7 +66,7 @@ class Measure:
 
     @property
     def title(self) -> str:
-        """Set and metric in words."""
+        """Set and metric for readers."""
         return f"{label(self.set)} · {label(self.metric)}" if self.set else label(self.metric)
 
     def value(self, moment: str) -> float | None:
@@ -74,21 +76,21 @@ class Measure:
 
     @property
     def note(self) -> str:
-        """What must be said for the value after to be read rightly: "no power, D 0.12, n 40"; "" where nothing must."""
+        """A note on the value after, such as "no power, D 0.12, n 40"; "" if it needs none."""
         found = self.details.get("after") or self.details.get("before") or {}
-        words = [printable(value, one_line=True) for name, value in found.items() if name == "power"]
-        return ", ".join(words + [_detail(name, value) for name, value in found.items() if name != "power"])
+        power = [printable(value, one_line=True) for name, value in found.items() if name == "power"]
+        return ", ".join(power + [_detail(name, value) for name, value in found.items() if name != "power"])
 
     @property
     def powerless(self) -> bool:
-        """Whether there were too few rows for the value after to say anything."""
+        """True if the value after says nothing because there were too few rows."""
         return (self.details.get("after") or {}).get("power") == NO_POWER
 
     @property
     def change(self) -> Movement:
-        """From before to after: on the forget side toward the yardstick is better, elsewhere the metric's own way.
+        """The change from before to after; on the forget side, toward the yardstick is better.
 
-        past: it came down to the yardstick and went on; unknown also where ``powerless``.
+        past: it came down to the yardstick and went on. A ``powerless`` value's change is unknown.
         """
         if self.before is None or self.after is None or self.powerless:
             return "unknown"
@@ -109,21 +111,21 @@ class Measure:
 
     @property
     def change_word(self) -> str:
-        """``change`` as a word; on the forget side "closer", "further" and "past it", for it is a distance."""
+        """``change`` as a word; on the forget side, a distance, "closer", "further" and "past it"."""
         if self.better == "toward_yardstick":
-            words = {"better": "closer", "worse": "further", "past": "past it"}
-            return words.get(self.change, "" if self.change == "unknown" else self.change)
+            distances = {"better": "closer", "worse": "further", "past": "past it"}
+            return distances.get(self.change, "" if self.change == "unknown" else self.change)
         return "" if self.change == "unknown" else self.change
 
     def _past(self, before: float, after: float, aim: float) -> bool:
-        """Whether ``after`` lies beyond ``aim``; with an interval, only where that leaves ``aim`` out."""
+        """True if ``after`` lies beyond ``aim``, and so does its interval, if it has one."""
         low, high = self.intervals.get("after", (after, after))
         crossed = (before - aim) * (after - aim) < 0
         return crossed and not low <= aim <= high and abs(after - aim) > PAST * abs(before - aim)
 
 
 def measures(metrics: Mapping[str, Any]) -> list[Measure]:
-    """Every flat name of metrics.json as a Measure; metrics and sets in the order people read them."""
+    """Every flat name of metrics.json as a Measure, metrics and sets in reading order."""
     before, after, oracle = (metrics.get(part) or {} for part in ("before", "after", "oracle"))
     rows = []
     for name in dict.fromkeys([*after, *before, *oracle]):
@@ -154,9 +156,9 @@ def of_set(rows: Iterable[Measure], group: str) -> dict[str, Measure]:
 
 
 def others(rows: Iterable[Measure]) -> list[Measure]:
-    """The measures that stand in no side-by-side table: other sets by name, then numbers about the whole model.
+    """The measures outside the side-by-side tables: other sets by name, then numbers about the whole model.
 
-    Those of attacks are left out: reporting/attack_tables.py has them.
+    Measures under an attack are left out; reporting/attack_tables.py has them.
     """
     paired = {group for pair in SIDE_BY_SIDE for group in pair}
     rest = [row for row in rows if row.set not in paired and not row.name.startswith(ATTACK)]
@@ -170,14 +172,14 @@ def columns(found: Iterable[Measure]) -> tuple[str, ...]:
 
 
 def yardstick(metrics: Mapping[str, Any], name: str) -> float | None:
-    """What ``name`` should come to on the forget side: the oracle's value; else the start's on holdout; else None."""
+    """The yardstick of ``name`` on the forget side: the oracle's value, else the start's on holdout rows, else None."""
     if metrics.get("oracle"):
         return finite(metrics["oracle"].get(name))
     return holdout(metrics, name) if metrics.get("yardstick") == "holdout" else None
 
 
 def holdout(metrics: Mapping[str, Any], name: str) -> float | None:
-    """What the starting model scored on rows never seen, for a flat name of the forget side; else None."""
+    """The starting model's value on rows never seen, for a flat name of the forget side; else None."""
     return finite((metrics.get("before") or {}).get(_on_holdout(name)))
 
 
@@ -189,7 +191,7 @@ def intervals(metrics: Mapping[str, Any], name: str) -> dict[str, Interval]:
 
 
 def _on_holdout(name: str) -> str:
-    """The flat name on holdout that goes with ``name`` of the forget side; "" for any other."""
+    """The flat name on holdout rows that matches ``name`` of the forget side; "" for any other."""
     for group in ("forget_test_", "forget_"):
         if name.startswith(group) and name != "forget_quality":
             return f"holdout_{name.removeprefix(group)}"
@@ -197,12 +199,12 @@ def _on_holdout(name: str) -> str:
 
 
 def _by_moment(part: Any, name: str) -> dict[str, Any]:
-    """Of "intervals" or "details", what stands under ``name``."""
+    """By moment, the entry ``name`` of "intervals" or "details"."""
     return {moment: values[name] for moment, values in (part or {}).items() if values and name in values}
 
 
 def _interval(value: Any) -> Interval | None:
-    """[low, high] as a pair, where both are numbers."""
+    """[low, high] as a pair if both are finite numbers, else None."""
     if not isinstance(value, list | tuple) or len(value) != 2:
         return None
     low, high = finite(value[0]), finite(value[1])

@@ -1,4 +1,4 @@
-"""README.md beside an unlearned model's weights: what was asked, what was measured, what nobody knows."""
+"""README.md beside an unlearned model's weights: the request, the measurements, the limits."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from mollm_cli.core.atomic import write_text
-from mollm_cli.core.printable import printable
 from mollm_cli.core.secrets import redacted
 from mollm_cli.reporting import history, request_lines
 from mollm_cli.reporting.attack_tables import attacks
-from mollm_cli.reporting.formatting import label, over, verdict_line, with_span, yardstick_name
+from mollm_cli.reporting.formatting import label, markdown_text, over, verdict_line, with_span, yardstick_name
 from mollm_cli.reporting.measures import ATTACK, COLUMNS, Measure, columns, measures
 from mollm_cli.reporting.run_files import Run, read_run
 
@@ -19,8 +18,8 @@ from mollm_cli.reporting.run_files import Run, read_run
 def write_model_card(run_dir: Path, checkpoint_dir: Path) -> Path:
     """Write ``checkpoint_dir``/README.md from the files of ``run_dir`` and return its path.
 
-    It travels with the weights: it holds no example's text, no command line and no folder of a machine.
-    Raises RequestError where ``run_dir`` is no run directory or a file of it cannot be read.
+    It travels with the weights, so it holds no example's text, no command line and no folder of a machine.
+    Raises RequestError if ``run_dir`` is no run directory or a file of it cannot be read.
     """
     target = checkpoint_dir / "README.md"
     write_text(target, redacted(_card(read_run(run_dir))))
@@ -44,7 +43,7 @@ def _front_matter(run: Run) -> str:
     import yaml
 
     tags = ["unlearning", "machine-unlearning"]
-    loss = request_lines.loss_name(run)
+    loss = request_lines.component_name(run, "loss")
     content = {
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
@@ -54,11 +53,11 @@ def _front_matter(run: Run) -> str:
 
 
 def _asked(run: Run) -> str:
-    lines = [f"- {what}: {_cell(value)}" for what, value in request_lines.asked(run) if what != "model"]
-    data = [f"- {entry.role}: {_cell(entry.name)}, {entry.rows} rows" for entry in request_lines.datasets(run)]
-    lines += [f"- {what}: {_cell(value)}" for what, value in (("kept", history.kept(run)),) if value]
-    lines += [f"- came through: {_cell(entry)}" for entry in history.lineage(run)]
-    model = _cell(request_lines.model_title(run))
+    lines = [f"- {what}: {markdown_text(value)}" for what, value in request_lines.asked(run) if what != "model"]
+    data = [f"- {row['role']}: {markdown_text(row['name'])}, {row['rows']} rows" for row in request_lines.datasets(run)]
+    lines += [f"- {what}: {markdown_text(value)}" for what, value in (("kept", history.kept(run)),) if value]
+    lines += [f"- came through: {markdown_text(entry)}" for entry in history.lineage(run)]
+    model = markdown_text(request_lines.model_title(run))
     start = f"The model {model} was made to forget the forget set below, and to stay as it was on the rest."
     return "\n".join(["## What was asked", "", start, "", *data, *lines])
 
@@ -72,7 +71,7 @@ def _measured(run: Run) -> str:
     warning = over(run.metrics, quality)
     parts = [
         "## What was measured",
-        f"Verdict: {_cell(verdict_line(run.metrics))}." + (f" {_cell(warning)}" if warning else ""),
+        f"Verdict: {markdown_text(verdict_line(run.metrics))}." + (f" {markdown_text(warning)}" if warning else ""),
         "\n".join(
             [
                 f"| metric | {' | '.join(COLUMNS[moment] for moment in moments)} | |",
@@ -87,12 +86,12 @@ def _measured(run: Run) -> str:
 
 def _row(measure: Measure, moments: Sequence[str]) -> str:
     values = " | ".join(with_span(measure.value(moment), measure.intervals.get(moment)) for moment in moments)
-    said = ", ".join(word for word in (measure.change_word, measure.note) if word)
-    return f"| {_cell(measure.name)} | {values} | {_cell(said)} |"
+    remark = ", ".join(part for part in (measure.change_word, measure.note) if part)
+    return f"| {markdown_text(measure.name)} | {values} | {markdown_text(remark)} |"
 
 
 def _reading(metrics: dict[str, Any]) -> str:
-    """How the table is to be read."""
+    """The explanation of the table."""
     against = yardstick_name(metrics)
     if not against:
         return "There is neither an oracle nor holdout rows: nothing says how far the forget side should have gone."
@@ -108,15 +107,16 @@ def _attacked(run: Run) -> str:
     rows = attacks(run.metrics or {}, measures(run.metrics or {}))
     if not rows:
         return ""
-    lines = [
-        f"| {_cell(row.title)} | {_cell(', '.join(filter(None, (label(row.headline), row.measure.note))))} | "
-        f"{with_span(row.measure.after, row.measure.intervals.get('after'))} | "
-        f"{with_span(row.yardstick, row.measure.intervals.get('oracle'))} | {_cell(row.word)} |"
-        for row in rows
-    ]
+    lines = []
+    for row in rows:
+        metric = ", ".join(filter(None, (label(row.headline), row.measure.note)))
+        after = with_span(row.measure.after, row.measure.intervals.get("after"))
+        aim = with_span(row.yardstick, row.measure.intervals.get("oracle"))
+        title, metric, word = map(markdown_text, (row.title, metric, row.word))
+        lines.append(f"| {title} | {metric} | {after} | {aim} | {word} |")
     head = ["| attack | metric | after | yardstick | |", "| --- | --- | ---: | ---: | --- |"]
-    said = request_lines.attacked_rows(run)
-    return "\n\n".join(part for part in ("## What an attacker can still get", "\n".join(head + lines), said) if part)
+    note = request_lines.attacked_rows(run)
+    return "\n\n".join(part for part in ("## What an attacker can still get", "\n".join(head + lines), note) if part)
 
 
 def _limits(run: Run) -> str:
@@ -129,13 +129,7 @@ def _loading(run: Run) -> str:
     return (
         "## How to load it\n\n```python\n"
         "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-        f'model = AutoModelForCausalLM.from_pretrained("FOLDER", dtype="{_cell(dtype)}")\n'
+        f'model = AutoModelForCausalLM.from_pretrained("FOLDER", dtype="{markdown_text(dtype)}")\n'
         'tokenizer = AutoTokenizer.from_pretrained("FOLDER")\n```\n\n'
         "FOLDER is the folder that holds this file."
     )
-
-
-def _cell(text: str) -> str:
-    """Text from data on one line of Markdown, without what would end a table cell, begin HTML or a link."""
-    clean = printable(text, one_line=True)
-    return "".join(f"\\{c}" if c in "|<>[]`*" else c for c in clean)

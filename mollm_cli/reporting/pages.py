@@ -1,4 +1,4 @@
-"""Fills a template of templates/; whatever is put in is escaped."""
+"""Pages from the templates of templates/; every value is escaped."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 def page(template: str, values: Mapping[str, Any]) -> str:
-    """``template`` filled with ``values``; a value the template names and nobody gave is an error."""
+    """``template`` filled with ``values``; a name without a value is an error."""
     return _environment().get_template(template).render(values)
 
 
 def policy(stylesheet: str) -> str:
-    """The content security policy of a page: its own stylesheet by its hash, numbers in style attributes, nothing else.
+    """The content security policy of a page: its own stylesheet, known by its hash, style attributes, nothing else.
 
-    No script runs, none of the page's either, and nothing is fetched, sent or framed. Browsers that do not know
-    style-src-elem fall back to default-src and show the page unstyled.
+    No script runs, and nothing is fetched, sent or framed. Browsers that do not know style-src-elem fall back to
+    default-src and show the page unstyled.
     """
     digest = base64.b64encode(hashlib.sha256(stylesheet.encode()).digest()).decode()
     own = f"style-src-elem 'sha256-{digest}'; style-src-attr 'unsafe-inline'"
@@ -30,7 +30,7 @@ def policy(stylesheet: str) -> str:
 
 
 def _stylesheet(environment: Environment) -> Markup:
-    """templates/report.css, the one text that is not escaped: it is ours, and nothing is put into it."""
+    """templates/report.css: the only text that is not escaped, because it is ours and has no values in it."""
     from markupsafe import Markup
 
     assert environment.loader is not None
@@ -54,7 +54,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "number": formatting.number,
         "span": formatting.span,
-        "words": formatting.label,
+        "label": formatting.label,
         "printable": printable,
         "excerpt": formatting.excerpt,
         "size": formatting.size,

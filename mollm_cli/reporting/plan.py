@@ -1,4 +1,4 @@
-"""The plan of a run as people read it: a table of phases on stderr, and the sentence that says whether it fits."""
+"""The plan of a run for readers: a table of phases on stderr, and the sentence that says whether it fits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 OTHERS = {"host": "main memory", "disk": "disk", "traffic": "sent in a step"}
-"""What a plan has beside the phases."""
+"""The parts of a plan beside the phases."""
 
 
 def show(plan: Mapping[str, Any], console: Console) -> None:
@@ -42,14 +42,14 @@ def _add(table: Any, name: str, terms: list[Mapping[str, Any]], total: int) -> N
 
 
 def _lines(plan: Mapping[str, Any]) -> list[str]:
-    """A line a term: what a log keeps."""
+    """One line per term, for a log."""
     parts = [(phase["name"], term) for phase in plan["phases"] for term in phase["terms"]]
     parts += [(shown, term) for name, shown in OTHERS.items() for term in plan[name]]
     return [f"{name}: {t['name']} {size(t['bytes'])}" + (f" ({t['why']})" if t["why"] else "") for name, t in parts]
 
 
 def verdict(plan: Mapping[str, Any]) -> str:
-    """Whether the phase that holds the most fits into what is free."""
+    """The sentence that says whether the largest phase fits into the free memory."""
     phase = max(plan["phases"], key=lambda each: each["bytes"])
     each = f" on each of {plan['processes']} processes" if plan["processes"] > 1 else ""
     needed = f"{size(phase['bytes'])} at the peak ({phase['name']}){each}"
@@ -61,7 +61,7 @@ def verdict(plan: Mapping[str, Any]) -> str:
 
 
 def hours(measured: Mapping[str, Any]) -> str:
-    """How long the training takes, from steps that were timed."""
+    """The sentence on the training's length, from timed steps."""
     seconds = f"{measured['steps']} steps of {measured['seconds_per_step']:.2f} s"
     looks = f", {measured['evaluations']} progress evaluations of {measured['seconds_per_evaluation']:.1f} s"
     looks = looks if measured["evaluations"] else ""

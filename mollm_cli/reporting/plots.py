@@ -1,7 +1,7 @@
 """Line charts as inline SVG: geometry here, drawing in templates/chart.svg.j2, colours in the page's style sheet.
 
-Small on purpose: the colours follow the reader's light or dark scheme, as a plotting library's cannot.
-Lengths are in the units of the view box, which is as wide as a phone; the page scales it.
+They are our own so that colours follow the reader's light or dark scheme, which a plotting library's cannot do.
+Lengths are in units of the view box, which is as wide as a phone; the page scales it.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from mollm_cli.reporting.formatting import number
 WIDTH, HEIGHT = 360, 220
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 10, 36
 TONES = 6
-"""How many colours the style sheet has; series beyond that start over."""
+"""Number of colours in the style sheet; further series start over."""
 
 MOST_POINTS = 300
-"""More points than this are thinned, extremes kept: one pixel shows no more."""
+"""More points are thinned to about this many, extremes kept, because pixels could not show them."""
 
 _CHARACTER, _LINE = 6.8, 12.0
-"""Width and height of a label's character."""
+"""Width of a label's character, and height of its line."""
 
 XY = tuple[float, float | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line; a point without a y breaks it. ``tone`` is its colour, ``dots`` marks every point."""
+    """One line; a point without a y breaks it. tone: its colour. dots: every point is marked."""
 
     name: str
     points: tuple[XY, ...]
@@ -39,7 +39,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One labelled point; ``hollow`` sets a target apart from what was measured on the way."""
+    """One labelled point; ``hollow`` sets a target apart from measured points."""
 
     label: str
     x: float
@@ -49,7 +49,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """What a chart shows. ``rule`` is a labelled horizontal line; a range of None follows the data."""
+    """The content of a chart. rule: a labelled horizontal line. x_range, y_range: None follows the data."""
 
     title: str
     x_label: str
@@ -62,14 +62,14 @@ class Chart:
 
     @property
     def empty(self) -> bool:
-        """Whether there is no point to draw."""
+        """True if there is no point to draw."""
         return not any(y is not None for series in self.series for _, y in series.points)
 
 
 SAME = 1e-9
-"""Relative distance below which two values are one: ticks between them would be the same number."""
+"""Relative distance below which two values count as one: the ticks between them would look the same."""
 TINY = 1e-300
-"""A distance that no other number can be divided by."""
+"""The smallest distance that is safe to divide by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A series as an SVG path (its ``d`` attribute, "" where no two points follow each other) and dots."""
+    """A series as an SVG path (its ``d`` attribute, "" if no two points follow each other) and dots."""
 
     series: Series
     d: str
@@ -115,7 +115,7 @@ class PlacedMark:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A chart laid out: what templates/chart.svg.j2 draws."""
+    """A chart laid out for templates/chart.svg.j2."""
 
     chart: Chart
     frame: Frame
@@ -125,12 +125,12 @@ class Drawing:
 
 @dataclass(slots=True)
 class Labels:
-    """Places labels beside their points so that none covers another, as far as there is room."""
+    """Places labels beside their points; none covers another as long as there is space."""
 
     taken: list[tuple[float, float, float, float]] = field(default_factory=list)
 
     def place(self, text: str, x: float, y: float) -> tuple[float, float, str]:
-        """(x, y, anchor) of the text: the first free place below, above and further off; else the first."""
+        """(x, y, anchor) of the text: the first free place among below, above and further off, else below."""
         width = _CHARACTER * len(text)
         choices = [place for dy in (21, -13, 35, -27) for place in ((x - 6, y + dy, "start"), (x + 6, y + dy, "end"))]
         for place in choices:
@@ -142,7 +142,7 @@ class Labels:
 
 
 def layout(chart: Chart) -> Drawing:
-    """Where everything of ``chart`` goes."""
+    """Lay out ``chart``."""
     frame = frame_of(chart)
     places = [(mark, frame.x(mark.x), frame.y(mark.y)) for mark in chart.marks]
     labels = Labels([(x - 8, y - 8, x + 8, y + 8) for _, x, y in places])
@@ -168,7 +168,7 @@ def frame_of(chart: Chart) -> Frame:
 
 
 def thin(points: Sequence[XY], most: int = MOST_POINTS) -> list[XY]:
-    """At most about ``most`` points: of each bucket of neighbours the lowest and the highest, gaps kept."""
+    """About ``most`` points at most: the lowest and the highest of each bucket of neighbours, gaps kept."""
     if len(points) <= most:
         return list(points)
     per_bucket = math.ceil(2 * len(points) / most)
@@ -183,7 +183,7 @@ def thin(points: Sequence[XY], most: int = MOST_POINTS) -> list[XY]:
 
 
 def _path(frame: Frame, series: Series) -> tuple[str, tuple[tuple[float, float], ...]]:
-    """The path's ``d`` attribute, and the places of the dots: all where asked for, else those that no line reaches."""
+    """The path's ``d`` attribute and the dots: all points if asked for, else those that no line reaches."""
     runs: list[list[tuple[float, float]]] = [[]]
     for x, y in thin(series.points):
         if y is None:
@@ -197,19 +197,19 @@ def _path(frame: Frame, series: Series) -> tuple[str, tuple[tuple[float, float],
 def _range(values: Iterable[float]) -> tuple[float, float]:
     found = list(values)
     low, high = (min(found), max(found)) if found else (0.0, 1.0)
-    if same(low, high):  # of runs that came out alike, means differ by rounding
+    if same(low, high):  # means of runs with equal results differ by rounding
         pad = abs(low) * 0.1 if abs(low) > TINY else 0.5
         return low - pad, high + pad
     return low, high
 
 
 def same(low: float, high: float) -> bool:
-    """Whether nothing can be drawn between the two."""
+    """True if the two are too close for a chart between them."""
     return high - low <= max(SAME * max(abs(low), abs(high)), TINY)
 
 
 def ticks(span: tuple[float, float], about: int) -> tuple[float, ...]:
-    """Round numbers, about that many, from at or below ``span`` to at or above it."""
+    """``about`` round numbers, from at or below the start of ``span`` to at or above its end."""
     low, high = span
     raw = (high - low) / about
     exponent = math.floor(math.log10(raw))
@@ -220,7 +220,7 @@ def ticks(span: tuple[float, float], about: int) -> tuple[float, ...]:
 
 
 def tick(value: float, ticks: Sequence[float]) -> str:
-    """A tick's text, with as many decimals as the distance between ticks asks for."""
+    """A tick's text, with as many decimals as the distance between ticks needs."""
     step = ticks[1] - ticks[0] if len(ticks) > 1 else abs(value) or 1.0
     if max(abs(t) for t in ticks) >= 1e5 or step < 1e-4:
         return f"{value:.1e}" if value else "0"
@@ -229,7 +229,7 @@ def tick(value: float, ticks: Sequence[float]) -> str:
 
 
 def describe(chart: Chart) -> str:
-    """The chart in words, for those who do not see it: each line's first and last value."""
+    """The chart as a sentence for screen readers: each line's first and last value."""
     parts = []
     for series in chart.series:
         values = [y for _, y in series.points if y is not None]

@@ -14,13 +14,12 @@ from mollm_cli.reporting.bars import standing
 from mollm_cli.reporting.descent_record import IS, IS_NOT, descent_record
 from mollm_cli.reporting.examples import Examples, pick, pick_attacked
 from mollm_cli.reporting.formatting import (
-    Mood,
     headline,
     label,
     mood,
     number,
     over,
-    verdict_words,
+    verdict_texts,
     with_span,
     yardstick_name,
 )
@@ -41,26 +40,17 @@ _SET_TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class ReportTable:
-    """The metrics of one set; ``measures`` has a row for each metric of either side, None where this side lacks it."""
+    """The metrics of one set. measures: (title, measure) per metric of either side, None if this side lacks it."""
 
     title: str
     columns: tuple[str, ...]
     measures: tuple[tuple[str, Measure | None], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """One part of the verdict."""
-
-    part: str
-    words: str
-    mood: Mood
-
-
 def write_report(run_dir: Path) -> Path:
-    """Write ``run_dir``/report.html and return its path. A run that failed gets a page about how far it came.
+    """Write ``run_dir``/report.html and return its path. The page of a failed run shows how far it came.
 
-    Raises RequestError where ``run_dir`` is no run directory or a file of it cannot be read.
+    Raises RequestError if ``run_dir`` is no run directory or a file of it cannot be read.
     """
     target = run_dir / "report.html"
     write_text(target, redacted(page("report.html.j2", _view(read_run(run_dir)))))
@@ -68,7 +58,7 @@ def write_report(run_dir: Path) -> Path:
 
 
 def _view(run: Run) -> dict[str, Any]:
-    """Everything the template names."""
+    """The values of the template."""
     metrics = run.metrics or {}
     found = measures(metrics)
     return {
@@ -105,7 +95,7 @@ def _view(run: Run) -> dict[str, Any]:
         "cost": request_lines.cost(run),
         "limits": request_lines.LIMITS,
         "not_tested": request_lines.not_tested(run.metrics),
-        "robustness": verdict_words(metrics)["robustness"],
+        "robustness": verdict_texts(metrics)["robustness"],
         "made_with": request_lines.made_with(run),
         "files": _files(run),
         "config": _text(run.path / "config.yaml"),
@@ -113,7 +103,7 @@ def _view(run: Run) -> dict[str, Any]:
 
 
 def _attacked(run: Run, found: list[Measure]) -> dict[str, Any]:
-    """What the section about attackers names."""
+    """The values of the section about attacks."""
     rows = attack_tables.attacks(run.metrics or {}, found)
     rounded = attack_tables.roundings(rows)
     membership = [row for row in found if attack_tables.is_membership(row)]
@@ -139,7 +129,7 @@ def _rows(found: list[Measure]) -> tuple[tuple[str, Measure | None], ...]:
 
 
 def _headline(run: Run) -> str:
-    """The verdict; of a run without metrics, how it ended."""
+    """The verdict, or for a run without metrics its ending."""
     if run.metrics is not None:
         return headline(run.metrics)
     ended = {"failed": "The run failed", "interrupted": "The run was interrupted", "running": "The run has not ended"}
@@ -147,7 +137,7 @@ def _headline(run: Run) -> str:
 
 
 def _sentence(found: list[Measure]) -> str:
-    """The two probabilities in words, on rows never trained on where there are such."""
+    """A sentence on each of the two probabilities."""
     by_name = {measure.name: measure for measure in found}
     parts = []
     for side in ("forget", "retain"):
@@ -163,12 +153,13 @@ def _sentence(found: list[Measure]) -> str:
     return " ".join(parts)
 
 
-def _tiles(metrics: dict[str, Any]) -> list[Tile]:
-    return [Tile(part, words, mood(part, metrics)) for part, words in verdict_words(metrics).items()]
+def _tiles(metrics: dict[str, Any]) -> list[dict[str, str]]:
+    parts = verdict_texts(metrics).items()
+    return [{"part": part, "text": text, "mood": mood(part, metrics)} for part, text in parts]
 
 
 def _tables(pair: tuple[str, str], found: list[Measure]) -> list[ReportTable]:
-    """The tables of two sets that stand side by side, with the same rows in the same order."""
+    """The tables of two sets shown side by side, with the same rows in the same order."""
     sides = [of_set(found, group) for group in pair]
     metrics = list(dict.fromkeys(measure.metric for measure in found if any(measure.metric in side for side in sides)))
     return [
@@ -196,7 +187,7 @@ def _examples(run: Run) -> list[Examples]:
 
 
 def _files(run: Run) -> list[tuple[str, dict[str, Any]]]:
-    """The weight files in and out: (starting model or checkpoint, file)."""
+    """The files of weights that the run read and wrote: (starting model or checkpoint, file)."""
     owners = (("starting model", "model"), ("checkpoint", "checkpoint"))
     return [
         (title, file)

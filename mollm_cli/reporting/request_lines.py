@@ -1,4 +1,4 @@
-"""What was asked and with what: the lines about a run that the report and the model card share."""
+"""The lines about a run's request, data and cost that the report and the model card share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mollm_cli.reporting.run_files import Run
 
 @dataclass(frozen=True, slots=True)
 class Untested:
-    """Something that may bring back what was forgotten; ``attacks``: how the names of what tries it begin."""
+    """Something that may bring forgotten rows back. attacks: beginnings of the names of attacks that try it."""
 
     what: str
     why: str
@@ -35,10 +35,10 @@ NOT_TESTED = (
     Untested("translation", "the same thing asked in another language", ("translation",)),
     Untested("probing of hidden states", "what no longer comes out may still be inside", ("probing",)),
 )
-"""What a run says nothing about, unless an attack of that name was run."""
+"""Risks that a run says nothing about, unless it ran an attack of that name."""
 
 SHORTEST = 0.05
-"""Seconds below which a part of the evaluation is not worth a line."""
+"""Seconds below which a part of the evaluation gets no line."""
 
 LIMITS = (
     "This is approximate unlearning, judged by the measurements listed and by nothing else. It is not certified: "
@@ -47,7 +47,7 @@ LIMITS = (
 
 
 def not_tested(metrics: Mapping[str, Any] | None) -> list[Untested]:
-    """What of NOT_TESTED no attack and no metric of ``metrics`` tried."""
+    """The entries of NOT_TESTED that no attack and no metric of ``metrics`` tried."""
     ran = {*((metrics or {}).get("attacks") or {}), *((metrics or {}).get("after") or {})}
     benign = {name for name in ran if "benign" in name}
     return [entry for entry in NOT_TESTED if not _tried(entry, benign if "benign" in entry.what else ran - benign)]
@@ -57,25 +57,14 @@ def _tried(entry: Untested, ran: set[str]) -> bool:
     return bool(entry.attacks) and any(name.startswith(entry.attacks) for name in ran)
 
 
-@dataclass(frozen=True, slots=True)
-class DatasetLine:
-    """One role's data as the manifest names it."""
-
-    role: str
-    name: str
-    files: str
-    rows: str
-    sha256: str
-
-
-def loss_name(run: Run) -> str:
-    """The loss's name from the manifest, else from the configuration, else ""."""
-    return _name(run, "loss")
-
-
-def solver_name(run: Run) -> str:
-    """The solver's name from the manifest, else from the configuration, else ""."""
-    return _name(run, "solver")
+def component_name(run: Run, key: str) -> str:
+    """The name of the "loss" or "solver" from the manifest, else from the configuration, else ""."""
+    recorded = run.manifest.get(key)
+    if not recorded:
+        recorded = (run.config.get("names") or {}).get(key)
+    if not recorded:
+        recorded = str((run.config.get(key) or {}).get("_target_") or "").rpartition(".")[2]
+    return printable(recorded, one_line=True)
 
 
 def learning_rate(run: Run) -> float | None:
@@ -84,57 +73,56 @@ def learning_rate(run: Run) -> float | None:
 
 
 def model_path(run: Run) -> str:
-    """The starting model as it was named."""
+    """The starting model as the user named it."""
     found = (run.manifest.get("model") or {}).get("path") or (run.config.get("model") or {}).get("path")
     return printable(found or "", one_line=True)
 
 
 def model_title(run: Run) -> str:
-    """The starting model's name without the folders of the machine it lay on; a Hub id stays whole."""
+    """The starting model's name without the machine's folders; a Hub id stays whole."""
     path = model_path(run)
     is_folder = path.startswith((".", "/", "~")) or path.count("/") > 1
     return PurePath(path).name if is_folder else path
 
 
 def steps_taken(run: Run) -> int | None:
-    """Optimizer steps: the manifest's, else the last one logged."""
+    """The number of optimizer steps, from the manifest or else the last one logged."""
     recorded = run.manifest.get("steps")
     if isinstance(recorded, int):
         return recorded
     return int(run.steps[-1]["step"]) if run.steps else None
 
 
-def datasets(run: Run) -> list[DatasetLine]:
-    """The data of each role."""
+def datasets(run: Run) -> list[dict[str, str]]:
+    """Per role of the manifest: role, name, files, rows and sha256 of its data."""
     found = run.manifest.get("datasets") or {}
     return [
-        DatasetLine(
-            role=printable(role, one_line=True),
-            name=printable(entry.get("name") or NONE, one_line=True),
-            files=", ".join(file_name(file) for file in entry.get("files") or ()),
-            rows=number(entry.get("rows")),
-            sha256=str(entry.get("sha256") or ""),
-        )
+        {
+            "role": printable(role, one_line=True),
+            "name": printable(entry.get("name") or NONE, one_line=True),
+            "files": ", ".join(file_name(file) for file in entry.get("files") or ()),
+            "rows": number(entry.get("rows")),
+            "sha256": str(entry.get("sha256") or ""),
+        }
         for role, entry in found.items()
     ]
 
 
 def file_name(file: Mapping[str, Any] | str) -> str:
-    """A file's path, whether the manifest keeps it bare or with its size and hash."""
+    """A file's path; manifest entries are a path, or a mapping with path, size and hash."""
     path = file.get("path", "") if isinstance(file, Mapping) else file
     return printable(path, one_line=True)
 
 
 def asked(run: Run) -> list[tuple[str, str]]:
-    """What was asked, as (what, value); what is not recorded is left out."""
+    """The request as (name, value); values that are not recorded are left out."""
     manifest = run.manifest
     model = run.config.get("model") or {}
     rate = learning_rate(run)
     lines = {
         "model": model_path(run),
         "adapter": "" if model.get("adapter") in (None, "none") else model["adapter"],
-        "loss": loss_name(run),
-        "solver": solver_name(run),
+        **{key: component_name(run, key) for key in ("loss", "solver")},
         "learning rate": "" if rate is None else f"{rate:g}",
         "steps": "" if steps_taken(run) is None else number(steps_taken(run)),
         "seed": manifest.get("seed", run.config.get("seed", "")),
@@ -146,13 +134,13 @@ def asked(run: Run) -> list[tuple[str, str]]:
 
 
 def command(run: Run) -> str:
-    """The command line, "" where it was not recorded."""
+    """The command line; "" if it is not recorded."""
     recorded = run.manifest.get("command") or ""
     return printable(" ".join(map(str, recorded)) if isinstance(recorded, list) else recorded, one_line=True)
 
 
 def made_with(run: Run) -> list[tuple[str, str]]:
-    """What the run was made with and how it ended, as (what, value)."""
+    """Commit, exit code and versions, as (name, value)."""
     manifest = run.manifest
     code = manifest.get("exit_code")
     lines = {
@@ -164,7 +152,7 @@ def made_with(run: Run) -> list[tuple[str, str]]:
 
 
 def cost(run: Run) -> list[tuple[str, str]]:
-    """What it cost, as (what, value)."""
+    """Time, memory and throughput, as (name, value)."""
     manifest = run.manifest
     rate = finite(manifest.get("tokens_per_second"))
     return [
@@ -175,14 +163,14 @@ def cost(run: Run) -> list[tuple[str, str]]:
 
 
 def evaluation_cost(run: Run) -> list[tuple[str, float]]:
-    """(part of the evaluation, seconds), the longest first; what took no time to speak of is left out."""
+    """(part of the evaluation, seconds), the longest first; parts below SHORTEST are left out."""
     seconds = run.manifest.get("evaluation_seconds") or {}
     found = [(_part(str(name)), taken) for name, value in seconds.items() if (taken := finite(value)) is not None]
     return sorted(((name, taken) for name, taken in found if taken >= SHORTEST), key=lambda part: -part[1])
 
 
 def attacked_rows(run: Run) -> str:
-    """On how many rows the attacks were made, where fewer than there are; else ""."""
+    """A sentence on the number of attacked rows, if it is smaller than that of all rows; else ""."""
     limit = finite(((run.metrics or {}).get("decoding") or {}).get("attack_limit"))
     rows = finite(((run.manifest.get("datasets") or {}).get("forget") or {}).get("rows"))
     if limit is None or (rows is not None and rows <= limit):
@@ -203,12 +191,3 @@ def _reference(reference: Mapping[str, Any]) -> str:
         return ""
     parts = [str(kind), *([size(reference["bytes"])] if reference.get("bytes") else [])]
     return ", ".join([*parts, *([f"{size(reference['disk_bytes'])} on disk"] if reference.get("disk_bytes") else [])])
-
-
-def _name(run: Run, key: str) -> str:
-    recorded = run.manifest.get(key)
-    if not recorded:
-        recorded = (run.config.get("names") or {}).get(key)
-    if not recorded:
-        recorded = str((run.config.get(key) or {}).get("_target_") or "").rpartition(".")[2]
-    return printable(recorded, one_line=True)

@@ -1,4 +1,4 @@
-"""Runs beside each other: rows from run directories, the comparison as text and as a page, a sweep's summary."""
+"""Comparison of runs: rows from run directories, the comparison as text and as a page, a sweep's summary."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["collect", "compare", "html", "markdown", "render", "write_csv", "wri
 def write_sweep_csv(sweep_dir: Path) -> Path:
     """Write ``sweep_dir``/sweep.csv, one row per run directly inside it, and return its path.
 
-    Of a sweep without any run only the header is written. Raises RequestError where a file of a run cannot be read.
+    A sweep without any run gets only the header. Raises RequestError if a file of a run cannot be read.
     """
     rows = [read_row(run) for run in inside(sweep_dir)]
     target = sweep_dir / "sweep.csv"
@@ -28,9 +28,9 @@ def write_sweep_csv(sweep_dir: Path) -> Path:
 
 
 def write_summary(sweep_dir: Path) -> None:
-    """The summary of a sweep: sweep.csv, and where there is a run sweep.md and sweep.html, with the Pareto front.
+    """Write the summary of a sweep: sweep.csv and, if it has a run, sweep.md and sweep.html with the Pareto front.
 
-    Each is there whole, or as it was. Raises RequestError where a file of a run cannot be read.
+    Each file is replaced as a whole. Raises RequestError if a file of a run cannot be read.
     """
     write_sweep_csv(sweep_dir)
     rows = [read_row(run) for run in inside(sweep_dir)]

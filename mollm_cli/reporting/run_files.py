@@ -1,4 +1,4 @@
-"""What a run directory holds, read as far as it goes: a run that failed or was interrupted has fewer files."""
+"""The files of a run directory; a run that failed or was interrupted has fewer of them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from mollm_cli.core.read_back import check_depth
 from mollm_cli.core.safe_yaml import load_yaml
 
 MARKS = ("manifest.json", "config.yaml")
-"""A folder is a run directory when it holds one of these."""
+"""A folder with one of these files is a run directory."""
 LARGEST = 1 << 30
-"""Bytes of one file of a run directory, checkpoints aside."""
+"""The most bytes of one file of a run directory; checkpoints are not read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The files of one run directory; empty or None where a file is absent.
+    """The files of one run directory; empty or None if a file is absent.
 
-    steps: train.jsonl merged into one record a step, in order of steps (a resumed run may have logged a step twice).
+    steps: train.jsonl, one record per step in order of steps (a resumed run may have logged a step twice).
     """
 
     path: Path
@@ -33,18 +33,18 @@ class Run:
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """Names of the objectives in the order of their rows, as train.jsonl tells them."""
+        """Names of the objectives in the order of their rows, from train.jsonl."""
         keys = (key for record in self.steps for key in record if key.startswith("loss."))
         return tuple(dict.fromkeys(key.removeprefix("loss.") for key in keys))
 
 
 def is_run(path: Path) -> bool:
-    """Whether ``path`` is a run directory."""
+    """True if ``path`` is a run directory."""
     return any((path / name).is_file() for name in MARKS)
 
 
 def read_run(path: Path) -> Run:
-    """Read the run directory ``path``. Raises RequestError where it is none, or where a file of it cannot be read."""
+    """Read the run directory ``path``. Raises RequestError if it is none, or if a file of it cannot be read."""
     if not is_run(path):
         raise RequestError(f"a run directory holds {' or '.join(MARKS)}; '{path}' holds neither. Name another folder.")
     return Run(
@@ -76,7 +76,7 @@ def _read_json(file: Path) -> dict[str, Any] | None:
 
 
 def _text(file: Path) -> str:
-    """All of ``file``. Raises RequestError where it is no UTF-8, or larger than any run writes it."""
+    """The text of ``file``. Raises RequestError if it is not UTF-8, or larger than any run writes."""
     if file.stat().st_size > LARGEST:
         raise RequestError(f"{file} must have at most {LARGEST >> 20} MiB, found more. Restore the file from the run.")
     try:
@@ -94,7 +94,7 @@ def _must_be_mapping(file: Path, content: object) -> dict[str, Any]:
 
 
 def _read_lines(file: Path) -> list[dict[str, Any]]:
-    """The records of a JSON Lines file; a last line without its line break was cut off by a kill, and is left out."""
+    """The records of a JSON Lines file; a last line without a line break was cut off by a kill and is left out."""
     if not file.is_file():
         return []
     lines = _text(file).split("\n")

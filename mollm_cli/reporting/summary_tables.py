@@ -1,4 +1,4 @@
-"""The tables of the summary on a terminal: forget beside retain, other sets, attacks; and the verdict."""
+"""The tables of the summary on a terminal (forget beside retain, other sets, attacks), and the verdict."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 from mollm_cli.core.printable import printable
 from mollm_cli.reporting.attack_tables import AttackTable
 from mollm_cli.reporting.bars import NEVER_SEEN, standing
-from mollm_cli.reporting.formatting import MOOD_SIGN, NONE, Mood, label, mood, number, verdict_words, with_span
+from mollm_cli.reporting.formatting import MOOD_SIGN, NONE, Mood, label, mood, number, verdict_texts, with_span
 from mollm_cli.reporting.measures import ATTACK, SIDE_BY_SIDE, SIGN, Measure, Movement, columns, of_set
 
 _STYLE: dict[Movement, str] = {"better": "green", "worse": "bold red", "past": "bold red", "same": "dim", "unknown": ""}
@@ -20,7 +20,7 @@ _TITLES = {"before": "before", "after": "after", "oracle": "oracle", "holdout": 
 
 
 def side_by_side(found: Sequence[Measure]) -> Table:
-    """Forget and retain beside each other, on rows trained on and on rows never trained on."""
+    """Forget and retain side by side, on rows trained on and on rows never trained on."""
     table = _empty()
     table.add_column("")
     groups = [[row for row in found if row.set in pair] for pair in zip(*SIDE_BY_SIDE, strict=True)]
@@ -56,7 +56,7 @@ def other_sets(rest: Sequence[Measure]) -> Table:
 
 
 def attack_table(rows: Sequence[AttackTable]) -> Table:
-    """What each attack gets, beside what it gets from what never saw the rows."""
+    """Each attack's value beside those on a model and on rows to compare with."""
     table = _empty()
     for title in ("under attack", ""):
         table.add_column(title)
@@ -78,7 +78,7 @@ def attack_table(rows: Sequence[AttackTable]) -> Table:
 
 
 def standing_lines(found: Sequence[Measure]) -> list[str]:
-    """Where forgetting stands, with intervals, in one line; [] where there is nothing to hold it against."""
+    """One line on the forget probability and its yardstick, with intervals; [] without a yardstick."""
     chart = next((chart for chart in standing(found) if "forget" in chart.title), None)
     if chart is None or not any(bar.kind == "aim" for bar in chart.bars):
         return []
@@ -88,7 +88,7 @@ def standing_lines(found: Sequence[Measure]) -> list[str]:
 
 
 def notes(found: Sequence[Measure]) -> list[str]:
-    """What must be said beside a value: "forget quality: no power, D 0.12, n 40"."""
+    """Notes on values, such as "forget quality: no power, D 0.12, n 40"."""
     rows = [measure for measure in found if measure.note and not measure.name.startswith(ATTACK)]
     return [f"{measure.title}: {measure.note}" for measure in rows]
 
@@ -96,9 +96,9 @@ def notes(found: Sequence[Measure]) -> list[str]:
 def verdict(metrics: Mapping[str, Any]) -> Text:
     """The verdict's parts in one line, in colour."""
     text = Text()
-    for part, words in verdict_words(metrics).items():
+    for part, value in verdict_texts(metrics).items():
         text.append("; " if text else "").append(f"{part}: ")
-        text.append(printable(words, one_line=True), style=_MOOD_STYLE[mood(part, metrics)])
+        text.append(printable(value, one_line=True), style=_MOOD_STYLE[mood(part, metrics)])
     return text
 
 
@@ -107,7 +107,7 @@ def _empty() -> Table:
 
 
 def _columns(found: Sequence[Measure]) -> tuple[str, ...]:
-    """Before, after and oracle always, so that tables look alike; never-seen rows where there are some."""
+    """Always before, after and oracle, so that tables look alike; never-seen rows if there are any."""
     return ("before", "after", "oracle", *(("holdout",) if "holdout" in columns(found) else ()))
 
 

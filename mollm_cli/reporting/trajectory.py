@@ -1,4 +1,4 @@
-"""What train.jsonl tells over the steps: curves, the way through forget and retain, the solver's statuses."""
+"""The course of a run from train.jsonl: curves, the path of forget and retain, the solver's statuses."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class ProgressPoint:
 
 
 def curve(steps: Sequence[Record], key: str) -> tuple[tuple[float, float | None], ...]:
-    """(step, value) of ``key`` where it was logged; None where the value is not finite, which breaks the line."""
+    """(step, value) of ``key`` for the steps that logged it; a value that is not finite is None and breaks the line."""
     return tuple((float(record["step"]), finite(record[key])) for record in steps if key in record)
 
 
 def keys_under(steps: Sequence[Record], prefix: str) -> tuple[str, ...]:
-    """The keys that begin with ``prefix``, in the order in which they first appear."""
+    """The keys that begin with ``prefix``, in order of first appearance."""
     return tuple(dict.fromkeys(key for record in steps for key in record if key.startswith(prefix)))
 
 
@@ -41,11 +41,11 @@ def evaluations(steps: Sequence[Record]) -> tuple[ProgressPoint, ...]:
 
 
 def retain_at_matched_forgetting(path: Sequence[ProgressPoint], target: float | None) -> float | None:
-    """The retain probability where the forget probability first comes down to ``target``.
+    """The retain probability at the moment when the forget probability first comes down to ``target``.
 
     Linear interpolation between the two evaluations a, b around it, with forget_a > target >= forget_b:
     retain_a + (forget_a - target) / (forget_a - forget_b) * (retain_b - retain_a). A path that begins at or below the
-    target is matched where it begins. None where it is never reached, or where there is no target.
+    target is matched at its beginning. None if the target is never reached, or if there is none.
     """
     if target is None or not path:
         return None

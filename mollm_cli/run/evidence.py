@@ -28,7 +28,7 @@ from mollm_cli.evaluation.work_sharing import WorkSharing
 from mollm_cli.models.load_model import LoadedModel, fingerprint, load_model, source
 from mollm_cli.models.model_settings import Model
 from mollm_cli.models.sharding import shard
-from mollm_cli.reporting.console import stderr_console, summary
+from mollm_cli.reporting.console import Summary, stderr_console
 from mollm_cli.reporting.descent_record import descent_summary
 from mollm_cli.reporting.gate_reports import GateTable
 from mollm_cli.reporting.model_card import write_model_card
@@ -196,7 +196,7 @@ def publish(run_dir: Path, record: dict[str, Any], checkpoint: Path | None) -> N
     """The model card, and the table on the terminal."""
     if checkpoint is not None:
         write_model_card(run_dir, checkpoint)
-    stderr_console().print(summary(record))
+    stderr_console().print(Summary(record))
 
 
 def hold_gates(request: Request, record: dict[str, Any], manifest: Manifest) -> None:

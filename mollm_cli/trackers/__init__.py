@@ -1,1 +1,1 @@
-"""Where logged numbers go: train.jsonl always, others by choice."""
+"""Destinations of logged numbers: train.jsonl always, trackers by choice."""

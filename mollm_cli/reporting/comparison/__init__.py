@@ -1,1 +1,1 @@
-"""Runs beside each other: rows, groups over seeds, what does not compare, the Pareto front; as text and as a page."""
+"""Comparison of runs: rows, groups over seeds, comparability, the Pareto front; as text and as a page."""

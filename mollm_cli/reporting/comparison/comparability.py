@@ -1,6 +1,6 @@
-"""What a run was measured on and how; where two runs differ in it, their numbers say nothing about each other.
+"""Comparability of two runs: if they were measured on different things, their numbers do not compare.
 
-A fact that one of the two runs did not record (an older run, or one that ended early) is no difference.
+A property that one of the two runs did not record (an older run, or one that ended early) is no difference.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from mollm_cli.reporting.run_files import Run
 Aspect = Literal["data", "model", "version", "decoding", "yardstick"]
 
 SYMBOLS: dict[Aspect, str] = {"data": "†", "model": "‡", "version": "§", "decoding": "¶", "yardstick": "‖"}
-"""How a table marks what may not be compared."""
+"""The marks of groups that may not be compared."""
 
-WORDS: dict[Aspect, str] = {
+PHRASES: dict[Aspect, str] = {
     "data": "other rows of",
     "model": "another starting model",
     "version": "another version of",
@@ -29,29 +29,33 @@ WORDS: dict[Aspect, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One aspect in which two runs differ; ``details``: the roles, metrics or settings."""
+    """One aspect in which two runs differ. details: the roles, metrics or settings."""
 
     aspect: Aspect
     details: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
-        """In words: other rows of forget, retain."""
-        return printable(f"{WORDS[self.aspect]} {', '.join(self.details)}".strip(), one_line=True)
+        """The difference for readers: other rows of forget, retain."""
+        return printable(f"{PHRASES[self.aspect]} {', '.join(self.details)}".strip(), one_line=True)
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredOn:
-    """The facts that decide whether two runs compare; empty where the run did not record them.
+    """The properties that decide whether two runs compare; empty if the run did not record them.
 
-    data: by role, the hash over its rows and the source it was read from. asked: the configuration of the data.
-    model: the hashes of the starting model's weights; of a run that trained nothing none, for there the models are
-    what is compared. versions: of the metrics by flat name. yardstick: its kind. oracle: the hashes of its weights.
+    data: by role, the hash over its rows and their source.
+    data_config: the configuration of the data.
+    model: the hashes of the starting model's weights. Empty for a run that trained nothing: there the models are
+    compared themselves.
+    versions: the version of each metric, by flat name.
+    yardstick: its kind.
+    oracle: the hashes of its weights.
     """
 
     seed: object = None
     data: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    asked: str = ""
+    data_config: str = ""
     model: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     decoding: Mapping[str, str] = field(default_factory=dict)
@@ -59,20 +63,20 @@ class MeasuredOn:
     oracle: str = ""
 
 
-def evidence_of(run: Run) -> MeasuredOn:
-    """The facts of a run directory. Decoding falls back on the configuration where metrics.json does not tell it."""
+def measured_on(run: Run) -> MeasuredOn:
+    """The properties of a run directory; decoding is from the configuration if metrics.json lacks it."""
     manifest, config, metrics = run.manifest, run.config, run.metrics or {}
     evaluation = config.get("evaluation") or {}
     decoding = {key: evaluation[key] for key in ("generate_tokens", "limit") if key in evaluation}
     if metrics:
-        decoding["scoring"] = 1  # before it was written down
+        decoding["scoring"] = 1  # the version before metrics.json recorded it
     decoding |= metrics.get("decoding") or {}
     if not metrics.get("attacks"):
-        decoding.pop("attack_limit", None)  # it says nothing of what was not attacked
+        decoding.pop("attack_limit", None)  # without an attack it had no effect
     return MeasuredOn(
         seed=manifest.get("seed", config.get("seed")),
         data={role: _rows(entry) for role, entry in (manifest.get("datasets") or {}).items() if entry},
-        asked=_canonical(config.get("data")),
+        data_config=_canonical(config.get("data")),
         model=_hashes(manifest.get("model")) if "optimizer" in config else "",
         versions={
             name: str(info["version"]) for name, info in (metrics.get("metrics") or {}).items() if "version" in info
@@ -84,9 +88,9 @@ def evidence_of(run: Run) -> MeasuredOn:
 
 
 def differences(first: MeasuredOn, other: MeasuredOn) -> tuple[Difference, ...]:
-    """The aspects in which ``other`` differs from ``first``, of those that both recorded.
+    """The aspects in which ``other`` differs from ``first``, among those that both recorded.
 
-    Rows that the seed draws from one source (test rows set aside, a sample) are the same data under another seed.
+    If the seed draws rows from one source (test rows set aside, a sample), another seed does not make other data.
     """
     found = [
         Difference("data", tuple(role for role in first.data if _other_rows(first, other, role))),
@@ -100,7 +104,7 @@ def differences(first: MeasuredOn, other: MeasuredOn) -> tuple[Difference, ...]:
 
 
 def merged(found: Sequence[Difference]) -> tuple[Difference, ...]:
-    """One difference an aspect, with the details of all."""
+    """One difference per aspect, with the details of all."""
     details: dict[Aspect, dict[str, None]] = {}
     for difference in found:
         details.setdefault(difference.aspect, {}).update(dict.fromkeys(difference.details))
@@ -113,24 +117,24 @@ def _other_rows(first: MeasuredOn, other: MeasuredOn, role: str) -> bool:
     (rows, source), (other_rows, other_source) = first.data[role], other.data[role]
     if not _both(rows, other_rows):
         return False
-    drawn = first.seed != other.seed and source == other_source and first.asked == other.asked
+    drawn = first.seed != other.seed and source == other_source and first.data_config == other.data_config
     return not drawn
 
 
 def _changed(first: Mapping[str, str], other: Mapping[str, str]) -> tuple[str, ...]:
-    """For each key of both with another value: limit 8 (first: 16)."""
+    """The keys of both with different values, e.g. "limit 8 (first: 16)"."""
     return tuple(
         f"{key} {other[key]} (first: {first[key]})" for key in first if key in other and first[key] != other[key]
     )
 
 
 def _both(first: str, other: str) -> bool:
-    """Whether both are known, and differ."""
+    """True if both are known and differ."""
     return bool(first and other and first != other)
 
 
 def _rows(entry: Mapping[str, Any]) -> tuple[str, str]:
-    """The hash over the rows, and the files (or the Hub id) that they were read from."""
+    """The hash over the rows, and their source: files or Hub id."""
     return str(entry.get("sha256") or ""), _canonical([entry.get("files"), entry.get("hub")])
 
 

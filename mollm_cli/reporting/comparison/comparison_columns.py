@@ -1,4 +1,4 @@
-"""Which columns a comparison has, and what stands in a cell."""
+"""The columns of a comparison, and the text of a cell."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ DISTANCE, MATCHED = "forget_distance", "retain_at_matched_forgetting"
 LEADING = (FORGET, DISTANCE, RETAIN, MATCHED)
 _PROBABILITIES = ("forget_test_probability", "retain_test_probability")
 _METRICS = ("forget_quality", "model_utility", "extraction_strength", "privacy_leakage")
-"""Metrics of the whole model or of the forget set that stand in the table where a run has them."""
+"""Metrics of the whole model or of the forget set that get a column if a run has them."""
 _TRAINED = ("forget", "retain", "holdout", "attack")
-"""Sets whose perplexity is no measure of the language that is left."""
+"""Sets whose perplexity does not measure how well the model still handles language."""
 _SHORT = {"probability": "prob.", "perplexity": "ppl", "extraction strength": "extraction", "attack ": "attack: "}
 NO_POWER = "°"
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column by its ``key``, what --metrics picks it by. ``cell`` is a group's text in it."""
+    """A column. key: its name for --metrics. cell: the text of a group."""
 
     key: str
     title: str
@@ -34,10 +34,10 @@ class Column:
 
 
 def choose(rows: Sequence[RunRow], picked: Sequence[str] = (), every: bool = False) -> list[Column]:
-    """The columns: ``picked`` in that order; else all (``every``) or the ones that most readers want.
+    """The columns: ``picked`` in that order, else all (``every``), else the ones that most readers want.
 
-    A column that would be empty in every group is left out, unless it was picked.
-    Raises RequestError where a picked one is known to no run.
+    A column that would be empty in every group is left out unless it was picked.
+    Raises RequestError for a picked column that no run has.
     """
     known = {column.key: column for column in _columns(rows)}
     if unknown := [key for key in picked if key not in known]:
@@ -60,8 +60,8 @@ def _columns(rows: Sequence[RunRow]) -> list[Column]:
     found = [Column(key, _title(key), _numbers(key, values[key])) for key in filled]
     if any(row.verdict for row in rows):
         found += [
-            Column("verdict", "verdict", _words(_verdict)),
-            Column("robustness", "robustness", _words(_robustness)),
+            Column("verdict", "verdict", _texts(_verdict)),
+            Column("robustness", "robustness", _texts(_robustness)),
         ]
     return found
 
@@ -76,7 +76,7 @@ def _usual(rows: Sequence[RunRow]) -> list[str]:
 
 
 def _filled(key: str, value: Callable[[RunRow], float | None], row: RunRow) -> bool:
-    """Whether a row has a value; where there is a yardstick, never having come down to it is worth a column."""
+    """True if a row has a value; for MATCHED a yardstick is enough, because never reaching it is a result too."""
     return value(row) is not None or (key == MATCHED and distance(row) is not None)
 
 
@@ -93,7 +93,7 @@ def _title(key: str) -> str:
 
 
 def _numbers(key: str, value: Callable[[RunRow], float | None]) -> Callable[[Group], str]:
-    """Mean ± standard error; of a single run its 95 % interval; (n=...) where some finished run has no value."""
+    """Mean ± standard error; for a single run its 95 % interval; (n=...) if some finished run has no value."""
 
     def cell(group: Group) -> str:
         estimate = group.estimate(value)
@@ -111,14 +111,14 @@ def _numbers(key: str, value: Callable[[RunRow], float | None]) -> Callable[[Gro
     return cell
 
 
-def _words(of: Callable[[RunRow], str]) -> Callable[[Group], str]:
-    """What the finished runs say; where they disagree each with how many say so."""
+def _texts(of: Callable[[RunRow], str]) -> Callable[[Group], str]:
+    """The text of the finished runs; if they disagree, each text with its number of runs."""
 
     def cell(group: Group) -> str:
         found = Counter(of(row) for row in group.finished if row.verdict)
         if len(found) < 2:
             return next(iter(found), NONE)
-        return "; ".join(f"{count}× {words}" for words, count in found.most_common())
+        return "; ".join(f"{count}× {text}" for text, count in found.most_common())
 
     return cell
 

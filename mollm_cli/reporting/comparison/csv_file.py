@@ -1,4 +1,4 @@
-"""Runs as CSV: a row a run, whatever became of it."""
+"""Runs as CSV: one row per run, finished or not."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from mollm_cli.reporting.comparison.run_rows import RunRow
 from mollm_cli.reporting.comparison.table import compare
 
 FIRST = ("forget_probability", "retain_probability", "forget_test_probability", "retain_test_probability")
-"""The metrics that lead; the first two are there even where no run has them."""
+"""The leading metrics; the first two are there even if no run has them."""
 IDENTITY = ("run", "status", "exit_code", "loss", "solver", "seed", "learning_rate", "steps")
 COMPARED = ("retain_at_matched_forgetting", "group", "on_front", "differs")
-"""What a run is among the others: its group's letter, whether that is on the Pareto front, how it differs from the
-first finished run."""
+"""A run's group, if that is on the Pareto front, and its differences from the first finished run."""
 
 
 def write_csv(rows: Sequence[RunRow], file: TextIO) -> None:
-    """Write ``rows`` with every metric before, after and of the oracle, and the 95 % intervals where there are some.
+    """Write ``rows`` with every metric before, after and of the oracle, and the 95 % intervals that there are.
 
-    A value that is not there is empty; without rows only the header is written. Numbers are not rounded. A text that
-    a spreadsheet would take for a formula gets a ' in front.
+    A missing value is empty; without rows only the header is written. Numbers are not rounded. A text that a
+    spreadsheet would take for a formula gets a ' in front.
     """
     import csv
 
@@ -40,7 +39,7 @@ def write_csv(rows: Sequence[RunRow], file: TextIO) -> None:
 
 
 def _places(rows: Sequence[RunRow]) -> list[tuple[str, bool, str]]:
-    """(group's letter, on the front, how it differs) of each row."""
+    """(group's letter, on the front, differences) of each row."""
     if not rows:
         return []
     found = {

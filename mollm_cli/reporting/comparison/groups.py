@@ -1,4 +1,4 @@
-"""Rows that differ in the seed alone, and means over them."""
+"""Groups of rows that differ only in the seed, and means over them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mollm_cli.reporting.comparison.run_rows import RunRow
 from mollm_cli.reporting.formatting import NONE
 
 MOST_SETTINGS = 3
-"""How many settings a group's name holds; the configurations have the rest."""
+"""The most settings in a group's name; the configurations have the rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Mean over the runs that have a value, its standard error (None for fewer than two), and their number."""
+    """The mean over the runs that have a value, its standard error (None for fewer than two runs), their number."""
 
     mean: float | None
     error: float | None
@@ -26,7 +26,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Runs that differ in the seed alone. ``varied`` names what else sets groups of its kind apart."""
+    """Runs that differ only in the seed. varied: other differences between groups of the same loss, solver and rate."""
 
     loss: str
     solver: str
@@ -36,7 +36,7 @@ class Group:
 
     @property
     def name(self) -> str:
-        """Loss, solver, learning rate and what else sets the group apart."""
+        """Loss, solver, learning rate and ``varied`` in one text."""
         rate = "" if self.learning_rate is None else f"lr {self.learning_rate:g}"
         return ", ".join(part for part in (self.loss, self.solver, rate, self.varied) if part)
 
@@ -55,10 +55,10 @@ class Group:
 
 
 def groups(rows: Sequence[RunRow]) -> list[Group]:
-    """``rows`` by loss, solver and learning rate, in order of first appearance.
+    """``rows`` grouped by loss, solver and learning rate, in order of first appearance.
 
-    Where rows of one such group differ in another setting than the seed, or in what they were measured on or how,
-    they are told apart by it: a mean over different things would be a mean of nothing.
+    Rows that differ in another setting than the seed, or in their measurement, are in groups of their own, because a
+    mean over different things would mean nothing.
     """
     alike: dict[tuple[str, str, float | None], list[RunRow]] = {}
     for row in rows:
@@ -77,10 +77,10 @@ def groups(rows: Sequence[RunRow]) -> list[Group]:
 
 
 def _comparable(rows: Sequence[RunRow]) -> list[tuple[str, list[RunRow]]]:
-    """``rows`` in parts within which none differs in its evidence; each part but the first with what sets it apart."""
+    """``rows`` in parts that were measured alike, each with its differences from the first part."""
     parts: list[list[RunRow]] = []
     for row in rows:
-        fits = (p for p in parts if not any(differences(other.evidence, row.evidence) for other in p))
+        fits = (p for p in parts if not any(differences(other.measured_on, row.measured_on) for other in p))
         part = next(fits, None)
         if part is None:
             parts.append([row])
@@ -88,7 +88,7 @@ def _comparable(rows: Sequence[RunRow]) -> list[tuple[str, list[RunRow]]]:
             part.append(row)
     named = []
     for part in parts:
-        apart = (d for other in parts[0] for row in part for d in differences(other.evidence, row.evidence))
+        apart = (d for other in parts[0] for row in part for d in differences(other.measured_on, row.measured_on))
         named.append((", ".join(dict.fromkeys(d.text for d in apart)), part))
     return named
 
@@ -99,13 +99,13 @@ def _differing(rows: Sequence[RunRow]) -> list[str]:
 
 
 def _keys(rows: Sequence[RunRow]) -> list[str]:
-    """For each row the settings in which ``rows`` differ, all of them."""
+    """Per row, all settings in which ``rows`` differ."""
     differing = _differing(rows)
     return [repr([(key, row.settings.get(key)) for key in differing]) for row in rows]
 
 
 def _names(rows: Sequence[RunRow]) -> list[str]:
-    """For each row the first settings in which ``rows`` differ, "direction.kl_budget=0.02"; derived keys come last."""
+    """Per row, the first settings in which ``rows`` differ: "direction.kl_budget=0.02"; derived keys come last."""
     differing = sorted(_differing(rows), key=lambda key: (key.startswith("names.") or key.endswith("_target_"), key))
     more = f", {len(differing) - MOST_SETTINGS} settings more" if len(differing) > MOST_SETTINGS else ""
     return [

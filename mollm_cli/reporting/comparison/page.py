@@ -1,12 +1,10 @@
-"""A comparison as one self-contained page: no script, no request, every text escaped."""
+"""A comparison as one self-contained page, without scripts and requests, with every text escaped."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mollm_cli.reporting.comparison.front import FORGET, RETAIN, Point, distance, point
-from mollm_cli.reporting.comparison.run_rows import RunRow
 from mollm_cli.reporting.comparison.table import STAR, Comparison, Entry
 from mollm_cli.reporting.pages import page
 from mollm_cli.reporting.plots import XY, Chart, Mark, Series, same
@@ -14,24 +12,19 @@ from mollm_cli.reporting.request_lines import LIMITS
 
 FRONT_TONE = 1
 ACROSS = 5
-"""How many metric columns stand beside each other; the others go on below."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunLine:
-    """A run in the list of all runs."""
-
-    entry: Entry
-    row: RunRow
-    forget: float | None
-    retain: float | None
-    distance: float | None
+"""The most metric columns side by side; the others follow below."""
 
 
 def html(comparison: Comparison) -> str:
-    """The page: Pareto front, table of groups, how to read it, every run."""
+    """The page: Pareto front, table of groups, its explanation, every run."""
     lines = [
-        RunLine(entry, row, row.value(FORGET), row.value(RETAIN), distance(row))
+        {
+            "entry": entry,
+            "row": row,
+            "forget": row.value(FORGET),
+            "retain": row.value(RETAIN),
+            "distance": distance(row),
+        }
         for entry in comparison.entries
         for row in entry.group.rows
     ]
@@ -47,9 +40,9 @@ def html(comparison: Comparison) -> str:
 
 
 def front_chart(comparison: Comparison) -> Chart | None:
-    """Forget against retain: a small dot a run, a letter a group's mean, a line along the front; None without points.
+    """Forget against retain: a small dot per run, a letter per group's mean, a line along the front.
 
-    A group that may not be compared with the first is a hollow mark.
+    None without points. A group that may not be compared with the first one is a hollow mark.
     """
     placed = [(tone, entry, entry.point) for tone, entry in enumerate(comparison.entries) if entry.point is not None]
     if not placed:
@@ -76,13 +69,13 @@ def front_chart(comparison: Comparison) -> Chart | None:
 
 
 def _dots(entry: Entry, to_yardstick: bool) -> tuple[XY, ...]:
-    """The runs of a group, each followed by a gap, so that no line joins them."""
+    """The runs of a group; a gap after each keeps lines from joining them."""
     found: list[Point] = [at for row in entry.group.finished if (at := point(row, to_yardstick)) is not None]
     return tuple(xy for at in found for xy in ((at.forget, at.retain), (at.forget, None)))
 
 
 def _stairs(front: Sequence[tuple[float, float]]) -> tuple[XY, ...]:
-    """The border of what the front dominates: right to the next point, then up to it."""
+    """The border of the area that the front dominates: right to the next point, then up to it."""
     steps: list[XY] = []
     for x, y in front:
         if steps:
@@ -92,5 +85,5 @@ def _stairs(front: Sequence[tuple[float, float]]) -> tuple[XY, ...]:
 
 
 def _blocks(columns: int) -> list[range]:
-    """The places of the metric columns, ``ACROSS`` at a time; one empty part where there is none."""
+    """The places of the metric columns, ``ACROSS`` at a time; one empty part if there is no column."""
     return [range(at, min(at + ACROSS, columns)) for at in range(0, columns, ACROSS)] or [range(0)]

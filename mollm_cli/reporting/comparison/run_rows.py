@@ -1,4 +1,4 @@
-"""One row a run: what its directory tells, as far as it got."""
+"""One row per run, from as much of its directory as there is."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mollm_cli.core.errors import RequestError
 from mollm_cli.core.printable import printable
 from mollm_cli.core.read_back import reading_back
 from mollm_cli.reporting import request_lines
-from mollm_cli.reporting.comparison.comparability import MeasuredOn, evidence_of
+from mollm_cli.reporting.comparison.comparability import MeasuredOn, measured_on
 from mollm_cli.reporting.formatting import excerpt, finite
 from mollm_cli.reporting.measures import Measure, measures, yardstick
 from mollm_cli.reporting.run_files import Run, is_run, read_run
 from mollm_cli.reporting.trajectory import evaluations, retain_at_matched_forgetting
 
 FINISHED = ("completed", "gate_failed")
-"""Statuses of a run that was trained and measured to its end; what a gate demands changes no number."""
+"""Statuses of a run that was trained and measured to its end; a failed gate changes no number."""
 
 _NO_SETTINGS = ("seed", "run_name", "run_dir", "resume", "output_root")
 """Keys in which runs of one group may differ."""
@@ -30,9 +30,13 @@ _NO_SETTINGS = ("seed", "run_name", "run_dir", "resume", "output_root")
 class RunRow:
     """One run.
 
-    why: what stopped it. matched_retain: its retain probability at matched forgetting. settings: its configuration,
-    flat. intervals: 95 % (low, high) of its values after. attacks: the flat name of each attack's headline.
-    powerless: flat names whose test has too few rows to tell anything. evidence: what it was measured on, and how.
+    matched_retain: its retain probability at matched forgetting.
+    settings: its configuration, flat.
+    why: the reason why it stopped.
+    intervals: 95 % (low, high) of its values after.
+    attacks: the flat name of each attack's headline.
+    powerless: flat names whose test has too few rows to say anything.
+    measured_on: the data, model, versions, decoding and yardstick of its numbers.
     """
 
     run: str
@@ -52,15 +56,15 @@ class RunRow:
     verdict: Mapping[str, str] = field(default_factory=dict)
     attacks: Mapping[str, str] = field(default_factory=dict)
     powerless: frozenset[str] = frozenset()
-    evidence: MeasuredOn = field(default_factory=MeasuredOn)
+    measured_on: MeasuredOn = field(default_factory=MeasuredOn)
 
     @property
     def finished(self) -> bool:
-        """Whether its numbers are those of a whole run; others are in no mean."""
+        """True if its numbers are those of a whole run; other runs are in no mean."""
         return self.status in FINISHED
 
     def value(self, name: str, moment: str = "after") -> float | None:
-        """The metric ``name`` at ``moment`` (before, after or oracle), None where it was not measured."""
+        """The metric ``name`` at ``moment`` (before, after or oracle); None if it was not measured."""
         measure = self.measures.get(name)
         value: float | None = getattr(measure, moment) if measure else None
         return value
@@ -69,8 +73,8 @@ class RunRow:
 def collect(paths: Path | Sequence[Path]) -> list[RunRow]:
     """One row per run directory in ``paths``; a sweep directory stands for the runs directly inside it.
 
-    A run that is named twice counts once. Runs whose folders share a name are called by the folder above as well.
-    Raises RequestError where a path is neither, or where a file of a run cannot be read.
+    A run that is named twice counts once. If folders share a name, the folder above is part of the runs' names.
+    Raises RequestError if a path is neither, or if a file of a run cannot be read.
     """
     found = [run for path in ([paths] if isinstance(paths, Path) else paths) for run in _runs(path)]
     folders = list({folder.resolve(): folder for folder in found}.values())
@@ -80,7 +84,7 @@ def collect(paths: Path | Sequence[Path]) -> list[RunRow]:
 
 
 def inside(sweep_dir: Path) -> list[Path]:
-    """The run directories directly inside a folder, jobs in the order of their numbers."""
+    """The run directories directly inside a folder; jobs are in order of their numbers."""
     found = [child for child in sweep_dir.iterdir() if is_run(child)] if sweep_dir.is_dir() else []
     return sorted(found, key=lambda run: (int(run.name) if run.name.isdecimal() else math.inf, run.name))
 
@@ -92,7 +96,7 @@ def read_row(folder: Path) -> RunRow:
 
 
 def row_of(run: Run) -> RunRow:
-    """The row of a run directory that was read."""
+    """The row of one run."""
     manifest, metrics = run.manifest, run.metrics or {}
     seed = manifest.get("seed", run.config.get("seed"))
     found = measures(metrics)
@@ -100,8 +104,8 @@ def row_of(run: Run) -> RunRow:
         run=_name(run.path.resolve().name),
         status=_name(manifest.get("status") or "unknown"),
         exit_code=manifest.get("exit_code"),
-        loss=request_lines.loss_name(run),
-        solver=request_lines.solver_name(run),
+        loss=request_lines.component_name(run, "loss"),
+        solver=request_lines.component_name(run, "solver"),
         seed=seed if isinstance(seed, int) else None,
         learning_rate=request_lines.learning_rate(run),
         steps=request_lines.steps_taken(run),
@@ -114,7 +118,7 @@ def row_of(run: Run) -> RunRow:
         verdict={part: _name(word) for part, word in _mapping(metrics.get("verdict")).items()},
         attacks={name: str(a["headline"]) for name, a in _parts(metrics.get("attacks")) if a.get("headline")},
         powerless=frozenset(measure.name for measure in found if measure.powerless),
-        evidence=evidence_of(run),
+        measured_on=measured_on(run),
     )
 
 

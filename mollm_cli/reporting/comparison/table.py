@@ -1,4 +1,4 @@
-"""A comparison: groups with their keys and marks, columns, and the notes without which the numbers mislead."""
+"""A comparison: groups with their keys and marks, columns, and notes that keep the numbers from misleading."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ HEAD = ("", "runs", "finished", "front")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A group in a comparison. key: its letter. differs: from the first finished run's. front: on the Pareto front."""
+    """A group in a comparison.
+
+    key: its letter.
+    differs: differences from the group of the first finished run.
+    front: it is on the Pareto front.
+    """
 
     key: str
     group: Group
@@ -30,18 +35,21 @@ class Entry:
 
     @property
     def symbols(self) -> str:
-        """The marks of what may not be compared, "" for none."""
+        """The marks of aspects that may not be compared; "" for none."""
         return "".join(SYMBOLS[difference.aspect] for difference in self.differs)
 
     @property
     def finished(self) -> str:
-        """Finished of all: 2/3."""
+        """Finished runs of all runs: 2/3."""
         return f"{len(self.group.finished)}/{len(self.group.rows)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Runs beside each other. to_yardstick: forgetting is judged by the distance to it, else lower is better."""
+    """A comparison of runs.
+
+    to_yardstick: forgetting is judged by the distance to the yardstick; otherwise lower is better.
+    """
 
     rows: tuple[RunRow, ...]
     entries: tuple[Entry, ...]
@@ -51,7 +59,7 @@ class Comparison:
 
     @property
     def header(self) -> list[str]:
-        """Titles of the columns; the first four say which group it is and how far it came."""
+        """Titles of the columns; the first four are about the group itself."""
         return [*HEAD, *(column.title for column in self.columns)]
 
     @property
@@ -70,14 +78,14 @@ class Comparison:
 
     @property
     def statuses(self) -> str:
-        """How many ended how: 10 completed, 1 failed, 1 interrupted."""
+        """The number of runs per status: 10 completed, 1 failed, 1 interrupted."""
         return ", ".join(
             f"{count} {label(status)}" for status, count in Counter(r.status for r in self.rows).most_common()
         )
 
     @property
     def notes(self) -> list[str]:
-        """How to read the numbers, which runs are in no mean, which groups are not to be compared."""
+        """Notes on reading the numbers, on runs that did not complete, on groups that may not be compared."""
         return [*self._reading(), *self._runs(), *self._differing()]
 
     def _reading(self) -> list[str]:
@@ -122,7 +130,7 @@ class Comparison:
 
 
 def _ending(key: str, row: RunRow) -> str:
-    """A line such as: run 5 (B, seed 2): failed after step 1, in no mean (step 2: the loss is not finite)."""
+    """One line about a run: run 5 (B, seed 2): failed after step 1, in no mean (step 2: the loss is not finite)."""
     seed = "" if row.seed is None else f", seed {row.seed}"
     status = {"running": "still running, or killed"}.get(row.status, label(row.status))
     if row.finished:
@@ -132,10 +140,10 @@ def _ending(key: str, row: RunRow) -> str:
 
 
 def compare(rows: Sequence[RunRow], picked: Sequence[str] = (), every: bool = False) -> Comparison:
-    """``rows`` in groups beside each other, with the columns ``picked``, ``every`` one, or the usual ones.
+    """Compare ``rows`` in groups, with the columns ``picked``, ``every`` column, or the usual ones.
 
     Groups that differ from that of the first finished run in data, model, metric versions, decoding or yardstick are
-    marked and take no part in the front. Raises RequestError where a picked column is known to no run.
+    marked and take no part in the front. Raises RequestError for a picked column that no run has.
     """
     first = next((row for row in rows if row.finished), rows[0])
     to_yardstick = has_yardstick(rows)
@@ -151,7 +159,7 @@ def compare(rows: Sequence[RunRow], picked: Sequence[str] = (), every: bool = Fa
 
 
 def _differences(home: Group, other: Group) -> tuple[Difference, ...]:
-    return merged([d for a in home.rows for b in other.rows for d in differences(a.evidence, b.evidence)])
+    return merged([d for a in home.rows for b in other.rows for d in differences(a.measured_on, b.measured_on)])
 
 
 def letters(place: int) -> str:

@@ -15,13 +15,13 @@ GAP = 2
 """Blanks between two columns."""
 
 _MARKUP = re.compile(r"([\\|`*\[\]<>])")
-"""What Markdown would read as more than text."""
+"""Characters that Markdown would read as markup."""
 
 
 def render(comparison: Comparison, width: int) -> RenderableType:
     """The table for a console ``width`` columns wide, then the notes.
 
-    Columns that do not fit go on below, each part with the groups' letters: no number is ever wrapped.
+    Columns that do not fit follow below, each part with the groups' letters, so that no number is ever wrapped.
     """
     from rich.console import Group
     from rich.text import Text
@@ -49,7 +49,7 @@ def escaped(text: str) -> str:
 
 
 def _blocks(header: Sequence[str], body: Sequence[Sequence[str]], width: int) -> list[list[int]]:
-    """The metric columns in parts that fit beside what stands at their left: all of HEAD, then the letters alone."""
+    """The metric columns in parts that fit beside the columns on their left: HEAD at first, then the letters alone."""
     widths = [_widest(header, body, column) for column in range(len(header))]
     widths[1] = min(widths[1], _most(width))
     left = sum(widths[: len(HEAD)]) + GAP * (len(HEAD) - 1)
@@ -87,5 +87,5 @@ def _widest(header: Sequence[str], body: Sequence[Sequence[str]], column: int) -
 
 
 def _most(width: int) -> int:
-    """How wide the column of names may be: what is longer is folded."""
+    """The greatest width of the column of names; longer names are folded."""
     return max(24, width // 3)

@@ -45,7 +45,9 @@ def test_why_it_stopped_and_what_it_kept(run: Run) -> None:
 
 
 def test_gates_and_lineage(run: Run) -> None:
-    assert history.gates(run) == [history.GateLine("a<=1", "2.00", "1.00", False, "2 is not <= 1")]
+    assert history.gates(run) == [
+        {"gate": "a<=1", "value": "2.00", "bound": "1.00", "held": False, "why": "2 is not <= 1"}
+    ]
     assert history.lineage(run) == [
         "first, loss ga kl, forget rows abababababab…",
         "second, its weights were changed afterwards",

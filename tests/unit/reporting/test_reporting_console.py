@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mollm_cli.reporting.console import Progress, plain_console, stderr_console, summary
+from mollm_cli.reporting.console import Progress, Summary, plain_console, stderr_console
 
 MakeMetrics = Callable[[], dict[str, Any]]
 FORGET, RETAIN = "evaluation.forget_probability", "evaluation.retain_probability"
@@ -28,7 +28,7 @@ def terminal(width: int = 80) -> Console:
 
 def test_away_from_a_terminal_there_are_plain_unwrapped_lines(make_metrics: MakeMetrics) -> None:
     console = plain()
-    console.print(summary(make_metrics()))
+    console.print(Summary(make_metrics()))
     lines = shown(console).splitlines()
     assert lines[0] == "forget_probability: 0.996 -> 0.104 (oracle 0.104), closer"
     assert lines[1] == "retain_probability: 0.985 -> 0.974 (oracle 0.972), same"
@@ -38,7 +38,7 @@ def test_away_from_a_terminal_there_are_plain_unwrapped_lines(make_metrics: Make
 
 def test_on_a_terminal_forget_and_retain_stand_side_by_side(make_metrics: MakeMetrics) -> None:
     console = terminal()
-    console.print(summary(make_metrics()))
+    console.print(Summary(make_metrics()))
     text = "".join(part.split("m", 1)[-1] for part in shown(console).split("\x1b["))
     row = next(line for line in text.splitlines() if line.startswith("probability"))
     assert row.split() == ["probability", "0.996", "0.104", "0.104", "✓", "0.985", "0.974", "0.972", "≈"]
@@ -50,13 +50,13 @@ def test_on_a_terminal_forget_and_retain_stand_side_by_side(make_metrics: MakeMe
 
 def test_a_narrow_terminal_gets_lines(make_metrics: MakeMetrics) -> None:
     console = terminal(width=60)
-    console.print(summary(make_metrics()))
+    console.print(Summary(make_metrics()))
     assert "forget_probability: 0.996 -> 0.104" in shown(console)
 
 
 def test_metrics_without_before_and_oracle_are_shown(make_metrics: MakeMetrics) -> None:
     for console in (plain(), terminal()):
-        console.print(summary(make_metrics() | {"before": None, "oracle": None, "yardstick": "none", "verdict": {}}))
+        console.print(Summary(make_metrics() | {"before": None, "oracle": None, "yardstick": "none", "verdict": {}}))
         assert "nothing to hold it against" in shown(console)
         assert "0.104" in shown(console)
 
@@ -65,7 +65,7 @@ def test_names_from_data_cannot_drive_the_terminal(make_metrics: MakeMetrics) ->
     metrics = make_metrics()
     metrics["after"]["evil\x1b[31m[red]_perplexity"] = 1.0
     for console in (plain(), terminal()):
-        console.print(summary(metrics))
+        console.print(Summary(metrics))
         assert "\x1b[31m[red]" not in shown(console)
         assert r"evil\x1b[31m[red]" in shown(console)
 
@@ -113,7 +113,7 @@ def test_the_console_writes_to_stderr(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_lines_tell_intervals_never_seen_rows_and_attacks(make_audit: MakeMetrics) -> None:
     console = plain()
-    console.print(summary(make_audit()))
+    console.print(Summary(make_audit()))
     lines = shown(console).splitlines()
     assert lines[0] == "forget_probability: 0.996 -> 0.104 (0.071–0.142) (oracle 0.104, never seen 0.207), closer"
     assert "forget_quality: 1.0e-12 -> 0.620, no power, D 0.120, n 32" in lines
@@ -126,7 +126,7 @@ def test_lines_tell_intervals_never_seen_rows_and_attacks(make_audit: MakeMetric
 
 def test_a_terminal_shows_never_seen_rows_attacks_and_where_forgetting_stands(make_audit: MakeMetrics) -> None:
     console = terminal()
-    console.print(summary(make_audit()))
+    console.print(Summary(make_audit()))
     text = "".join(part.split("m", 1)[-1] for part in shown(console).split("\x1b["))
     row = next(line for line in text.splitlines() if line.startswith("probability"))
     assert row.split() == ["probability", "0.996", "0.104", "0.104", "0.207", "✓", "0.985", "0.974", "0.972", "≈"]
@@ -147,7 +147,7 @@ def test_without_a_yardstick_no_forget_cell_has_a_tick(make_audit: MakeMetrics) 
     for entry in metrics["attacks"].values():
         entry["yardstick"] = None
     console = terminal()
-    console.print(summary(metrics))
+    console.print(Summary(metrics))
     text = "".join(part.split("m", 1)[-1] for part in shown(console).split("\x1b["))
     assert "✓" not in next(line for line in text.splitlines() if line.startswith("probability"))
     assert text.count("○ unknown") == 3

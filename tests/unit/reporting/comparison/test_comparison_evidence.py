@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from mollm_cli.reporting.comparison.comparability import (
+    PHRASES,
     SYMBOLS,
-    WORDS,
     Difference,
     MeasuredOn,
     differences,
-    evidence_of,
+    measured_on,
     merged,
 )
 from mollm_cli.reporting.comparison.run_rows import RunRow
@@ -28,7 +28,7 @@ def recorded() -> MeasuredOn:
     return MeasuredOn(
         seed=0,
         data={"forget": ("aa", "forget.jsonl 1"), "retain": ("bb", "retain.jsonl 2")},
-        asked="{}",
+        data_config="{}",
         model="cc",
         versions={"forget_probability": "1", "forget_truth_ratio": "2"},
         decoding={"greedy": "true", "limit": "null"},
@@ -56,7 +56,7 @@ def test_each_aspect(recorded: MeasuredOn, change: dict[str, Any], difference: D
     other = replace(recorded, **change)
     assert differences(recorded, other) == (difference,)
     assert [d.aspect for d in differences(other, recorded)] == [difference.aspect]
-    assert difference.text.startswith(WORDS[difference.aspect])
+    assert difference.text.startswith(PHRASES[difference.aspect])
 
 
 def test_what_one_of_the_two_did_not_record_is_no_difference(recorded: MeasuredOn) -> None:
@@ -70,7 +70,7 @@ def test_rows_drawn_by_another_seed_from_one_source_are_the_same_data(recorded: 
     assert differences(recorded, replace(recorded, data=drawn, seed=1)) == ()
     other_rows = (Difference("data", ("forget",)),)
     assert differences(recorded, replace(recorded, data=drawn)) == other_rows
-    assert differences(recorded, replace(recorded, data=drawn, seed=1, asked='{"limit": 9}')) == other_rows
+    assert differences(recorded, replace(recorded, data=drawn, seed=1, data_config='{"limit": 9}')) == other_rows
     elsewhere = drawn | {"forget": ("a2", "other.jsonl 3")}
     assert differences(recorded, replace(recorded, data=elsewhere, seed=1)) == other_rows
 
@@ -95,9 +95,13 @@ def test_the_facts_of_a_run(make_rows: MakeRows) -> None:
             "manifest/oracle": {"files": [{"sha256": "0b"}]},
         },
     )
-    assert (first.evidence.yardstick, first.evidence.oracle, first.evidence.model) == ("oracle", "0a", "a1" * 32)
-    assert differences(first.evidence, same.evidence) == ()
-    assert differences(first.evidence, other.evidence) == (
+    assert (first.measured_on.yardstick, first.measured_on.oracle, first.measured_on.model) == (
+        "oracle",
+        "0a",
+        "a1" * 32,
+    )
+    assert differences(first.measured_on, same.measured_on) == ()
+    assert differences(first.measured_on, other.measured_on) == (
         Difference("data", ("forget",)),
         Difference("model"),
         Difference("version", ("forget_probability 2 (first: 1)",)),
@@ -109,12 +113,12 @@ def test_the_facts_of_a_run(make_rows: MakeRows) -> None:
 def test_rows_that_were_scored_otherwise(make_rows: MakeRows) -> None:
     """A run from before the scorer had a version is of version 1; one without metrics is of none."""
     old, new = make_rows({"config": TRAINED}, {"config": TRAINED, "metrics/decoding": {"scoring": 2}})
-    assert differences(new.evidence, old.evidence) == (Difference("decoding", ("scoring 1 (first: 2)",)),)
+    assert differences(new.measured_on, old.measured_on) == (Difference("decoding", ("scoring 1 (first: 2)",)),)
     unfinished = SimpleNamespace(manifest={}, config={}, metrics=None)
-    assert evidence_of(unfinished).decoding == {}
+    assert measured_on(unfinished).decoding == {}
 
 
 def test_the_models_of_evaluations_are_what_is_compared(make_rows: MakeRows) -> None:
     judged = "seed: 0\nmodel: {path: x}\n"
     first, other = make_rows({"config": judged}, {"config": judged, "manifest/model/files": [{"sha256": "other"}]})
-    assert differences(first.evidence, other.evidence) == ()
+    assert differences(first.measured_on, other.measured_on) == ()
