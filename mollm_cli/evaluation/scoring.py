@@ -57,10 +57,10 @@ def score(
     if "gradient_norm" in needs:
         with clock.measured("gradient_norm"):
             norms = gradient_norms(model, [rows[0][0] for rows in encoded], encoder.pad_id, model.device)
-    said, drawn = _generations(model, encoder, loaded, examples, suite, needs, clock, samples, sharing)
+    greedy, drawn = _generations(model, encoder, loaded, examples, suite, needs, clock, samples, sharing)
     return [
         _record(example, [joined([next(scores) for _ in windows]) for windows in rows], text, norm, samples_of)
-        for example, rows, text, norm, samples_of in zip(examples, encoded, said, norms, drawn, strict=True)
+        for example, rows, text, norm, samples_of in zip(examples, encoded, greedy, norms, drawn, strict=True)
     ]
 
 
@@ -100,22 +100,22 @@ def _generations(
     sharing: WorkSharing,
 ) -> tuple[Sequence[str | None], Sequence[tuple[str, ...]]]:
     """The greedy continuations (None if not needed) and the drawn ones (empty if not needed)."""
-    said: Sequence[str | None] = [None] * len(examples)
+    greedy: Sequence[str | None] = [None] * len(examples)
     drawn: Sequence[tuple[str, ...]] = [()] * len(examples)
     draws = "samples" in needs and samples > 0
     if not (needs & GENERATED or draws):
-        return said, drawn
+        return greedy, drawn
     template = loaded.dataset.template
     asked = [example.prompt for example in examples]
     prompts, end_ids = encoder.asking(asked, template, f"dataset '{loaded.dataset.name}'")
     most, size = suite.generate_tokens, suite.batch_size
     if needs & GENERATED:
         with clock.measured("generation"):
-            said = generate(model, prompts, encoder.tokenizer, most, size, end_ids, sharing=sharing)
+            greedy = generate(model, prompts, encoder.tokenizer, most, size, end_ids, sharing=sharing)
     if draws:
         with clock.measured("samples"):
             drawn = sample(model, prompts, encoder.tokenizer, most, size, end_ids, samples)
-    return said, drawn
+    return greedy, drawn
 
 
 def _answers(example: Example, perturbed: bool) -> tuple[str, ...]:

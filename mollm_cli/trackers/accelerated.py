@@ -11,7 +11,7 @@ from mollm_cli.core.atomic import write_text
 from mollm_cli.core.errors import RequestError, nearest
 
 IDENTITY = "wandb_id"
-"""The file of a run directory that says which run of W&B it is."""
+"""The file of a run directory that holds the id of its W&B run."""
 EXTRAS = ("tensorboard", "wandb")
 """Trackers whose package is an extra of ours under the same name; others are installed by their own name."""
 
@@ -19,8 +19,8 @@ EXTRAS = ("tensorboard", "wandb")
 class Accelerated:
     """The tracker that accelerate calls ``kind``.
 
-    kind: a name of ``accelerate.tracking``: tensorboard, wandb, mlflow, trackio, comet_ml, aim, clearml, dvclive, ...
-    project: what the run is listed under; TensorBoard has its files in RUN/tensorboard instead.
+    kind: a name in ``accelerate.tracking``: tensorboard, wandb, mlflow, trackio, comet_ml, aim, clearml, dvclive, ...
+    project: the name under which the run is listed; TensorBoard has its files in RUN/tensorboard instead.
     """
 
     def __init__(self, kind: str, project: str = "mollm-unlearn") -> None:
@@ -28,9 +28,9 @@ class Accelerated:
         self.tracker: Any = None
 
     def start(self, run_dir: Path, after: int = 0) -> None:
-        """Open it; a run that goes on ``after`` some steps goes on where the tracker knows how.
+        """Open the tracker; a run resumed ``after`` some steps continues its record if the tracker supports that.
 
-        Raises RequestError for a kind that accelerate does not have, and where its package is missing.
+        Raises RequestError for a kind that accelerate does not have, or if its package is missing.
         """
         from accelerate import PartialState
         from accelerate.tracking import LOGGER_TYPE_TO_CLASS
@@ -41,7 +41,7 @@ class Accelerated:
             raise RequestError(
                 f"tracker.kind must be a tracker of accelerate, found '{self.kind}'; {nearest(self.kind, known)}"
             )
-        PartialState(cpu=True)  # its trackers ask it which process this is; the device is none of its business here
+        PartialState(cpu=True)  # accelerate's trackers ask it for the process; the device does not matter here
         try:
             self.tracker = found(*self._named(), **self._settings(run_dir, after, found.requires_logging_directory))
             self.tracker.start()
@@ -50,11 +50,11 @@ class Accelerated:
             raise RequestError(f"tracker={self.kind} needs pip install {extra}") from error
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """All values of a step."""
+        """Log all values of a step."""
         self.tracker.log(dict(values), step=step)
 
     def close(self) -> None:
-        """Flush and close; nothing where a run ended before it was opened."""
+        """Flush and close, unless the run ended before the tracker was opened."""
         if self.tracker is not None:
             self.tracker.finish()
 
@@ -65,7 +65,7 @@ class Accelerated:
     def _settings(self, run_dir: Path, after: int, in_folder: bool) -> dict[str, Any]:
         settings: dict[str, Any] = {"logging_dir": str(run_dir)} if in_folder else {}
         if self.kind == "tensorboard":
-            # its reader passes over what an earlier file says of the steps that are taken again
+            # TensorBoard then ignores the entries of an earlier file for steps that are taken again.
             settings["purge_step"] = after + 1 if after else None
         elif self.kind == "wandb":
             settings |= {"dir": str(run_dir), "name": run_dir.name, "id": _identity(run_dir), "resume": "allow"}
@@ -73,7 +73,7 @@ class Accelerated:
 
 
 def _identity(run_dir: Path) -> str:
-    """The same id whenever the run goes on."""
+    """The id of the W&B run, the same each time the run is resumed."""
     file = run_dir / IDENTITY
     if not file.is_file():
         write_text(file, secrets.token_hex(8))

@@ -1,4 +1,4 @@
-"""The tracker that tracks nothing: train.jsonl is written whatever the tracker."""
+"""The tracker that tracks nothing; train.jsonl is written with any tracker."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ class Silent:
     """No tracker beside train.jsonl."""
 
     def start(self, run_dir: Path) -> None:
-        """Nothing to open."""
+        """Do nothing."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Nothing to write."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""A tracker that may fail without the run: it is told once, and train.jsonl has every number."""
+"""Protection against a failing tracker: the run goes on with one warning, and train.jsonl has every number."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ from mollm_cli.core.errors import MollmError
 
 
 class Steady:
-    """``tracker`` until it raises; from then on nothing. What our own errors say (a missing package) is passed on."""
+    """Passes calls on to ``tracker`` until it raises, then ignores them. Our own errors (a missing package) get through.
+
+    tell: prints the warning.
+    """
 
     def __init__(self, tracker: Any, tell: Callable[[str], None]) -> None:
         self.tracker, self.tell, self.alive = tracker, tell, True
 
     def start(self, run_dir: Path, after: int) -> None:
-        """Open it. after: steps that were taken before, for a tracker whose ``start`` has a place for it."""
+        """Open the tracker. after: steps taken before, if the tracker's ``start`` has such a parameter."""
         takes = "after" in inspect.signature(self.tracker.start).parameters
         self._try(lambda: self.tracker.start(run_dir, **({"after": after} if takes else {})))
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Tell it of a step."""
+        """Log the values of a step."""
         self._try(lambda: self.tracker.log(step, values))
 
     def close(self) -> None:
-        """Close it."""
+        """Close the tracker."""
         self._try(self.tracker.close)
 
     def _try(self, work: Callable[[], None]) -> None:
