@@ -11,7 +11,7 @@ from mollm_cli.core.errors import MollmError
 
 
 class Steady:
-    """Passes calls on to ``tracker`` until it raises, then ignores them. Our own errors (a missing package) get through.
+    """Passes calls on to ``tracker`` until it raises, then ignores them. Our own errors get through.
 
     tell: prints the warning.
     """
