@@ -42,6 +42,7 @@ def generate(
     sharing: several processes share out greedy texts. Each draws all samples itself, because a sample depends on what
     was drawn before it (and so on seed, prompts, batch size and device).
     """
+    # Without a token there is no position to predict from.
     empty = [i for i, prompt in enumerate(prompts) if not prompt]
     if empty:
         raise ValueError(f"a prompt must have at least one token, found none in prompt {empty[0] + 1}; add a template")
@@ -128,7 +129,7 @@ def _settings(max_new_tokens: int, end_ids: Sequence[int], sample: bool) -> Gene
 
     return GenerationConfig(
         do_sample=sample,
-        top_k=0 if sample else None,
+        top_k=0 if sample else None,  # transformers draws from the 50 likeliest tokens by default
         num_beams=1,
         max_new_tokens=max_new_tokens,
         use_cache=True,

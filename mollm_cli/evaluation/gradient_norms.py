@@ -38,6 +38,7 @@ def gradient_norms(
         for row in encoded:
             with torch.enable_grad():
                 total, count = cross_entropy(forward(model, collate([row], pad_id).to(device)))
+                # A row need not reach every parameter: an expert may rest.
                 gradients = torch.autograd.grad(total / count, parameters, allow_unused=True)
             each = [_norm(g) for g in gradients if g is not None]
             norms.append(float(torch.linalg.vector_norm(torch.stack(each))))

@@ -105,7 +105,7 @@ def harness_results(
             tasks=manager.match_tasks(list(chosen.tasks)),
             num_fewshot=chosen.num_fewshot,
             limit=chosen.limit,
-            bootstrap_iters=0,
+            bootstrap_iters=0,  # standard errors are left out below, and bootstrapping is slow
             log_samples=False,
             task_manager=manager,
         )

@@ -106,6 +106,7 @@ def fits(
         offered.add("oracle")
     if rewrite is not None and metric.name not in rewrite.metrics:
         return False
+    # Metrics of answers would say nothing on running text such as wikitext.
     if "text" in offered and set_name not in ROLES and "text" not in metric.needs:
         return False
     return metric.needs <= offered and set_name in getattr(metric, "limited", (set_name,))

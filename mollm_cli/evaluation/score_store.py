@@ -73,6 +73,7 @@ class ScoreStore:
 
     def _key(self, examples: Sequence[Example]) -> dict[str, Any]:
         rows = hashlib.sha256("".join(f"{e.id} {row_hash(e)}\n" for e in examples).encode()).hexdigest()
+        # Through JSON and back, because tuples in settings would differ from the lists that a file holds.
         key = {"version": VERSION, "rows": rows, "settings": self.settings}
         return cast(dict[str, Any], json.loads(json.dumps(key, default=str)))
 

@@ -45,6 +45,7 @@ def forget_verdict(
     draws = np.random.default_rng(SEED).integers(len(values), size=(RESAMPLES, len(values)))
     tail = (1 - COVERAGE) / 2
     low, high = np.quantile(values[draws].mean(axis=1), [tail, 1 - tail]) - target
+    # Equivalence: the whole interval must lie within the margin, so too few rows cannot pass.
     if -margin <= low and high <= margin:
         return "matched"
     difference = values.mean() - target

@@ -57,6 +57,7 @@ class Bars:
         ends = [end for bar in self.bars for end in (bar.value, *(bar.interval or ()))]
         if all(0 <= end <= 1 for end in ends):
             return Axis(0.0, 1.0)
+        # 0 stays on the axis, or distances would look larger than they are.
         steps = ticks((min(0.0, *ends), max(0.0, *ends)), about=4)
         return Axis(steps[0], steps[-1])
 

@@ -214,6 +214,7 @@ def ticks(span: tuple[float, float], about: int) -> tuple[float, ...]:
     raw = (high - low) / about
     exponent = math.floor(math.log10(raw))
     magnitude = 10.0**exponent
+    # The slack (0.999, 1e-9) keeps rounding errors from asking for a larger step or one more tick.
     step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= raw * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return tuple(round(index * step, max(12, 3 - exponent)) for index in range(first, last + 1))

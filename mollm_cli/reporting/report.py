@@ -182,6 +182,7 @@ def _examples(run: Run) -> list[Examples]:
     headlines = {
         row.name: row.headline for row in attack_tables.attacks(run.metrics or {}, measures(run.metrics or {}))
     }
+    # Attacked rows are forget rows, so their text is shown as freely as that of the forget set.
     picked.append(pick_attacked(run.samples, headlines, str(content.get("forget", "personal"))))
     return [examples for examples in picked if examples is not None]
 

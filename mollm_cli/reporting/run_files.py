@@ -107,7 +107,7 @@ def _read_lines(file: Path) -> list[dict[str, Any]]:
             check_depth(record)
             records.append(_must_be_mapping(file, record))
         except (ValueError, RecursionError) as error:
-            if row == len(lines):
+            if row == len(lines):  # the run was killed while it wrote this line
                 break
             raise RequestError(f"{file}: row {row} must be JSON; {error}. Remove or restore the row.") from error
     return records

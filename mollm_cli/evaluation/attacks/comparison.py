@@ -108,6 +108,7 @@ class ModelComparison:
         new: list[list[int]] = [[] for _ in prompts]
         going = {row for row, limit in enumerate(limits) if limit > 0}
         while going:
+            # The two models may lie on different devices; tokens and mask stay on the CPU.
             old, now = (reader.logits(ids, mask) for reader in readers)
             ids = self.guided(old.to(now.device), now).argmax(-1, keepdim=True).cpu()
             mask = torch.cat([mask, torch.ones_like(ids)], dim=1)

@@ -29,6 +29,7 @@ def outcome(
     flat = f"{PREFIX}{attack.name}_{attack.headline}"
     aim, start = _yardstick(attack, found, flat), _start(attack, found, flat)
     verdict = attack_verdict(found["after"].values.get(flat), aim, margin, start)
+    # Nobody knows whether the rewrite would have worked on a model that has the rows.
     if verdict == "held" and attack.kind == "rewrite" and start is None:
         verdict = "unknown"
     return {

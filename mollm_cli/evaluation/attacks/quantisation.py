@@ -106,6 +106,7 @@ class Quantisation(WeightsAttack):
         import torch
 
         largest = group.abs().amax(dim=1, keepdim=True)
+        # The clamp keeps a group of zeros at zero.
         unit = group / largest.clamp_min(torch.finfo(group.dtype).tiny)
         if self.scheme == "absmax":
             levels = 2 ** (self.bits - 1) - 1

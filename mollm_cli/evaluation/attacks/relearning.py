@@ -97,6 +97,7 @@ class Relearning(WeightsAttack):
             raise RequestError(
                 f"{key} trains on some forget rows and measures the others, found one row. Leave it out: '~{key}'"
             )
+        # In the order of the rows, not of the draw.
         return [trained_on[place] for place in sorted(self._part(len(trained_on)))]
 
     def _part(self, rows: int) -> frozenset[int]:

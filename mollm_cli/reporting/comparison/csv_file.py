@@ -54,4 +54,5 @@ def _cell(value: object) -> object:
     if not isinstance(value, str):
         return value
     text = printable(value, one_line=True)
+    # A spreadsheet executes a cell that begins like a formula, and names come from users and datasets.
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

@@ -78,6 +78,7 @@ def groups(rows: Sequence[RunRow]) -> list[Group]:
 
 def _comparable(rows: Sequence[RunRow]) -> list[tuple[str, list[RunRow]]]:
     """``rows`` in parts that were measured alike, each with its differences from the first part."""
+    # Comparability is not transitive (a missing property matches anything), so a row must fit all rows of a part.
     parts: list[list[RunRow]] = []
     for row in rows:
         fits = (p for p in parts if not any(differences(other.measured_on, row.measured_on) for other in p))

@@ -151,6 +151,7 @@ def compare(rows: Sequence[RunRow], picked: Sequence[str] = (), every: bool = Fa
     home = next(group for group in found if any(row is first for row in group.rows))
     differs = [_differences(home, group) for group in found]
     points = [mean_point(group, to_yardstick) for group in found]
+    # A group that may not be compared must not push others off the front.
     front = on_front([None if other else place for place, other in zip(points, differs, strict=True)])
     entries = [
         Entry(letters(place), *parts) for place, parts in enumerate(zip(found, differs, points, front, strict=True))

@@ -54,7 +54,7 @@ def _blocks(header: Sequence[str], body: Sequence[Sequence[str]], width: int) ->
     widths[1] = min(widths[1], _most(width))
     left = sum(widths[: len(HEAD)]) + GAP * (len(HEAD) - 1)
     blocks: list[list[int]] = []
-    used = width + 1
+    used = width + 1  # the first column opens the first part
     for column in range(len(HEAD), len(header)):
         if used + GAP + widths[column] > width:
             used = widths[0] if blocks else left
