@@ -15,5 +15,5 @@ def resolve(path: str) -> Path:
 
 
 def is_embedded(path: Path | str) -> bool:
-    """Whether ``path`` leads to what is shipped with this package."""
+    """True if ``path`` leads into this package."""
     return Path(path).resolve().is_relative_to(Path(__file__).resolve().parent)

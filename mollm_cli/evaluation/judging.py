@@ -77,7 +77,7 @@ def with_fluency(
         tokenizer,
         "evaluation: answers of the model",
         texts,
-        lambda: as_items(_encoded_answer(encoder, scored, sets[place[0]].dataset) for place, scored in answered.items()),
+        lambda: as_items(_encoded(encoder, scored, sets[place[0]].dataset) for place, scored in answered.items()),
     )
     rows = dict(zip(answered, from_items(found), strict=True))
     rows = {place: row for place, row in rows.items() if row.targets}  # some characters are no token at all
@@ -110,7 +110,7 @@ def _put(scores: Scores, changed: Mapping[tuple[str, int], Scored]) -> Scores:
     return {name: rows(name, scored) for name, scored in scores.items()}
 
 
-def _encoded_answer(encoder: Encoder, scored: Scored, dataset: Dataset) -> Encoded:
+def _encoded(encoder: Encoder, scored: Scored, dataset: Dataset) -> Encoded:
     """The generation after its prompt, without an end token, cut to the length of the dataset's rows."""
     prompt, template = scored.example.prompt, dataset.template
     given = encoder.prompt_ids(prompt, template)

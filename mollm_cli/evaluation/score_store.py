@@ -95,7 +95,7 @@ def _scored(example: Example, row: Mapping[str, Any]) -> Scored:
 
 
 def _whole(scored: Scored) -> bool:
-    """Whether every value is of its type: a file of somebody else may hold any."""
+    """True if every value has its type; a file from someone else may hold anything."""
     numbers = (*scored.log_probs, *scored.perturbed_log_probs, *scored.token_means, *scored.token_deviations)
     maybe = (scored.paraphrase_log_prob, scored.gradient_norm, scored.fluency_log_prob)
     return (
