@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mollm_cli.run.signals import Signals
 
+from mollm_cli.launch.signals import Signals
 from mollm_cli.reporting.console import Progress
 from mollm_cli.run.logs import Logs, followed
 
