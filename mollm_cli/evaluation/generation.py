@@ -13,8 +13,6 @@ from mollm_cli.evaluation.work_sharing import ONE_PROCESS, WorkSharing
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-SEED = 0
-"""The seed of the samples."""
 SPAN = 16
 """Tokens between two checks for rows that have ended: often enough to save work, seldom enough to be cheap."""
 
@@ -58,21 +56,6 @@ def generate(
                 texts[i] = tokenizer.decode(ids, skip_special_tokens=True).strip()
     generated = sharing.everyones({row: text for row, text in texts.items() if text})
     return [generated.get(row, "") for row in texts]
-
-
-def sample(
-    model: PreTrainedModel,
-    prompts: Sequence[Sequence[int]],
-    tokenizer: PreTrainedTokenizerBase,
-    max_new_tokens: int,
-    batch_size: int,
-    end_ids: Sequence[int],
-    samples: int,
-) -> list[tuple[str, ...]]:
-    """``samples`` continuations per prompt, drawn by ``generate`` with SEED. Raises ValueError."""
-    repeated = [prompt for prompt in prompts for _ in range(samples)]
-    texts = generate(model, repeated, tokenizer, max_new_tokens, batch_size, end_ids, SEED)
-    return [tuple(texts[i : i + samples]) for i in range(0, len(texts), samples)]
 
 
 def _batches(lengths: Sequence[int], limits: Sequence[int], batch_size: int) -> Iterator[tuple[int, list[int]]]:

@@ -9,7 +9,7 @@ from mollm_cli.core.types import ROLES, Encoded, Example, Scored
 from mollm_cli.data.apart import apart, as_items, from_items
 from mollm_cli.data.windows import overlapping_windows
 from mollm_cli.evaluation.clock import Clock
-from mollm_cli.evaluation.generation import generate, sample
+from mollm_cli.evaluation.generation import generate
 from mollm_cli.evaluation.gradient_norms import gradient_norms
 from mollm_cli.evaluation.teacher_forcing import TokenScores, joined, teacher_forced
 from mollm_cli.evaluation.work_sharing import ONE_PROCESS, WorkSharing
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 GENERATED = frozenset({"generation", "fluency", "judged"})
 """The needs for which a greedy generation is made."""
+SEED = 0
+"""The seed of drawn continuations."""
 
 
 def score(
@@ -114,7 +116,9 @@ def _generations(
             greedy = generate(model, prompts, encoder.tokenizer, most, size, end_ids, sharing=sharing)
     if draws:
         with clock.measured("samples"):
-            drawn = sample(model, prompts, encoder.tokenizer, most, size, end_ids, samples)
+            repeated = [prompt for prompt in prompts for _ in range(samples)]
+            texts = generate(model, repeated, encoder.tokenizer, most, size, end_ids, SEED)
+            drawn = [tuple(texts[i : i + samples]) for i in range(0, len(texts), samples)]
     return greedy, drawn
 
 
