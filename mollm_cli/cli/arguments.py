@@ -26,6 +26,7 @@ class Arguments:
     listed: str | None = None
     check: bool = False
     plan: bool = False
+    hours: bool = False
     cfg: str | None = None
     resolve: bool = False
     config_dir: str | None = None
@@ -70,6 +71,8 @@ def read(arguments: Sequence[str]) -> Arguments:
     values = vars(known)
     if known.resolve and known.cfg is None:
         raise RequestError("--resolve goes with --cfg job; add it, or leave --resolve out")
+    if known.hours and not known.plan:
+        raise RequestError("--hours goes with --plan; add it, or leave --hours out")
     if known.purge is not None and known.overrides:
         raise RequestError(f"--purge RUN takes no override, found {known.overrides[0]}; leave it out")
     if known.resume_sweep is not None and known.multirun:
@@ -90,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", dest="listed", metavar="GROUP")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--plan", action="store_true")
+    parser.add_argument("--hours", action="store_true")
     parser.add_argument("--cfg", choices=("job",))
     parser.add_argument("--resolve", action="store_true")
     parser.add_argument("--config-dir", metavar="DIR")

@@ -14,7 +14,7 @@ FLAGS = {
     "--version": "the version",
     "--list GROUP": "the choices of a group, a line each",
     "--check": "go through configuration, files and tokenizer; load no model",
-    "--plan": "memory, disk and hours of a training, before its weights are loaded; through a pipe as JSON",
+    "--plan [--hours]": "memory and disk of a training, before its weights are loaded; its hours by three steps",
     "--cfg job [--resolve]": "print the composed configuration",
     "--config-dir DIR": "a folder with YAML files of your own, laid out like conf/",
     "--allow-code PACKAGE": "let _target_ name code of a package that is yours, or that you have read; may be repeated",

@@ -110,7 +110,7 @@ def _compose_and_run(command: Command, arguments: Arguments) -> int:
             return _show(command, arguments, overrides)
         plan = _plan(command, arguments, overrides, sweep, None if resume is None else resume.directory)
     if arguments.plan:
-        return _foretell(command, plan.requests)
+        return _foretell(command, arguments, plan.requests)
     if arguments.check:
         return _check(plan.requests)
     directory = claim(plan.directory, again=resume is not None)
@@ -266,7 +266,7 @@ def _go_on(command: Command, arguments: Arguments, overrides: Sequence[Override]
         _print(config)
         return 0
     if arguments.plan:
-        return _foretell(command, [asked])
+        return _foretell(command, arguments, [asked])
     if arguments.check:
         return _check([asked])
     with stdout_kept_for(directory):
@@ -280,7 +280,7 @@ def _check(requests: Sequence[Request]) -> int:
     return 0
 
 
-def _foretell(command: Command, requests: Sequence[Request]) -> int:
+def _foretell(command: Command, arguments: Arguments, requests: Sequence[Request]) -> int:
     """Answer ``--plan``, to a stdout that is no terminal as one line of JSON too.
 
     Raises RequestError where there is no training, or more than one.
@@ -290,8 +290,12 @@ def _foretell(command: Command, requests: Sequence[Request]) -> int:
     if len(requests) > 1:
         raise RequestError(f"--plan is of one run, found {len(requests)} jobs; leave -m or sweep=NAME out")
     from mollm_cli import run
+    from mollm_cli.reporting.formatting import size
 
-    data = run.plan(requests[0], command.name)
+    data = run.plan(requests[0], command.name, arguments.hours)
+    for less in data["remedies"]:
+        typed = map(shown_override, (*arguments.overrides, *less["overrides"]))
+        print(f"with {size(less['peak_bytes'])}: {shlex.join([command.program, *typed])}", file=sys.stderr)
     if not sys.stdout.isatty():
         print(json.dumps(data))
     return 0

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 
@@ -52,6 +53,15 @@ def matmul_precision(engine: Engine) -> Iterator[None]:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def give_memory_back() -> None:
+    """Let the machine have what malloc keeps of freed tensors: half a model and more, in pieces that nothing fits into.
+
+    Of glibc; other allocators do it by themselves, or do not.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def peak_memory_bytes(device: torch.device) -> int:

@@ -33,11 +33,11 @@ def finetune(context: Context) -> None:
 
 def _train(context: Context, planned: Callable[..., Any]) -> None:
     """Prepare, judge the start, train, save, judge what is on disk, hold the gates."""
-    from mollm_cli.engine.device import pick
+    from mollm_cli.engine.device import give_memory_back, pick
     from mollm_cli.models.load_model import fingerprint, source
     from mollm_cli.run.evidence import Evidence, plain_model
+    from mollm_cli.run.foresight import before_loading
     from mollm_cli.run.out_of_memory import EVALUATION, TRAINING, explained
-    from mollm_cli.run.planning import before_loading
     from mollm_cli.run.training import run_training, saved
 
     request, run_dir, manifest = context.request, context.run_dir, context.manifest
@@ -60,8 +60,10 @@ def _train(context: Context, planned: Callable[..., Any]) -> None:
     seed_everything(request.seed)
     with memory(TRAINING):
         outcome = run_training(context, plan, prepared, loaded, device, evidence.sharing)
+    give_memory_back()  # of gradients and activations; what comes now needs other sizes
     saved(loaded, run_dir / "checkpoint", world)
     del loaded
+    give_memory_back()
     written = plain_model(str(run_dir / "checkpoint"), request.model)
     manifest.set(
         stopped_because=outcome.stopped_because,
@@ -197,16 +199,17 @@ def _inputs(request: Request, prepared: Any, loaded: Any) -> dict[str, Any]:
     return {"model": model, **_datasets(prepared)}
 
 
-def plan(request: Request, command: str) -> dict[str, Any]:
-    """Say what a training will hold, write and take, before its weights are loaded; nothing is made on disk.
+def plan(request: Request, command: str, hours: bool = False) -> dict[str, Any]:
+    """Say what a training will hold and write, before its weights are loaded; nothing is made on disk.
 
-    command: "unlearn" or "finetune". Returns what was said, as JSON has it. Raises RequestError where it would not fit.
+    command: "unlearn" or "finetune". hours: whether steps are timed too. Returns what was said, as JSON has it.
+    Raises RequestError where it would not fit.
     """
-    from mollm_cli.run.planning import show_plan
+    from mollm_cli.run.foresight import foretell
     from mollm_cli.run.training_set import finetuning_set, unlearning_set
 
     seed_everything(request.seed)
-    return show_plan(request, finetuning_set if command == "finetune" else unlearning_set)
+    return foretell(request, finetuning_set if command == "finetune" else unlearning_set, hours)
 
 
 def check(requests: Sequence[Request]) -> None:

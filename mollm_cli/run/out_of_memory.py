@@ -11,11 +11,12 @@ import torch
 from mollm_cli.configuration.request import Request
 from mollm_cli.core.errors import RequestError, RunError
 from mollm_cli.core.faults import ON_HOST
-from mollm_cli.engine import planner
-from mollm_cli.engine.remedies import remedy
+from mollm_cli.planning.estimate import estimate
+from mollm_cli.planning.memory_plan import MemoryPlan
+from mollm_cli.planning.remedies import remedy
 from mollm_cli.reporting.formatting import size
 from mollm_cli.resume.lasting import is_free
-from mollm_cli.run.planning import facts
+from mollm_cli.run.foresight import sizes
 
 TRAINING, EVALUATION = ("step", "progress evaluation"), ("evaluation",)
 """Phases of the memory plan in which a run stands when it trains, and when it judges."""
@@ -49,8 +50,8 @@ def _message(request: Request, plan: Any, prepared: Any, device: torch.device, p
         half = max(1, request.evaluation.batch_size // 2)
         return f"{_begun(phases, device)}. Set evaluation.batch_size={half}, then go on with resume=RUN_DIR"
     try:
-        given = facts(request, plan, prepared, device.type)
-        found = planner.plan(given)
+        given = sizes(request, plan, prepared, device.type)
+        found = estimate(given)
         less = remedy(given, int(SHARE * found.peak.size))
     except RequestError:
         return f"{_begun(phases, device)}. Set engine.micro_batch=auto, then go on with resume=RUN_DIR"
@@ -77,7 +78,7 @@ def _begun(phases: tuple[str, ...], device: torch.device) -> str:
     return f"the {work} must fit into the memory of {device}, found no room"
 
 
-def _largest(found: planner.Plan, phases: tuple[str, ...]) -> str:
+def _largest(found: MemoryPlan, phases: tuple[str, ...]) -> str:
     """The two largest terms of the largest of ``phases``."""
     phase = max((each for each in found.phases if each.name in phases), key=lambda each: each.size)
     terms = sorted(phase.terms, key=lambda term: term.size, reverse=True)[:2]

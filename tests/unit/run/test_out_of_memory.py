@@ -9,15 +9,14 @@ import pytest
 import torch
 
 from mollm_cli.core.errors import RequestError, RunError
-from mollm_cli.engine.planner import Plan
-from mollm_cli.engine.terms import Phase, Term
+from mollm_cli.planning.memory_plan import MemoryPlan, Phase, Term
 from mollm_cli.run import out_of_memory
 from mollm_cli.run.out_of_memory import EVALUATION, TRAINING, explained, is_out_of_memory
 
 MIB = 2**20
 REQUEST: Any = SimpleNamespace(evaluation=SimpleNamespace(batch_size=16))
 CARD = torch.device("cuda")
-FOUND = Plan(
+FOUND = MemoryPlan(
     (
         Phase("loading", (Term("weights", 999 * MIB),)),
         Phase(
@@ -46,8 +45,8 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         asked.append(capacity)
         return SimpleNamespace(overrides=("engine.micro_batch=4",))
 
-    monkeypatch.setattr(out_of_memory, "facts", lambda *given: None)
-    monkeypatch.setattr(out_of_memory.planner, "plan", lambda facts: FOUND)
+    monkeypatch.setattr(out_of_memory, "sizes", lambda *given: None)
+    monkeypatch.setattr(out_of_memory, "estimate", lambda facts: FOUND)
     monkeypatch.setattr(out_of_memory, "remedy", remedy)
     return asked
 
@@ -82,7 +81,7 @@ def test_where_there_is_no_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(facts: Any) -> Any:
         raise RequestError("its code reads values")
 
-    monkeypatch.setattr(out_of_memory.planner, "plan", refuse)
+    monkeypatch.setattr(out_of_memory, "estimate", refuse)
     with pytest.raises(RunError, match="found no room. Set engine.micro_batch=auto, then go on with resume=RUN_DIR"):
         _raised(torch.OutOfMemoryError("no"))
 

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mollm_cli.engine import memory
 from mollm_cli.optimizers.eight_bit import AdamW8bit
 from mollm_cli.optimizers.rules import SGD, AdamW
+from mollm_cli.planning import formulas
 
 N = 8192
 
@@ -32,11 +32,11 @@ def tensors(dtype: torch.dtype) -> list[torch.Tensor]:
     ],
 )
 def test_optimizer_state(optimizer, dtype: torch.dtype, per_parameter: float):
-    assert memory.optimizer_bytes(optimizer, tensors(dtype)) == N * per_parameter
+    assert formulas.optimizer_bytes(optimizer, tensors(dtype)) == N * per_parameter
 
 
 def test_small_tensors_keep_float32_moments():
-    assert memory.optimizer_bytes(AdamW8bit(), [torch.empty(100, device="meta")]) == 800
+    assert formulas.optimizer_bytes(AdamW8bit(), [torch.empty(100, device="meta")]) == 800
 
 
 @pytest.mark.parametrize("update", ["plain", "stochastic_rounding", "master"])
@@ -47,32 +47,32 @@ def test_adamw_is_what_torch_makes(update):
     optimizer.step()
     moments = [x for kept in optimizer.state.values() for key, x in kept.items() if key != "step"]
     masters = list((getattr(optimizer, "masters", None) or {}).values())
-    expected = memory.optimizer_bytes(AdamW(update=update), [parameter])
-    assert memory.tensor_bytes([*moments, *masters]) == expected
+    expected = formulas.optimizer_bytes(AdamW(update=update), [parameter])
+    assert formulas.tensor_bytes([*moments, *masters]) == expected
 
 
 def test_tied_weights_count_once():
     tied = torch.empty(10, dtype=torch.float32)
-    assert memory.tensor_bytes([tied, tied, torch.empty(3, dtype=torch.bfloat16)]) == 46
+    assert formulas.tensor_bytes([tied, tied, torch.empty(3, dtype=torch.bfloat16)]) == 46
 
 
 def test_weights_of_four_bits_raise_the_others_to_float32():
     model = torch.nn.Linear(64, 64, dtype=torch.bfloat16)
-    packed = memory.weights_bytes(model, [model.weight])
-    assert packed == int(4096 * memory.NF4_BYTES) + 64 * 4
-    assert memory.weights_bytes(model) == 2 * (4096 + 64)
-    assert pytest.approx(0.516, abs=1e-3) == memory.NF4_BYTES
+    packed = formulas.weights_bytes(model, [model.weight])
+    assert packed == int(4096 * formulas.NF4_BYTES) + 64 * 4
+    assert formulas.weights_bytes(model) == 2 * (4096 + 64)
+    assert pytest.approx(0.516, abs=1e-3) == formulas.NF4_BYTES
 
 
 def test_keys_and_values():
     config = SimpleNamespace(num_hidden_layers=3, num_key_value_heads=2, num_attention_heads=4, hidden_size=32)
     config.get_text_config = lambda: config
-    assert memory.key_value_bytes(config, rows=5, tokens=7, element_size=2) == 2 * 3 * 2 * 8 * 5 * 7 * 2
+    assert formulas.key_value_bytes(config, rows=5, tokens=7, element_size=2) == 2 * 3 * 2 * 8 * 5 * 7 * 2
 
 
 def test_resume_holds_two_points_and_what_is_kept():
-    assert memory.resume_bytes(10, 20, 5, kept=3) == 2 * 35 + 30
+    assert formulas.resume_bytes(10, 20, 5, kept=3) == 2 * 35 + 30
 
 
 def test_paged_state_may_leave_the_card():
-    assert memory.paged(AdamW8bit(paged=True)) and not memory.paged(AdamW8bit()) and not memory.paged(AdamW())
+    assert formulas.paged(AdamW8bit(paged=True)) and not formulas.paged(AdamW8bit()) and not formulas.paged(AdamW())

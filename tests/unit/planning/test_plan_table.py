@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 
 import pytest
+import torch
 from rich.console import Console
 
-from mollm_cli.reporting.plan import hours, show, verdict
+from mollm_cli.planning import plan_table
+from mollm_cli.planning.memory_plan import MemoryPlan, Phase, Term
+from mollm_cli.planning.plan_table import as_data, hours, show, verdict
 
 GIB = 2**30
 TERM = {"name": "weights", "bytes": 2 * GIB, "why": "bfloat16"}
@@ -19,7 +22,6 @@ PLAN = {
     ],
     "host": [],
     "disk": [{"name": "resume/", "bytes": GIB, "why": ""}],
-    "traffic": [{"name": "gradients", "bytes": 3 * GIB, "why": "all-reduce"}],
     "processes": 1,
     "fits": True,
 }
@@ -38,8 +40,6 @@ def test_every_term_is_shown(terminal):
         "evaluation",
         "disk",
         "resume/",
-        "sent in a step",
-        "all-reduce",
     ):
         assert word in text
     assert "fits into 3.00 GiB" in text
@@ -61,3 +61,24 @@ def test_hours():
         "the final evaluation comes on top"
     )
     assert "evaluations of" not in hours(measured | {"evaluations": 0})
+
+
+def found(size: int) -> MemoryPlan:
+    return MemoryPlan((Phase("step", (Term("weights", size),)), Phase("evaluation", ())), (), (), 7, 5)
+
+
+def test_as_data(monkeypatch):
+    monkeypatch.setattr(plan_table, "free_bytes", lambda device: 10)
+    data = as_data(found(12), torch.device("cpu"), own=1)  # what this process has is free when the run begins
+    assert (data["peak_bytes"], data["fits"], data["device"]["free_bytes"]) == (12, False, 11)
+    assert (data["parameters"], data["trained_parameters"]) == (7, 5)
+    assert data["phases"][0]["terms"] == [{"name": "weights", "bytes": 12, "why": ""}]
+
+
+def test_several_processes_on_cpus_are_not_held_against_this_machine(monkeypatch):
+    monkeypatch.setattr(plan_table, "free_bytes", lambda device: 10)
+    data = as_data(found(11), torch.device("cpu"), 16)
+    assert (data["processes"], data["fits"]) == (16, None)
+    assert "at the peak (step) on each of 16 processes" in verdict(data)
+    monkeypatch.setattr(plan_table, "device_name", lambda device: "card")
+    assert as_data(found(11), torch.device("cuda"), 16)["fits"] is False

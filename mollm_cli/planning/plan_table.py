@@ -1,22 +1,50 @@
-"""The plan of a run for readers: a table of phases on stderr, and the sentence that says whether it fits."""
+"""A plan as data, as people read it on stderr, and the sentence that says whether it fits."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from mollm_cli.planning.capacity import device_name, free_bytes
+from mollm_cli.planning.memory_plan import MemoryPlan, Term
 from mollm_cli.reporting.formatting import duration, size
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-OTHERS = {"host": "main memory", "disk": "disk", "traffic": "sent in a step"}
-"""The parts of a plan beside the phases."""
+OTHERS = {"host": "main memory", "disk": "disk"}
+"""What a plan has beside the phases."""
+
+
+def as_data(found: MemoryPlan, device: torch.device, processes: int = 1, own: int = 0) -> dict[str, Any]:
+    """An estimate as JSON has it. own: bytes that this process has, and that will be free for the run.
+
+    Of several processes on CPUs nobody knows which machine they are to share.
+    """
+    free = free_bytes(device) if device.type != "cpu" or processes == 1 else None
+    free = None if free is None else free + own
+
+    def terms(given: Sequence[Term]) -> list[dict[str, Any]]:
+        return [{"name": term.name, "bytes": term.size, "why": term.why} for term in given]
+
+    return {
+        "device": {"name": device_name(device), "kind": device.type, "free_bytes": free},
+        "processes": processes,
+        "parameters": found.parameters,
+        "trained_parameters": found.trained,
+        "phases": [{"name": each.name, "bytes": each.size, "terms": terms(each.terms)} for each in found.phases],
+        "peak_bytes": found.peak.size,
+        "host": terms(found.host),
+        "disk": terms(found.disk),
+        "fits": None if free is None else found.peak.size <= free,
+    }
 
 
 def show(plan: Mapping[str, Any], console: Console) -> None:
-    """Print phases term by term, main memory, disk, and the verdict; ``plan`` as run/planning.py makes it."""
+    """Print phases term by term, main memory, disk, and the verdict; ``plan`` as ``as_data`` makes it."""
     from rich.table import Table
 
     table = Table(title=f"Memory plan, {plan['device']['name']}", title_justify="left")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from mollm_cli.engine import capacity
+from mollm_cli.planning import capacity
 
 
 def test_the_kernels_word_and_the_containers(tmp_path, monkeypatch):
