@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mollm_cli.cli.arguments import Arguments
+from mollm_cli.cli.foretelling import foretell
 from mollm_cli.configuration import allowance
 from mollm_cli.configuration.choices import config_dir
 from mollm_cli.configuration.compose import (
@@ -110,7 +110,7 @@ def _compose_and_run(command: Command, arguments: Arguments) -> int:
             return _show(command, arguments, overrides)
         plan = _plan(command, arguments, overrides, sweep, None if resume is None else resume.directory)
     if arguments.plan:
-        return _foretell(command, arguments, plan.requests)
+        return foretell(command, arguments, plan.requests)
     if arguments.check:
         return _check(plan.requests)
     directory = claim(plan.directory, again=resume is not None)
@@ -266,7 +266,7 @@ def _go_on(command: Command, arguments: Arguments, overrides: Sequence[Override]
         _print(config)
         return 0
     if arguments.plan:
-        return _foretell(command, arguments, [asked])
+        return foretell(command, arguments, [asked])
     if arguments.check:
         return _check([asked])
     with stdout_kept_for(directory):
@@ -277,25 +277,4 @@ def _check(requests: Sequence[Request]) -> int:
     from mollm_cli import run
 
     run.check(requests)
-    return 0
-
-
-def _foretell(command: Command, arguments: Arguments, requests: Sequence[Request]) -> int:
-    """Answer ``--plan``, to a stdout that is no terminal as one line of JSON too.
-
-    Raises RequestError where there is no training, or more than one.
-    """
-    if command.name == "evaluate":
-        raise RequestError("--plan is of a training, found mollm-evaluate; use it with mollm-unlearn or mollm-finetune")
-    if len(requests) > 1:
-        raise RequestError(f"--plan is of one run, found {len(requests)} jobs; leave -m or sweep=NAME out")
-    from mollm_cli import run
-    from mollm_cli.reporting.formatting import size
-
-    data = run.plan(requests[0], command.name, arguments.hours)
-    for less in data["remedies"]:
-        typed = map(shown_override, (*arguments.overrides, *less["overrides"]))
-        print(f"with {size(less['peak_bytes'])}: {shlex.join([command.program, *typed])}", file=sys.stderr)
-    if not sys.stdout.isatty():
-        print(json.dumps(data))
     return 0

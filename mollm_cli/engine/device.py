@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 import torch
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.core.world import World, on_this_machine
 from mollm_cli.engine.engine_settings import Engine
 
 ALLOCATOR = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
@@ -68,20 +67,11 @@ def peak_memory_bytes(device: torch.device) -> int:
     """The most memory used so far: allocated on a CUDA device, resident in the process elsewhere."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
+    status = Path("/proc/self/status")
+    if status.is_file():  # getrusage tells what the process before exec had resident, too: that of whoever started it
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def device_of(world: World, device: torch.device) -> torch.device:
-    """The device of this process where a run is on ``device``. Raises RequestError where a machine has too few."""
-    if world.size == 1 or device.type != "cuda":
-        return device
-    here, there = on_this_machine(), torch.cuda.device_count()
-    if here > there:
-        raise RequestError(
-            f"each process must have a GPU of its own, found {there} for {here} processes on one machine; start as "
-            "many as there are GPUs, or set engine.device=cpu"
-        )
-    return torch.device("cuda", world.local_rank)

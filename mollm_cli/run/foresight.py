@@ -142,9 +142,9 @@ def cheaper(given: Sizes, found: MemoryPlan, few: bool) -> list[Remedy]:
     if given.device != "cpu" and not few:
         return []
     for change in (low_rank, smaller_micro_batch):
-        for overrides, changed in change(given):
-            peak = estimate(changed).peak.size
-            return [Remedy(overrides, peak)] if peak < found.peak.size else []
+        overrides, changed = next(change(given), ((), given))
+        if overrides and (peak := estimate(changed).peak.size) < found.peak.size:
+            return [Remedy(overrides, peak)]
     return []
 
 

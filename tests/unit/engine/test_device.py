@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from mollm_cli.engine.device import ALLOCATOR, matmul_precision, pick
 from mollm_cli.engine.engine_settings import Engine
+from tests.support.cli import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -73,3 +76,16 @@ def test_memory_is_steady_over_batches_of_many_lengths():
         del parts
         seen.append(torch.cuda.memory_allocated())
     assert seen[-1] == seen[3]
+
+
+PARENT = """
+import subprocess, sys
+much = bytearray(b"a") * 2**30
+subprocess.run([sys.executable, "-c", sys.argv[1]])
+"""
+CHILD = "import torch; from mollm_cli.engine.device import *; print(peak_memory_bytes(torch.device('cpu')))"
+
+
+def test_the_peak_is_that_of_this_process_and_not_of_what_started_it():
+    done = subprocess.run([sys.executable, "-c", PARENT, CHILD], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert 2**26 < int(done.stdout) < 2**30

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mollm_cli.models.blueprint import architecture
 
 from mollm_cli.assets.locate import resolve
 from mollm_cli.core.budget import Budget, spending
 from mollm_cli.core.errors import RequestError
 from mollm_cli.models import rehearsed
-from mollm_cli.models.blueprint import architecture
 from mollm_cli.models.load_model import load_model, load_tokenizer
 from mollm_cli.models.model_settings import Model
 
