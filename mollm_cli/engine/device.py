@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.world import World, on_this_machine
 from mollm_cli.engine.engine_settings import Engine
 
 ALLOCATOR = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
@@ -76,3 +77,16 @@ def peak_memory_bytes(device: torch.device) -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def device_of(world: World, device: torch.device) -> torch.device:
+    """The device of this process where a run is on ``device``. Raises RequestError where a machine has too few."""
+    if world.size == 1 or device.type != "cuda":
+        return device
+    here, there = on_this_machine(), torch.cuda.device_count()
+    if here > there:
+        raise RequestError(
+            f"each process must have a GPU of its own, found {there} for {here} processes on one machine; start as "
+            "many as there are GPUs, or set engine.device=cpu"
+        )
+    return torch.device("cuda", world.local_rank)
