@@ -47,8 +47,8 @@ from mollm_cli.launch.processes import launched, to_start
 from mollm_cli.launch.rank import nothing_to_do
 from mollm_cli.launch.run_spec import RunSpec
 from mollm_cli.reporting import gate_reports
-from mollm_cli.sweep.conduct import chosen_launcher, go_on_with, start
-from mollm_cli.sweep.launchers import BASIC
+from mollm_cli.sweep.conduct import go_on_with, start
+from mollm_cli.sweep.handing_out import check_launching
 from mollm_cli.sweep.ledger import SweepLedger
 from mollm_cli.sweep.recommend import EXPERIMENT, STOPS
 from mollm_cli.sweep.search import require_optuna
@@ -60,7 +60,7 @@ class _Plan:
     """What will run, checked. composed: the run, or what the jobs of a sweep share. directory: its place.
 
     spec: the run, None of a sweep. requests: what will run, typed; of a sweep the jobs that show every value.
-    fixed: the overrides that have one value. lines: the overrides of each job of a sweep. launcher: what runs these.
+    fixed: the overrides that have one value. lines: the overrides of each job of a sweep.
     named: of ``sweep=NAME`` what is needed at its end.
     """
 
@@ -71,7 +71,6 @@ class _Plan:
     requests: list[Request]
     fixed: list[str]
     lines: list[list[str]]
-    launcher: str
     named: dict[str, Any]
 
     def sweep(self, command: str, directory: Path) -> SweepLedger:
@@ -117,7 +116,7 @@ def _compose_and_run(command: Command, arguments: Arguments) -> int:
     with stdout_kept_for(directory), environment(plan.composed):
         if plan.spec is not None:
             return enter(plan.spec)
-        return start(plan.sweep(command.name, directory), plan.launcher)
+        return start(plan.sweep(command.name, directory), plan.composed)
 
 
 def _searchpath(arguments: Arguments) -> list[str]:
@@ -145,7 +144,8 @@ def _plan(
     directory = place or _named(base, arguments.multirun)
     texts = [str(override.input_line) for override in overrides]
     lines = combinations(overrides) if arguments.multirun else []
-    launcher = chosen_launcher(base, texts) if arguments.multirun else BASIC
+    if arguments.multirun:
+        check_launching(base, texts)
     if arguments.multirun:
         spec = None
         vary = Variations(command)
@@ -157,7 +157,7 @@ def _plan(
         requests = [spec.request]
     _refuse_lost_files(requests)
     _check_processes(requests, arguments.multirun)
-    plan = _Plan(texts, base, directory, spec, requests, _fixed(overrides), lines, launcher, {})
+    plan = _Plan(texts, base, directory, spec, requests, _fixed(overrides), lines, {})
     return plan if sweep is None else _announced(plan, sweep, typed, overrides)
 
 

@@ -138,7 +138,7 @@ def _launchers() -> dict[str, dict[str, Any]]:
     """target -> key -> value of our own launchers."""
     files = sorted((config_dir() / "hydra" / "launcher").glob("*.yaml"))
     nodes = [load_yaml(file.read_text(encoding="utf-8"), str(file)) for file in files]
-    return {node[TARGET]: dict(_values(node, "hydra.launcher")) for node in nodes}
+    return {node[TARGET]: dict(_values(node, "hydra.launcher")) for node in nodes if TARGET in node}
 
 
 def _plain_keys() -> frozenset[str]:

@@ -16,17 +16,13 @@ from mollm_cli.core.errors import RequestError, nearest
 
 TARGET = "_target_"
 OWN = "mollm_cli"
-LAUNCHERS = {
-    "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher",
-    "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher",
-    "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher",
-}
-"""The only callables of others that conf/ names."""
+LAUNCHERS = {"mollm_cli.sweep.launchers.LocalLauncher", "mollm_cli.sweep.launchers.SlurmLauncher"}
+"""What runs the jobs of a sweep; no other node may name it."""
 OF_HYDRA = {
     "hydra.launcher": LAUNCHERS | {"hydra._internal.core_plugins.basic_launcher.BasicLauncher"},
     "hydra.sweeper": {"hydra._internal.core_plugins.basic_sweeper.BasicSweeper"},
 }
-"""By node of Hydra's own: what may stand there unasked. Hydra calls these itself."""
+"""By node of Hydra's own: what may stand there unasked."""
 _NAMED = re.compile(r"^[^#\n]*\b_target_: *(mollm_cli\.[\w.]+)", re.MULTILINE)
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
@@ -35,7 +31,7 @@ _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 def packaged_targets() -> frozenset[str]:
     """The import paths below ``mollm_cli`` that a file of conf/ names: what a configuration may call unasked."""
     texts = (file.read_text(encoding="utf-8") for file in config_dir().rglob("*.yaml"))
-    return frozenset(name for text in texts for name in _NAMED.findall(text))
+    return frozenset(name for text in texts for name in _NAMED.findall(text)) - LAUNCHERS
 
 
 def require_allowed(target: object, key: str, file: str = "") -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from pathlib import Path
 
 from hydra._internal import defaults_list
@@ -18,7 +17,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from mollm_cli.configuration.choices import config_dir
 from mollm_cli.configuration.strangers import check_content
-from mollm_cli.core.allowed import Allowed, allowed, allowing
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.safe_yaml import check_yaml
 
@@ -33,11 +31,6 @@ class FileConfigSource(file_config_source.FileConfigSource):
     name is that of the class in whose place it stands: Hydra's registry tells them apart by it.
     """
 
-    def __init__(self, provider: str, path: str, granted: Allowed | None = None) -> None:
-        """granted: what the command line allows, in a process where that is not known."""
-        super().__init__(provider, path)
-        self._allowed = granted or allowed()
-
     def load_config(self, config_path: str) -> ConfigResult:
         """The file below this folder. Raises RequestError; what is missing is Hydra's to say."""
         if Path(self.path) == config_dir():
@@ -46,9 +39,8 @@ class FileConfigSource(file_config_source.FileConfigSource):
         if file.is_file():
             check_yaml(_text(file), str(file))
         result = super().load_config(config_path)
-        with allowing(self._allowed):
-            said = OmegaConf.to_container(result.config, resolve=False)
-            check_content({"@package": result.header.get("package"), "": said}, str(file))
+        said = OmegaConf.to_container(result.config, resolve=False)
+        check_content({"@package": result.header.get("package"), "": said}, str(file))
         return result
 
     def _packaged(self, config_path: str) -> ConfigResult:
@@ -59,21 +51,10 @@ class FileConfigSource(file_config_source.FileConfigSource):
         return copy.deepcopy(_PARSED[place])
 
 
-@dataclass(frozen=True)
-class _Granted:
-    """Makes sources of files in place of the class, under its name: Hydra hands this to the workers of a launcher."""
-
-    granted: Allowed
-    __name__ = FileConfigSource.__name__
-
-    def __call__(self, provider: str, path: str) -> FileConfigSource:
-        return FileConfigSource(provider, path, self.granted)
-
-
 def check_files() -> None:
     """From now on Hydra reads files through the source above. Call it before Hydra is initialised."""
     Plugins.instance()  # registers Hydra's own sources
-    SourcesRegistry.instance().types[FileConfigSource.scheme()] = _Granted(allowed())  # type: ignore[assignment]
+    SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource
     defaults_list._create_interpolation_map = _choices_if_needed  # type: ignore[assignment]
     launchers = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
     for file in (config_dir() / "hydra" / "launcher").glob("*.yaml"):

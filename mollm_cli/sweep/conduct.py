@@ -2,50 +2,38 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from mollm_cli.configuration.compose import compose_job, composing, parse, refuse_sweep
 from mollm_cli.configuration.hydra_node import environment, require_no_runner
-from mollm_cli.configuration.programs import COMMANDS, Command
+from mollm_cli.configuration.programs import Command
+from mollm_cli.core.discretion import trace
+from mollm_cli.core.endings import INTERRUPTED
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.owned_folder import opened
 from mollm_cli.core.privacy import as_open_as
 from mollm_cli.launch.door import stdout_kept_for
 from mollm_cli.launch.links import refuse_links
 from mollm_cli.launch.lock import held
-from mollm_cli.sweep.launchers import BASIC, conclude, require_launcher, run_jobs
+from mollm_cli.sweep.handing_out import check_launching, run_jobs
 from mollm_cli.sweep.ledger import SweepLedger
 from mollm_cli.sweep.recommend import recommend
 from mollm_cli.sweep.search import front, search
 from mollm_cli.sweep.spec import SweepSpec
 
-SUBDIR = "${hydra:job.num}"
+_WORST_FIRST = (*INTERRUPTED, 1, 2, 3)
 
 
-def chosen_launcher(base: DictConfig, overrides: Sequence[str]) -> str:
-    """The launcher that ``base``, composed of ``overrides``, asks for. Raises RequestError where it cannot be."""
-    name, sweeper = (str(base.hydra.runtime.choices[f"hydra/{part}"]) for part in ("launcher", "sweeper"))
-    if sweeper != BASIC:
-        raise RequestError(
-            f"hydra/sweeper must be {BASIC}, found {sweeper}, which would wait for a value that no run returns; leave "
-            "it out, and let sweep=pareto-search search"
-        )
-    subdir = OmegaConf.to_container(base.hydra.sweep)["subdir"]  # type: ignore[call-overload, index]
-    if subdir != SUBDIR:
-        raise RequestError(f"hydra.sweep.subdir must be the number of the job, found {subdir}; leave it out")
-    require_launcher(name, base.hydra.launcher, overrides)
-    return name
-
-
-def start(jobs: SweepLedger, launcher: str) -> int:
-    """Write ``jobs`` down, run them all, and return the sweep's exit code."""
+def start(jobs: SweepLedger, composed: DictConfig) -> int:
+    """Write ``jobs`` down, run them all as ``composed`` says, and return the sweep's exit code."""
     jobs.write()
-    return _run(jobs, range(len(jobs.lines)), launcher)
+    return _run(jobs, composed)
 
 
 def go_on_with(directory: Path, command: Command, typed: Sequence[str], check: bool) -> int:
@@ -67,7 +55,7 @@ def go_on_with(directory: Path, command: Command, typed: Sequence[str], check: b
         jobs = jobs.with_secrets(others).with_base(hydras)
         composed = compose_job(command.config, jobs.base)
         require_no_runner(composed)
-        launcher = chosen_launcher(composed, jobs.base)
+        check_launching(composed, jobs.base)
     states = [jobs.state(number) for number in range(len(jobs.lines))]
     missing = jobs.missing()
     counted = ", ".join(f"{states.count(state)} {state}" for state in ("finished", "running", "missing"))
@@ -75,7 +63,7 @@ def go_on_with(directory: Path, command: Command, typed: Sequence[str], check: b
     if check:
         return 0
     with stdout_kept_for(jobs.directory), environment(composed):
-        return _run(jobs, missing, launcher)
+        return _run(jobs, composed)
 
 
 def _told_apart(overrides: Sequence[Override]) -> tuple[list[str], Mapping[str, str]]:
@@ -85,18 +73,17 @@ def _told_apart(overrides: Sequence[Override]) -> tuple[list[str], Mapping[str, 
     return hydras, {key: text for key, text in texts.items() if text not in hydras}
 
 
-def _run(jobs: SweepLedger, numbers: Sequence[int], launcher: str) -> int:
-    """Run ``numbers``, let a search propose more, and tell what came of all. Raises RequestError where it is run."""
-    config = COMMANDS[jobs.command].config
+def _run(jobs: SweepLedger, composed: DictConfig) -> int:
+    """Run what is missing, let a search propose more, tell what came of all. Raises RequestError where it is run."""
     refuse_links(jobs.directory)
     with held(jobs.directory) as alone, as_open_as(jobs.directory):
         if alone is False:
             raise RequestError(f"a sweep must be run by one process, found another at work in '{jobs.directory}'; wait")
         _detach(jobs.directory)
-        ended = run_jobs(jobs, numbers, config, launcher)
+        ended = run_jobs(jobs, 0, composed)
         if ended is None and jobs.named.get("search"):
-            jobs, ended = search(jobs, lambda more, new: run_jobs(more, new, config, launcher))
-        code = conclude(jobs, ended)
+            jobs, ended = search(jobs, lambda more, first: run_jobs(more, first, composed))
+        code = _conclude(jobs, ended)
         for line in _found(jobs):
             print(line, file=sys.stderr)
     return code
@@ -118,3 +105,31 @@ def _found(jobs: SweepLedger) -> list[str]:
         return front(jobs)
     sweep = SweepSpec(named["name"], named["params"], named["fixed"])
     return recommend(jobs.directory, sweep, named["swept"], named["line"])
+
+
+def _conclude(jobs: SweepLedger, ended: int | None) -> int:
+    """The summary of a sweep, and its exit code: the worst of its jobs."""
+    _summarise(jobs.directory)
+    left = jobs.missing()
+    if left:
+        again = f"mollm-{jobs.command} --resume-sweep {shlex.quote(str(jobs.directory))}"
+        print(f"{len(left)} of {len(jobs.lines)} jobs are missing; {again} runs those", file=sys.stderr)
+    return worst([*([] if ended is None else [ended]), *jobs.codes()])
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The exit code of a sweep: interrupted before failed before refused before gate failed before done."""
+    found = set(codes)
+    return next((code for code in _WORST_FIRST if code in found), 1 if found - {0} else 0)
+
+
+def _summarise(sweep_dir: Path) -> None:
+    """sweep.csv, sweep.md and sweep.html. What cannot be read or written is told: the exit code stays."""
+    from mollm_cli.reporting.run_comparison import write_summary
+
+    try:
+        write_summary(sweep_dir)
+    except (RequestError, OSError) as refused:
+        print(f"sweep.csv is not written: {refused}", file=sys.stderr)
+    except Exception as failed:
+        print(trace(failed), file=sys.stderr)

@@ -1,179 +1,152 @@
-"""Running the jobs of a sweep: one after the other in this process, or by a launcher of Hydra's; then one summary."""
+"""Two launchers in Hydra's plugin interface: jobs on this machine, some at a time, and jobs as one Slurm array.
+
+Each starts a job as a process that goes through the one door (sweep/job.py), and leaves what came of it in the ledger:
+a job that has finished, or runs, is not started, and one that fails or is killed stops no other.
+"""
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import re
-import shlex
 import signal
+import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
+import time
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.errors import HydraException
-from hydra.plugins.sweeper import Sweeper
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from mollm_cli.configuration.choices import config_dir
 from mollm_cli.core.allowed import allowed
-from mollm_cli.core.atomic import write_text
-from mollm_cli.core.discretion import trace
-from mollm_cli.core.endings import CODES, INTERRUPTED, heeded
-from mollm_cli.core.errors import RequestError
-from mollm_cli.core.secrets import shown_override
-from mollm_cli.sweep.job import STOP, run_job, supervise
+from mollm_cli.core.endings import CODES, heeded
+from mollm_cli.sweep.job import settled, started
 from mollm_cli.sweep.ledger import SweepLedger
+from mollm_cli.sweep.slurm_worker import SlurmWorker
 
-BASIC = "basic"
-LOCAL_AT_ONCE = 2
-"""Jobs that submitit_local, which knows no limit of its own, is given at a time."""
-ROUNDS = 3
-"""How often what a broken pool of workers left undone is handed to a new one, the first time included."""
-
-
-_WORST_FIRST = (*INTERRUPTED, 1, 2, 3)
-
-
-def worst(codes: Iterable[int]) -> int:
-    """The exit code of a sweep: interrupted before failed before refused before gate failed before done."""
-    found = set(codes)
-    return next((code for code in _WORST_FIRST if code in found), 1 if found - {0} else 0)
+LOOK_SECONDS = 0.1
+SHARED = (
+    "timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node", "mem_gb", "nodes", "name", "stderr_to_stdout",
+)  # fmt: skip
+"""What submitit asks of every cluster; the rest is Slurm's."""
+Process = subprocess.Popen[bytes]
 
 
-def hide_secrets(file: Path) -> None:
-    """Hydra writes what was typed into a file of the sweep, before its first job."""
-    if file.is_file():
-        lines = file.read_text(encoding="utf-8").splitlines()
-        plain = (
-            f"{dash}{shown_override(text)}" for dash, text in (re.findall(r"^(\s*- |)(.*)$", line)[0] for line in lines)
-        )
-        write_text(file, "".join(f"{line}\n" for line in plain))
+class SweepLauncher(Launcher):
+    """What both have: they keep the ledger in hydra.sweep.dir. stopped: the exit code of the signal that came."""
+
+    stopped: int | None = None
+    at_once = False
+    """Whether the first signal is no request but the end."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take the sweep's directory from ``config``; a job composes and runs in a process of its own."""
+        self.config, self.directory = config, Path(config.hydra.sweep.dir)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run the jobs from number ``initial_job_idx`` on that nobody has run or runs; each returns its exit code."""
+        jobs = SweepLedger.read(self.directory)
+        numbers = range(initial_job_idx, initial_job_idx + len(job_overrides))
+        with stopping(self.at_once) as stop:
+            self.carry_out(jobs, numbers, stop)
+        self.stopped, codes = stop.code, jobs.codes()
+        return [JobReturn(jobs.lines[n], status=JobStatus.COMPLETED, _return_value=codes[n]) for n in numbers]
+
+    @abstractmethod
+    def carry_out(self, jobs: SweepLedger, numbers: Sequence[int], stop: SweepStop) -> None:
+        """Run those of ``numbers`` that are missing, until ``stop`` has a code."""
 
 
-def hydra_main(task: Callable[[DictConfig], None], config_name: str, arguments: Sequence[str]) -> None:
-    """Hydra's own main on our configuration folder; it reads sys.argv, and here it raises instead of exiting with 1."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv = [sys.argv[0], *arguments]
-    hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(task)()
+class LocalLauncher(SweepLauncher):
+    """``hydra/launcher=local``: jobs on this machine, ``n_jobs`` at a time. Raises ValueError where that is none."""
+
+    def __init__(self, n_jobs: int = 2) -> None:
+        if n_jobs < 1:
+            raise ValueError(f"hydra.launcher.n_jobs must be >= 1, found {n_jobs}; set how many jobs run at a time")
+        self.n_jobs = n_jobs
+
+    def carry_out(self, jobs: SweepLedger, numbers: Sequence[int], stop: SweepStop) -> None:
+        """All in the main thread: a job is told of the death of the thread that has started it."""
+        waiting, running, told = deque(numbers), dict[int, Process](), False
+        try:
+            while running or (waiting and stop.code is None):
+                while waiting and len(running) < self.n_jobs and stop.code is None:
+                    if jobs.state(number := waiting.popleft()) == "missing":
+                        running[number] = started(jobs, number, own_session=True)
+                for number in [number for number, job in running.items() if job.poll() is not None]:
+                    settled(jobs, number, running.pop(number).wait())
+                if stop.code is not None and not told:
+                    told = True
+                    _terminate(running.values())
+                time.sleep(LOOK_SECONDS)
+        finally:
+            _terminate(running.values())
+            for number, job in running.items():
+                settled(jobs, number, job.wait())
 
 
-def require_launcher(name: str, settings: Any, overrides: Sequence[str]) -> None:
-    """Raise RequestError where the launcher is not installed, or would write a secret down."""
-    if name == BASIC:
-        return
-    package = ".".join(str(settings["_target_"]).split(".")[:2])
-    try:
-        found = importlib.util.find_spec(package)
-    except ModuleNotFoundError:
-        found = None
-    if found is None:
-        raise RequestError(
-            f"hydra/launcher={name} must find {package}, found no such package; pip install 'mollm-unlearn[sweep]'"
-        )
-    for text in overrides:
-        if shown_override(text) != text:
-            raise RequestError(
-                f"hydra/launcher={name} writes its jobs down, found the secret {shown_override(text)} among them; give "
-                "it in the environment, or leave hydra/launcher out"
-            )
+def _terminate(jobs: Iterable[Process]) -> None:
+    for job in jobs:
+        job.terminate()
 
 
-def run_jobs(jobs: SweepLedger, numbers: Sequence[int], config: str, launcher: str) -> int | None:
-    """Run ``numbers`` of ``jobs``; None, or the exit code of the signal that ended it before all had run.
+class SlurmLauncher(SweepLauncher):
+    """``hydra/launcher=slurm``: jobs as one Slurm array, by submitit; a signal leaves in the queue what is there.
 
-    config: the command's primary YAML. A job that fails, is refused or is killed stops no other.
+    submitit_folder: where submitit keeps its files.
+    max_num_timeout: how often a job that is out of time is queued again.
+    signal_delay_s: how long before the time is out a job hears of it.
+    asked: what else submitit and sbatch are asked for.
     """
-    if launcher != BASIC:
-        return _launched(jobs, list(numbers), config, launcher)
-    for number in numbers:
-        print(f"job {number}: {jobs.shown(number)}", file=sys.stderr)
-        code = run_job(jobs, number)
-        if code in INTERRUPTED:
-            return code
-    return None
+
+    at_once = True
+
+    def __init__(self, submitit_folder: str, max_num_timeout: int = 0, signal_delay_s: int = 120, **asked: Any) -> None:
+        self.folder, self.timeouts = submitit_folder, max_num_timeout
+        self.notice, self.asked = signal_delay_s, asked | {"signal_delay_s": signal_delay_s}
+
+    def carry_out(self, jobs: SweepLedger, numbers: Sequence[int], stop: SweepStop) -> None:
+        """Queue what is missing, and wait for all of it, whatever becomes of the workers."""
+        import submitit
+
+        missing = [number for number in numbers if jobs.state(number) == "missing"]
+        if not missing:
+            return
+        executor = submitit.AutoExecutor(folder=self.folder, cluster="slurm", slurm_max_num_timeout=self.timeouts)
+        asked = {key if key in SHARED else f"slurm_{key}": value for key, value in self.asked.items()}
+        executor.update_parameters(**asked)
+        for job in executor.map_array(SlurmWorker(self.directory, self.notice, allowed()), missing):
+            try:
+                job.results()
+            except Exception as lost:
+                print(f"a worker of hydra/launcher=slurm was lost: {str(lost).splitlines()[0]}", file=sys.stderr)
 
 
-def _launched(jobs: SweepLedger, numbers: list[int], config: str, launcher: str) -> int | None:
-    """The jobs ``numbers`` by a launcher: a sweep over ``sweep_job``, whose task starts the job of that number."""
-    directory, front, granted = jobs.directory, os.getpid(), allowed()
+class SweepStop:
+    """code: the exit code of the first signal, or None. at_once: the first one is no request but the end."""
 
-    def task(cfg: DictConfig) -> None:
-        hide_secrets(directory / "multirun.yaml")
-        worker = os.getpid() != front  # joblib with n_jobs=1 has none
-        notice = HydraConfig.get().launcher.get("signal_delay_s", 0)
-        supervise(directory, int(cfg.sweep_job), worker, notice, granted)
-
-    for _ in range(ROUNDS):
-        with _stopping(directory, launcher) as stop:
-            broken = _hand_over(task, _line(jobs, numbers, launcher), config, launcher)
-        if stop.code is not None:
-            return stop.code
-        numbers = [number for number in numbers if jobs.state(number) == "missing" and not jobs.ended(number)]
-        if not (broken and numbers):
-            break
-        print(f"a worker of hydra/launcher={launcher} was killed; once more: jobs {numbers}", file=sys.stderr)
-    for number in numbers:
-        jobs.settle(number, 1)
-    return None
-
-
-def _line(jobs: SweepLedger, numbers: Sequence[int], launcher: str) -> list[str]:
-    where = QuotedString(str(jobs.directory), Quote.double).with_quotes()
-    line = ["--multirun", *jobs.base, f"+sweep_job={','.join(map(str, numbers))}", f"hydra.sweep.dir={where}"]
-    if launcher == "submitit_local" and not any("hydra.sweeper.max_batch_size" in text for text in jobs.base):
-        line.append(f"hydra.sweeper.max_batch_size={LOCAL_AT_ONCE}")
-    return [*line, "hydra.sweep.subdir=${sweep_job}"]
-
-
-def _hand_over(task: Any, line: Sequence[str], config: str, launcher: str) -> bool:
-    """Whether the launcher lost a worker; what else it refuses is told, and its jobs are left undone."""
-    typed = list(sys.argv)
-    try:
-        composed = _replaced(Sweeper, "validate_batch_is_legal", lambda *_: None)  # by us, before the first one
-        with _patient(launcher), composed:
-            hydra_main(task, config, line)
-    except BrokenProcessPool:
-        return True
-    except HydraException as refused:
-        print(f"hydra/launcher={launcher}: {refused}", file=sys.stderr)
-    except Exception as failed:
-        print(trace(failed), file=sys.stderr)
-    finally:
-        sys.argv = typed
-    return False
-
-
-class _Stop:
-    """code: the exit code of the first signal, or None."""
-
-    def __init__(self, directory: Path, queued: bool) -> None:
-        self.file, self.queued, self.code = directory / STOP, queued, None
-        self.file.unlink(missing_ok=True)
+    def __init__(self, at_once: bool) -> None:
+        self.at_once, self.code = at_once, None
 
     code: int | None
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """The first signal lets the jobs save what they have; the second, and any where they are queued, is at once."""
+        """The first signal lets the jobs save what they have; the second ends them."""
         again, self.code = self.code is not None, CODES[signal.Signals(number)]
-        if again or self.queued:
+        if again or self.at_once:
             raise KeyboardInterrupt
-        self.file.touch()
         print("stopping: jobs that run finish their step and save; no other starts", file=sys.stderr)
 
 
 @contextmanager
-def _stopping(directory: Path, launcher: str) -> Iterator[_Stop]:
-    """Within the block the signals of CODES end the sweep; jobs in a queue of Slurm's stay there."""
-    stop = _Stop(directory, queued=launcher == "submitit_slurm")
+def stopping(at_once: bool) -> Iterator[SweepStop]:
+    """Within the block the signals that end a run end a sweep."""
+    stop = SweepStop(at_once)
     before = {number: signal.signal(number, stop.handle) for number in heeded()}
     try:
         yield stop
@@ -183,57 +156,3 @@ def _stopping(directory: Path, launcher: str) -> Iterator[_Stop]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        stop.file.unlink(missing_ok=True)
-
-
-@contextmanager
-def _patient(launcher: str) -> Iterator[None]:
-    """Within the block submitit's launcher waits for all jobs; of itself it stops at the first that lost its worker."""
-    if not launcher.startswith("submitit"):
-        yield
-        return
-    import submitit
-
-    asked = submitit.Job.results
-
-    def results(job: Any) -> Any:
-        try:
-            return asked(job)
-        except Exception as lost:
-            print(f"a worker of hydra/launcher={launcher} was lost: {str(lost).splitlines()[0]}", file=sys.stderr)
-            return [JobReturn(status=JobStatus.COMPLETED)]
-
-    with _replaced(submitit.Job, "results", results):
-        yield
-
-
-@contextmanager
-def _replaced(owner: type, name: str, by: Any) -> Iterator[None]:
-    before = getattr(owner, name)
-    setattr(owner, name, by)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)
-
-
-def conclude(jobs: SweepLedger, ended: int | None) -> int:
-    """The summary of a sweep, and its exit code: the worst of its jobs."""
-    summarise(jobs.directory)
-    left = jobs.missing()
-    if left:
-        again = f"mollm-{jobs.command} --resume-sweep {shlex.quote(str(jobs.directory))}"
-        print(f"{len(left)} of {len(jobs.lines)} jobs are missing; {again} runs those", file=sys.stderr)
-    return worst([*([] if ended is None else [ended]), *jobs.codes()])
-
-
-def summarise(sweep_dir: Path) -> None:
-    """sweep.csv, sweep.md and sweep.html. What cannot be read or written is told: the exit code stays."""
-    from mollm_cli.reporting.run_comparison import write_summary
-
-    try:
-        write_summary(sweep_dir)
-    except (RequestError, OSError) as refused:
-        print(f"sweep.csv is not written: {refused}", file=sys.stderr)
-    except Exception as failed:
-        print(trace(failed), file=sys.stderr)

@@ -86,7 +86,7 @@ class SweepLedger:
                 continue
             raise RequestError(
                 f"a sweep that is gone on with must keep its jobs as they are, found {given[key]}; give Hydra's own "
-                "keys only (hydra/launcher=joblib), or start a new sweep"
+                "keys only (hydra/launcher=local), or start a new sweep"
             )
 
         def told(line: tuple[str, ...]) -> tuple[str, ...]:

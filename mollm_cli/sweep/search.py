@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +32,10 @@ def require_optuna(name: str) -> None:
         raise RequestError(f"sweep={name} must find optuna, found no such package; pip install 'mollm-unlearn[optuna]'")
 
 
-def search(
-    jobs: SweepLedger, run: Callable[[SweepLedger, Sequence[int]], int | None]
-) -> tuple[SweepLedger, int | None]:
+def search(jobs: SweepLedger, run: Callable[[SweepLedger, int], int | None]) -> tuple[SweepLedger, int | None]:
     """Propose and ``run`` jobs until there are as many as asked for; returns all of them, and what ended it, or None.
 
+    run: takes all jobs and the number of the first one that is new; returns what ended it, or None.
     Jobs that failed are no part of what the sampler learns from; one that is run again and finishes is.
     """
     options = jobs.named["search"]
@@ -48,7 +47,7 @@ def search(
         for _ in range(min(left, int(options.get("at_once", 1)))):
             jobs = _proposed(study, jobs)
         jobs.write()
-        ended = run(jobs, range(first, len(jobs.lines)))
+        ended = run(jobs, first)
         _tell(study, jobs)
     return jobs, ended
 

@@ -105,11 +105,9 @@ def test_without_the_package_on_the_path_the_message_says_which_name(mine: Mine,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [("engine.processes=2",), ("-m", "seed=0,1", "hydra/launcher=joblib")])
+@pytest.mark.parametrize("how", [("engine.processes=2",), ("-m", "seed=0,1", "hydra/launcher=local")])
 def test_what_is_allowed_is_allowed_to_processes_and_jobs(how: tuple[str, ...], mine: Mine, tmp_path: Path) -> None:
     """And to no later command line: what a launcher's job is gone on with is allowed again."""
-    if "-m" in how:
-        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     path = os.pathsep.join((str(mine.folder), os.environ.get("PYTHONPATH") or str(ROOT)))
     environment = os.environ | {"PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}
     program = [sys.executable, "-m", "mollm_cli"]

@@ -1,21 +1,19 @@
-"""Sweeps by Hydra's launchers, in real processes: what fails or is killed stops nothing, and nothing is run twice."""
+"""Sweeps by our launchers, in real processes: what fails or is killed stops nothing, and nothing is run twice."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from joblib.externals.loky import get_reusable_executor
 
 from mollm_cli.configuration.programs import UNLEARN
 from mollm_cli.data.token_cache import FEWEST_ROWS
 from tests.support.cli import answer, read, unlearn, write_lines
 from tests.support.slurm import fake_slurm, signal_step
-from tests.support.sweeps import FAILED, KILLED, SLOW, WAITS, WORKER_KILLED, fake_runs, ran, started, table, until
+from tests.support.sweeps import FAILED, KILLED, SLOW, WAITS, fake_runs, ran, started, table, until
 
-JOBLIB = "hydra/launcher=joblib"
+LOCAL = "hydra/launcher=local"
 TWELVE = f"seed=0,1,2,{KILLED},4,{FAILED},6,7,8,9,10,11"
 
 
@@ -24,21 +22,13 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_runs(tmp_path / "fake", monkeypatch)
 
 
-@pytest.fixture(autouse=True)
-def workers_of_its_own() -> Iterator[None]:
-    """joblib keeps its workers, and with them the environment that they were started in."""
-    yield
-    get_reusable_executor().shutdown(wait=True, kill_workers=True)
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("fake")
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
-def test_one_killed_one_failing_then_resumed(launcher: str, root: Path) -> None:
+def test_one_killed_one_failing_then_resumed(root: Path) -> None:
     seeds = [0, 1, 2, KILLED, 4, FAILED, *range(6, 12)]
     typed = f"seed={','.join(map(str, seeds))}"
     jobs, lost = range(len(seeds)), [seeds.index(KILLED), seeds.index(FAILED)]
-    sweep = answer(UNLEARN, f"output_root={root}", "-m", typed, f"hydra/launcher={launcher}")
+    sweep = answer(UNLEARN, f"output_root={root}", "-m", typed, LOCAL)
     assert sweep.code == 1, sweep.err
     assert [int(row["run"]) for row in table(sweep.run_dir) if row["status"] == "failed"] == lost
     assert read(sweep.run_dir / str(lost[0]) / "manifest.json")["error"] == "killed by SIGKILL"
@@ -57,21 +47,25 @@ def test_one_killed_one_failing_then_resumed(launcher: str, root: Path) -> None:
     assert all((sweep.run_dir / f"sweep.{form}").stat().st_size for form in ("md", "html"))
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("fake")
-def test_a_worker_that_is_killed_takes_no_job_with_it(root: Path) -> None:
-    typed = ("-m", f"seed={WORKER_KILLED},{SLOW},2", JOBLIB)
-    sweep = answer(UNLEARN, f"output_root={root}", *typed)
-    assert sweep.code == 0, sweep.err
-    assert "a worker of hydra/launcher=joblib was killed; once more: jobs [" in sweep.err
-    assert [row["status"] for row in table(sweep.run_dir)] == ["completed"] * 3
+def test_two_at_a_time_in_processes_of_their_own(root: Path) -> None:
+    sweep = answer(UNLEARN, f"output_root={root}", "-m", f"seed={KILLED},{SLOW},2", LOCAL)
+    assert sweep.code == 1, sweep.err
+    assert [row["status"] for row in table(sweep.run_dir)] == ["failed", "completed", "completed"]
+    said = [line for line in sweep.err.splitlines() if line.startswith("job ")]
+    assert said[:3] == [
+        f"job 0: seed={KILLED}",
+        f"job 1: seed={SLOW}",
+        f"job 0: killed by SIGKILL; see {sweep.run_dir / 'logs' / '0.txt'}",
+    ]
+    assert said[3] == "job 2: seed=2" and {*said[4:]} == {"job 1: done", "job 2: done"}
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("fake")
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
 def test_a_sweep_that_is_ended_is_gone_on_with(sent: signal.Signals, root: Path) -> None:
-    with started(root, f"seed={WAITS},{WAITS},2", JOBLIB) as sweep:
+    with started(root, f"seed={WAITS},{WAITS},2", LOCAL) as sweep:
         until(lambda: len([*root.glob("sweeps/*/*/*/resume")]) == 2)
         sweep.send_signal(sent)
         out, err = sweep.communicate(timeout=120)  # its workers have ended too: they hold stderr open
@@ -86,7 +80,7 @@ def test_a_sweep_that_is_ended_is_gone_on_with(sent: signal.Signals, root: Path)
     assert ran(directory) == [(0, "False"), (0, "True"), (1, "False"), (1, "True"), (2, "False")]
 
 
-SLURM = ("hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu", "hydra.launcher.array_parallelism=1")
+SLURM = ("hydra/launcher=slurm", "hydra.launcher.partition=gpu", "hydra.launcher.array_parallelism=1")
 
 
 @pytest.mark.slow
@@ -122,17 +116,16 @@ def test_real_runs_two_at_a_time_share_what_is_kept(
     tmp_path: Path,
     two_files: list[str],
     monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     rows = [{"question": f"Quibble {n}?", "answer": f"Marzipan {n}."} for n in range(2 * FEWEST_ROWS)]
     many = f"data.retain.path={write_lines(tmp_path / 'many.jsonl', rows)}"
     line = (*two_files[:-1], many, "data.retain.content=ordinary", "engine.max_steps=2", "loss=ga_kl")
-    sweep = unlearn(root, "-m", "optimizer.lr=1e-4,1e30,2e-4", JOBLIB, *line)
+    sweep = unlearn(root, "-m", "optimizer.lr=1e-4,1e30,2e-4", LOCAL, *line)
     assert sweep.code == 1, sweep.err
     assert [row["status"] for row in table(sweep.run_dir)] == ["completed", "failed", "completed"]
     log = sweep.run_dir / "logs" / "1.txt"
-    assert f"job 1: exit code 1; see {log}\n" in capfd.readouterr().err and "is not finite" in log.read_text()
+    assert f"job 1: exit code 1; see {log}\n" in sweep.err and "is not finite" in log.read_text()
     kept = [file for file in (tmp_path / "cache" / "mollm-unlearn").rglob("*") if file.is_file()]
     states, tokens = sorted(kept)  # one of each, and nothing half written
     assert (states.parents[1].name, tokens.parent.name) == ("reference", "tokens")

@@ -15,9 +15,9 @@ import pytest
 
 from tests.support.cli import ROOT
 
-FAILED, KILLED, WORKER_KILLED, SLOW, WAITS = 101, 102, 103, 104, 105
-"""Seeds: a run that fails; one that is killed the first time; one whose worker is; one that takes a second; one that
-waits for a signal the first time."""
+FAILED, KILLED, SLOW, WAITS = 101, 102, 104, 105
+"""Seeds: a run that fails; one that is killed the first time; one that takes seconds; one that waits for a signal the
+first time."""
 FAKE = f"""
 import json, os, signal, sys, time, types, yaml
 from pathlib import Path
@@ -29,11 +29,10 @@ def session(request, run_dir, config, *_):
     (run_dir / "config.yaml").write_text(yaml.safe_dump(config))
     again = (run_dir / "once").exists()
     (run_dir / "once").touch()
-    if request.seed in ({KILLED}, {WORKER_KILLED}) and not again:
-        os.kill(os.getppid() if request.seed == {WORKER_KILLED} else os.getpid(), signal.SIGKILL)
-        time.sleep(60)
+    if request.seed == {KILLED} and not again:
+        os.kill(os.getpid(), signal.SIGKILL)
     if request.seed == {SLOW}:
-        time.sleep(1)
+        time.sleep(3)
     if request.seed == {WAITS} and not again:
         signal.signal(signal.SIGTERM, lambda number, frame: None)
         (run_dir / "resume").mkdir()

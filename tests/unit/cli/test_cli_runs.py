@@ -19,7 +19,7 @@ from mollm_cli.core.errors import RequestError
 from mollm_cli.core.manifest import Manifest
 from mollm_cli.launch import run_spec
 from mollm_cli.launch.door import claim
-from mollm_cli.sweep.launchers import worst
+from mollm_cli.sweep.conduct import worst
 
 Answer = Callable[..., tuple[int, str, str]]
 

@@ -5,17 +5,24 @@ from __future__ import annotations
 import importlib.util
 import json
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+from hydra.core.config_store import ConfigStore
 
 from mollm_cli.cli.arguments import read
-from mollm_cli.configuration.compose import combinations, composing, parse
+from mollm_cli.configuration.compose import combinations, compose_job, composing, parse
 from mollm_cli.configuration.programs import EVALUATE, UNLEARN
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.manifest import Manifest
 from mollm_cli.launch.lock import held
+from mollm_cli.sweep import handing_out
+from mollm_cli.sweep.handing_out import _built, check_launching, run_jobs
 from mollm_cli.sweep.job import _log
+from mollm_cli.sweep.launchers import SweepLauncher, SweepStop
+from mollm_cli.sweep.ledger import SweepLedger
 from mollm_cli.sweep.search import require_optuna
 
 Answer = Callable[..., tuple[int, str, str]]
@@ -23,7 +30,7 @@ Answer = Callable[..., tuple[int, str, str]]
 
 def test_jobs_are_in_the_order_of_hydras_own_sweeper() -> None:
     with composing():
-        found = combinations(parse(["loss=ga,mollm", "hydra/launcher=joblib", "seed=range(0,2)", "run_name=x"]))
+        found = combinations(parse(["loss=ga,mollm", "hydra/launcher=local", "seed=range(0,2)", "run_name=x"]))
     assert found == [
         ["loss=ga", "seed=0", "run_name=x"],
         ["loss=ga", "seed=1", "run_name=x"],
@@ -42,9 +49,14 @@ def test_what_a_sweep_cannot_list(typed: str) -> None:
     ("typed", "message"),
     [
         (
-            ["hydra/launcher=joblib", "+tracker.api_key=plumtree-94"],
-            "hydra/launcher=joblib writes its jobs down, found the secret +tracker.api_key=*** among them; give it in",
+            ["hydra/launcher=local", "+tracker.api_key=plumtree-94"],
+            "hydra/launcher=local writes its jobs down, found the secret +tracker.api_key=*** among them; give it in",
         ),
+        (
+            ["hydra/launcher=local", "hydra.launcher.n_jobs=0"],
+            "hydra.launcher.n_jobs must be >= 1, found 0; set how many jobs run at a time",
+        ),
+        (["hydra/launcher=local", "hydra.launcher.n_jobs=two"], "hydra.launcher.n_jobs"),
         (["hydra.sweep.subdir=x"], "hydra.sweep.subdir must be the number of the job, found x; leave it out"),
     ],
 )
@@ -54,41 +66,84 @@ def test_what_is_refused(typed: list[str], message: str, answer: Answer, tmp_pat
     assert message in errors
 
 
-FOREIGN = """
-from hydra.core.config_store import ConfigStore
-from hydra.core.plugins import Plugins
-from hydra.plugins.sweeper import Sweeper
-
-class Foreign(Sweeper):
-    def setup(self, *, hydra_context, task_function, config): ...
-    def sweep(self, arguments): raise AssertionError("it was run")
-
-node = {"_target_": "hydra_plugins.foreign_sweeper.Foreign"}
-ConfigStore.instance().store(group="hydra/sweeper", name="foreign", node=node)
-"""
+FOREIGN = {
+    "sweeper": "hydra/sweeper must be basic, found foreign, which would wait for a value that no run returns; leave",
+    "launcher": "hydra/launcher must be basic, local or slurm, found foreign, which would not see what becomes of",
+}
 
 
+@pytest.mark.parametrize("part", FOREIGN)
 @pytest.mark.parametrize("named", [False, True])
-def test_another_sweeper_of_hydras_is_refused(
-    named: bool, answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    exec(FOREIGN, {})  # as Hydra would load a plugin that is installed
+def test_another_plugin_of_hydras_is_refused(named: bool, part: str, answer: Answer, tmp_path: Path) -> None:
+    node = {"_target_": "hydra_plugins.foreign.Foreign"}
+    ConfigStore.instance().store(group=f"hydra/{part}", name="foreign", node=node)  # as one that is installed
     line = ["sweep=seeds"] if named else ["-m", "seed=0,1"]
-    refused = answer(UNLEARN, *line, "hydra/sweeper=foreign")[2]
-    assert f"type: mollm-unlearn {' '.join(line)} hydra/sweeper=foreign --allow-code hydra_plugins\n" in refused
-    code, printed, errors = answer(UNLEARN, *line, "hydra/sweeper=foreign", "--allow-code", "hydra_plugins")
+    refused = answer(UNLEARN, *line, f"hydra/{part}=foreign")[2]
+    assert f"type: mollm-unlearn {' '.join(line)} hydra/{part}=foreign --allow-code hydra_plugins\n" in refused
+    code, printed, errors = answer(UNLEARN, *line, f"hydra/{part}=foreign", "--allow-code", "hydra_plugins")
     assert (code, printed, list(tmp_path.iterdir())) == (2, "", [])
-    assert (
-        "hydra/sweeper must be basic, found foreign, which would wait for a value that no run returns; leave" in errors
-    )
+    assert FOREIGN[part] in errors
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("local", {"n_jobs": 2}),
+        ("joblib", {"n_jobs": 2}),
+        ("submitit_local", {"n_jobs": 2}),
+        ("slurm", {"notice": 300, "timeouts": 20}),
+        ("submitit_slurm", {"notice": 300, "timeouts": 20}),
+    ],
+)
+def test_what_a_launcher_is_called(name: str, options: dict[str, int]) -> None:
+    with composing():
+        composed = compose_job("config", [f"hydra/launcher={name}", "hydra.sweep.dir=swept"])
+    check_launching(composed, [])
+    found = vars(_built(composed))
+    assert {key: found[key] for key in options} == options
+    assert found.get("folder", "swept/.submitit/%j") == "swept/.submitit/%j"
+
+
+def test_no_other_node_may_be_a_launcher(answer: Answer) -> None:
+    errors = answer(UNLEARN, "tracker._target_=mollm_cli.sweep.launchers.LocalLauncher", "--check")[2]
+    assert "tracker._target_ must be one of the callables that conf/ names, found 'mollm_cli.sweep.launchers" in errors
+
+
+class Foretold(SweepLauncher):
+    """A launcher that settles its jobs as it is told, and breaks on the last one."""
+
+    batches: ClassVar[list[list[int]]] = []
+
+    def carry_out(self, jobs: SweepLedger, numbers: Sequence[int], stop: SweepStop) -> None:
+        self.batches.append([number for number in numbers if jobs.state(number) == "missing"])
+        if 3 in numbers:
+            raise OSError("no sbatch here")
+        for number in numbers:
+            Manifest.amend(jobs.folder(number), status="completed", exit_code=0)
+
+
+def test_jobs_are_handed_out_in_batches_and_what_a_launcher_leaves_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(handing_out, "_built", lambda composed: Foretold())
+    jobs = SweepLedger(tmp_path, "unlearn", (), tuple((f"seed={seed}",) for seed in range(4)), {})
+    jobs.write()
+    for number in range(4):
+        jobs.folder(number).mkdir()
+    with composing():
+        composed = compose_job("config", ["hydra/launcher=local", "hydra.sweeper.max_batch_size=3"])
+    assert run_jobs(jobs, 0, composed) is None
+    assert Foretold.batches == [[0, 1, 2], [3]]
+    assert jobs.codes() == [0, 0, 0, 1]
+    assert "no sbatch here" in capsys.readouterr().err
 
 
 def test_what_is_not_installed(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
-    absent = ("hydra_plugins.hydra_joblib_launcher", "optuna")
+    absent = ("submitit", "optuna")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *of: None if name in absent else found(name, *of))
-    errors = answer(UNLEARN, "-m", "seed=0", "hydra/launcher=joblib")[2]
-    assert "hydra/launcher=joblib must find hydra_plugins.hydra_joblib_launcher, found no such package; pip" in errors
+    errors = answer(UNLEARN, "-m", "seed=0", "hydra/launcher=slurm")[2]
+    assert "hydra/launcher=slurm must find submitit, found no such package; pip install 'mollm" in errors
     with pytest.raises(RequestError, match=r"sweep=x must find optuna, found no such package; pip install 'mollm-un"):
         require_optuna("x")
 

@@ -29,7 +29,7 @@ def _manifest(jobs: SweepLedger, number: int) -> dict[str, Any]:
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    jobs = _jobs(tmp_path, "seed=0", "seed=1", base=["hydra/launcher=joblib"], name="x")
+    jobs = _jobs(tmp_path, "seed=0", "seed=1", base=["hydra/launcher=local"], name="x")
     jobs.write()
     assert SweepLedger.read(tmp_path) == jobs
     assert jobs.typed(1)[:2] == ["resume=auto", f'run_dir="{tmp_path}/1"']
@@ -99,5 +99,5 @@ def test_a_secret_is_not_written_down_and_is_given_again(tmp_path: Path) -> None
 
 
 def test_another_launcher(tmp_path: Path) -> None:
-    jobs = _jobs(tmp_path, "seed=0", base=["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"])
-    assert jobs.with_base(["hydra.launcher.n_jobs=4"]).base == ("hydra/launcher=joblib", "hydra.launcher.n_jobs=4")
+    jobs = _jobs(tmp_path, "seed=0", base=["hydra/launcher=local", "hydra.launcher.n_jobs=2"])
+    assert jobs.with_base(["hydra.launcher.n_jobs=4"]).base == ("hydra/launcher=local", "hydra.launcher.n_jobs=4")
