@@ -18,6 +18,7 @@ from mollm_cli.core.solution import Solver
 from mollm_cli.core.types import IGNORE, Batch, Objective, Role
 from mollm_cli.gradients.direction import choose
 from mollm_cli.gradients.direction_settings import Direction
+from mollm_cli.gradients.liveness import Liveness
 
 Losses = dict[str, float]
 
@@ -128,7 +129,8 @@ def mollm_step(
     rows = torch.stack(flat)
     gram = (rows @ rows.T).double().cpu().numpy()
     losses = np.array([v.item() for v in values])
-    choice = choose(gram, losses, objectives, solver, direction, 1.0, None)
+    live = Liveness.of(objectives, solver, direction).live(np.sqrt(np.diag(gram)), losses, None)
+    choice = choose(gram, losses, live, solver, direction, {})
     combined = torch.tensor(choice.weights, dtype=rows.dtype, device=rows.device) @ rows
     for parameter, part in zip(parameters, combined.split([p.numel() for p in parameters]), strict=True):
         parameter.grad = part.view_as(parameter)

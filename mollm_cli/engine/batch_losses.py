@@ -163,3 +163,10 @@ def weighted(values: Values, weights: Array) -> Any:
     """sum_i weights_i value_i, with graph; None where all of them count for nothing."""
     terms = [float(weights[i]) * value for i, value in values if weights[i] != 0]
     return torch.stack(terms).sum() if terms else None
+
+
+def send_back(values: Values, weights: Array) -> None:
+    """Send sum_i weights_i value_i backward, into ``.grad``; nothing where all of them count for nothing."""
+    total = weighted(values, weights)
+    if total is not None:
+        total.backward()

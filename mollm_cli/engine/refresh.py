@@ -1,4 +1,4 @@
-"""Weights that serve for several steps (direction.refresh_every), in the state that a resumed run gets back."""
+"""The weights that serve for several steps (direction.refresh_every), kept in the state a resumed run gets back."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from mollm_cli.core.solution import Array
+from mollm_cli.gradients.direction import Choice
 
 AGE, WEIGHT = "refresh.age", "refresh.weight.{name}"
-"""Steps since the programme was solved, and what it gave each objective."""
+"""Steps since the programme was solved, and the weight that it gave each objective."""
 
 
 def kept_weights(state: dict[str, float], names: Sequence[str], every: int) -> Array | None:
@@ -19,13 +20,16 @@ def kept_weights(state: dict[str, float], names: Sequence[str], every: int) -> A
     return np.array([state[WEIGHT.format(name=name)] for name in names])
 
 
-def keep_weights(state: dict[str, float], names: Sequence[str], weights: Array, every: int) -> None:
-    """Remember the weights [m] of a programme that was just solved, where another step will use them."""
+def remember(state: dict[str, float], names: Sequence[str], choice: Choice, every: int) -> None:
+    """Keep what the solver remembers of a step that was taken, and its weights where another step will use them."""
+    state.update(choice.state)
     if every > 1:
         state[AGE] = 0.0
-        state.update((WEIGHT.format(name=name), float(w)) for name, w in zip(names, weights, strict=True))
+        # The weights of carried rows, which follow, are of no use to a step without gradients.
+        own = choice.weights[: len(names)]
+        state.update((WEIGHT.format(name=name), float(w)) for name, w in zip(names, own, strict=True))
 
 
 def age_weights(state: dict[str, float]) -> None:
-    """A step was taken with them."""
+    """Count a step that was taken with kept weights."""
     state[AGE] += 1

@@ -1,4 +1,4 @@
-"""One programme a layer: weights of their own for every layer, liveness decided on the whole."""
+"""One programme per layer: each layer gets weights of its own, and who is live is decided on the whole."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mollm_cli.core.solution import Array, Solver, Status
-from mollm_cli.core.types import Objective
-from mollm_cli.gradients.direction import ASCENT, Choice, alignment, kl_budget, live_rows, solved
+from mollm_cli.core.solution import Array, Solver, State, Status
+from mollm_cli.gradients.direction import ASCENT, Choice, alignment, choose
 from mollm_cli.gradients.direction_settings import Direction
 
 
@@ -17,31 +16,32 @@ def choose_by_layer(
     grams: Array,
     names: Sequence[str],
     losses: Array,
-    objectives: Sequence[Objective],
+    live: NDArray[np.bool_],
     solver: Solver,
     settings: Direction,
-    forget_probability: float,
-    target: float | None,
-    state: dict[str, float],
+    state: State,
 ) -> Choice:
-    """d_l = sum_i w_i^l g_i^l, w^l from the Gram matrix of layer l alone: grams [L, m+k, m+k], names [L].
+    """d_l = sum_i w_i^l g_i^l, with the weights w^l from the Gram matrix of layer l alone.
 
-    Who is live is decided on the whole gradients (``live_rows``), so an objective rests in all layers or in none; in a
-    layer that a live objective does not reach (g_i^l = 0) the others decide. Normalising and rescaling are the layer's
-    own. g_i . d = sum_l g_i^l . d_l, so where every layer's programme promises descent the whole descends. What a
-    solver remembers it remembers per layer, as "LAYER:KEY".
+    grams [L, m+k, m+k], names [L]: of the layers.
+    losses [m], live [m]: of the whole objectives, so that one rests in all layers or in none.
+    state: numbers that the solver remembers per layer, as "LAYER:KEY".
 
-    Of the choice, weights_i = sum_l w_i^l |g_i^l|^2 / sum_l |g_i^l|^2: the multiple of g_i that is closest to its part
-    of d. simplex is the mean of the layers' own, by their share of the live rows' squared norms. aligned and norm are
-    those of the whole d; status is the one that all layers have in common, else ``ascends`` where a live objective is
-    raised, else ``degenerate`` where a layer is, else ``converged``.
+    Normalising and rescaling are each layer's own. g_i . d = sum_l g_i^l . d_l, so where the programme of every layer
+    promises descent, the whole descends. Of the choice that is returned:
+
+    weights_i = sum_l w_i^l |g_i^l|^2 / sum_l |g_i^l|^2: the multiple of g_i that is closest to its part of d.
+    simplex: the mean of the layers' own, by their share of the live rows' squared norms.
+    aligned, norm: of the whole d.
+    status: the one that all layers have in common, else ``ascends`` where a live objective is raised, else
+        ``degenerate`` where a layer is, else ``converged``.
     """
-    m = len(objectives)
+    m = len(live)
     squares = np.maximum(np.diagonal(grams, axis1=1, axis2=2), 0.0)
     norms = np.sqrt(squares.sum(axis=0))
-    live = live_rows(objectives, settings, kl_budget(solver, settings), norms[:m], losses, forget_probability, target)
+    # In a layer that a live objective does not reach (g_i^l = 0) the others decide.
     layers = [
-        solved(gram, losses, live & (squares[k, :m] > 0), solver, settings, _own(state, name))
+        choose(gram, losses, live & (squares[k, :m] > 0), solver, settings, _own(state, name))
         for k, (gram, name) in enumerate(zip(grams, names, strict=True))
     ]
     weights = np.array([layer.weights for layer in layers])
@@ -57,7 +57,7 @@ def choose_by_layer(
     return Choice(mean, simplex, live, aligned, length, status, remembered, carried, weights)
 
 
-def _own(state: dict[str, float], layer: str) -> dict[str, float]:
+def _own(state: State, layer: str) -> dict[str, float]:
     mark = f"{layer}:"
     return {key.removeprefix(mark): value for key, value in state.items() if key.startswith(mark)}
 

@@ -61,7 +61,8 @@ def save(folder: Path, step: int, stepper: Stepper, extra: dict[str, Any]) -> Pa
             temporary.mkdir()
             tensors, scalars = _tensors(stepper, parts)
             save_file(tensors, str(temporary / TENSORS))
-            state = {"step": step, "solver": stepper.state, "optimizer": scalars, "extra": extra, **_plain_generators()}
+            state = {"step": step, "solver": stepper.remembered, "optimizer": scalars, "extra": extra}
+            state |= _plain_generators()
             (temporary / STATE).write_text(json.dumps(state), encoding="utf-8")
             write_manifest(temporary, final.name, FILES)
         if (found := damage(final, FILES)) is not None:
@@ -105,7 +106,7 @@ def load(
     _put_back(stepper.trained, tensors, found[-1])
     restore(stepper.optimizer, Shards(stepper.trained).shared_out(tensors), state["optimizer"])
     _set_generators(_device(stepper), Shards(stepper.trained), tensors, state)
-    stepper.state.update(state["solver"])
+    stepper.remembered.update(state["solver"])
     _carry_on(stepper, tensors)
     return int(state["step"]), state["extra"]
 

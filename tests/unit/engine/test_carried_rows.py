@@ -113,12 +113,12 @@ def test_what_is_remembered_moves_with_the_optimizer_only():
     loss = Loss("x", (grad_diff().objectives[0], Objective("retain", ("retain",), on("retain", retain))))
     step = stepper(llama(), loss, Remembering())
     step(STEPS[0], 0.1)
-    before, state = flat(step.carried[0]), dict(step.state)
+    before, state = flat(step.carried[0]), dict(step.remembered)
     spoilt.append(True)
     with pytest.raises(NonFiniteError, match="the loss of retain is not finite; the optimizer has not moved"):
         step(STEPS[1], 0.1)
     assert torch.equal(flat(step.carried[0]), before)
-    assert step.state == state == {"asked": 1}
+    assert step.remembered == state == {"asked": 1}
 
 
 class Remembering(ProjectedForget):

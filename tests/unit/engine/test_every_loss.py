@@ -190,12 +190,12 @@ def test_what_pdu_remembers_is_all_that_a_resumed_run_needs():
     step(batches(loss), 1e-3)
     step(batches(loss), 1e-3)
     resumed = stepper(copy.deepcopy(model), loss, PrimalDual(warmup_steps=0))
-    resumed.state.update(step.state)
+    resumed.remembered.update(step.remembered)
     assert resumed(batches(loss), 1e-3).weights.tolist() == step(batches(loss), 1e-3).weights.tolist()
-    assert all(isinstance(value, (int, float)) for value in step.state.values())
+    assert all(isinstance(value, (int, float)) for value in step.remembered.values())
 
 
 def test_a_solver_that_reads_no_losses_leaves_none_behind():
     step = stepper(llama(), LOSSES["grad_diff"], WeightedSum())
     step(batches(LOSSES["grad_diff"]), 0.1)
-    assert step.state == {}
+    assert step.remembered == {}

@@ -116,7 +116,7 @@ def test_nothing_that_was_kept_outlives_the_step():
     step = stepper(model, mollm(), DualSpaceMGDA(), direction=factored())
     moved(model)
     step(WHOLE, 0.1)
-    assert step.taps.take is None
+    assert step.kind.taps.take is None
     assert all("forward" not in vars(module) for module in model.modules())
 
 

@@ -261,8 +261,8 @@ def test_the_first_step_reads_the_first_batches():
 
 def test_a_resume_point_restores_the_solvers_state(tmp_path):
     first, _ = job()
-    first.state["multiplier"] = 0.25
+    first.remembered["multiplier"] = 0.25
     checkpoint.save(tmp_path, 1, first, {})
     second, _ = job()
     checkpoint.load(tmp_path, second)
-    assert second.state == {"multiplier": 0.25}
+    assert second.remembered == {"multiplier": 0.25}

@@ -102,7 +102,7 @@ def test_forgetting_rests_at_its_target_and_then_one_role_is_sent_backward():
 
 def test_where_all_rest_nothing_moves():
     step = stepper(llama(), mollm(), DualSpaceMGDA(), direction=Direction(refresh_every=4), target=0.999)
-    step.state.update({"refresh.age": 0.0} | {f"refresh.weight.{o.name}": 0.0 for o in mollm().objectives})
+    step.remembered.update({"refresh.age": 0.0} | {f"refresh.weight.{o.name}": 0.0 for o in mollm().objectives})
     before = parameters(step.model)
     assert step(WHOLE, 0.1).gradient_norm == 0
     assert torch.equal(parameters(step.model), before)
@@ -138,13 +138,13 @@ def test_resume_in_the_middle_of_a_round_is_uninterrupted_to_the_bit(tmp_path):
 def test_a_step_that_is_refused_does_not_age_the_weights():
     step = stepper(llama(), mollm(), DualSpaceMGDA(), direction=Direction(**LIVE, refresh_every=3))
     step(WHOLE, 1e-4)
-    before = dict(step.state)
+    before = dict(step.remembered)
     with torch.no_grad():
         kept = step.parameters[0].clone()
         step.parameters[0].fill_(float("nan"))
     with pytest.raises(NonFiniteError, match="is not finite; the optimizer has not moved"):
         step(WHOLE, 1e-4)
-    assert step.state == before
+    assert step.remembered == before
     with torch.no_grad():
         step.parameters[0].copy_(kept)
     assert step(WHOLE, 1e-4).status is Status.REUSED
@@ -153,4 +153,4 @@ def test_a_step_that_is_refused_does_not_age_the_weights():
 def test_without_reuse_nothing_is_remembered():
     step = stepper(llama(), mollm(), DualSpaceMGDA())
     step(WHOLE, 1e-4)
-    assert step.state == {}
+    assert step.remembered == {}

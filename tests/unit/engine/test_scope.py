@@ -26,7 +26,7 @@ def adamw(model):
 
 def by_layer(step, vectors):
     """Slices of flat ``vectors`` per layer, in the order of the layers."""
-    _, index = step.layers
+    _, index = step.kind.layers
     pieces = [vector.split([p.numel() for p in step.parameters]) for vector in vectors]
     for layer in range(max(index) + 1):
         own = [k for k, place in enumerate(index) if place == layer]
@@ -38,7 +38,7 @@ def test_in_every_layer_every_live_objective_descends():
     model = opt()
     step = stepper(model, mollm(), DualSpaceMGDA(), direction=Direction(**LIVE, scope="layer", guard=False))
     moved(model)
-    rows = step._harvested(step._losses(WHOLE), True)[0].rows
+    rows = step.kind.gradients(step, step.losses(WHOLE), True)[0].rows
     gradients = [
         torch.cat(
             [
@@ -52,7 +52,7 @@ def test_in_every_layer_every_live_objective_descends():
     result = step(WHOLE, 1e-3)
     change = parameters(model) - before
     assert result.choice.live.all()
-    assert result.choice.layers.shape == (len(step.layers[0]), 3)
+    assert result.choice.layers.shape == (len(step.kind.layers[0]), 3)
     seen = 0
     for *own, moved_here in by_layer(step, [*gradients, change]):
         for g in own:
@@ -114,7 +114,7 @@ def test_a_model_of_one_layer_takes_the_global_step(monkeypatch):
         model = opt()
         step = stepper(model, grad_diff(), DualSpaceMGDA(), direction=Direction(scope=scope))
         if scope == "layer":
-            step.layers = (["all"], [0] * len(step.parameters))
+            step.kind.layers = (["all"], [0] * len(step.parameters))
         step(WHOLE, 0.1)
         ends.append(parameters(model))
     assert (ends[0] - ends[1]).abs().max() < 1e-14

@@ -66,8 +66,8 @@ def test_the_gram_matrix_is_that_of_the_gradients_within_its_error(gram, buckets
     relative = np.abs(seen - exact) / np.outer(lengths, lengths)
     for i, j in zip(*np.triu_indices(3), strict=True):
         shares = squares[i] * squares[j] / (exact[i, i] * exact[j, j])
-        blocks = sum(step.sketch.spread(k) * shares[k] for k in step.sketch.matrices)
-        assert relative[i, j] <= 3 * np.sqrt(step.sketch.error**2 * (1 + blocks) + blocks)
+        blocks = sum(step.kind.sketch.spread(k) * shares[k] for k in step.kind.sketch.matrices)
+        assert relative[i, j] <= 3 * np.sqrt(step.kind.sketch.error**2 * (1 + blocks) + blocks)
     assert not np.allclose(seen, exact, rtol=1e-6)
     assert np.linalg.eigvalsh(seen).min() >= -1e-12 * seen.max()
 
@@ -102,7 +102,7 @@ def test_the_record_knows_what_blocks_cost(gram):
     before = parameters(model)
     descent = step(WHOLE, 1e-3).descent
     change = parameters(model) - before
-    assert 1.3 * step.sketch.error < descent.error < np.sqrt(step.sketch.error**2 * 1.5625 + 0.5625)
+    assert 1.3 * step.kind.sketch.error < descent.error < np.sqrt(step.kind.sketch.error**2 * 1.5625 + 0.5625)
     for g, seen in zip(gradients, descent.realised, strict=True):
         assert abs(float(g @ change) - seen) <= 3 * descent.error * float(g.norm() * change.norm())
 

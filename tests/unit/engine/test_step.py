@@ -262,4 +262,4 @@ def test_what_a_solver_remembers_comes_back_at_the_next_step():
     step = stepper(llama(), mollm(), Counting())
     step(WHOLE, 0.1)
     step(WHOLE, 0.1)
-    assert step.state == {"asked": 2}
+    assert step.remembered == {"asked": 2}

@@ -10,6 +10,7 @@ from mollm_cli.core.solution import Solution, Status
 from mollm_cli.gradients.by_layer import choose_by_layer
 from mollm_cli.gradients.direction import choose
 from mollm_cli.gradients.direction_settings import Direction
+from mollm_cli.gradients.liveness import Liveness
 from mollm_cli.losses.grad_diff import grad_diff
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
@@ -26,7 +27,9 @@ def run(layers, solver=None, settings=PLAIN, losses=None, loss=None, probability
     grams = np.array([np.array(rows) @ np.array(rows).T for rows in layers])
     losses = np.ones(len(objectives)) if losses is None else np.array(losses)
     names = [f"layer.{k}" for k in range(len(layers))]
-    return choose_by_layer(grams, names, losses, objectives, solver, settings, probability, target, state or {})
+    norms = np.sqrt(np.diagonal(grams.sum(axis=0)))[: len(objectives)]
+    live = Liveness.of(objectives, solver, settings, target).live(norms, losses, probability)
+    return choose_by_layer(grams, names, losses, live, solver, settings, state or {})
 
 
 def direction(layers, choice):
@@ -64,7 +67,8 @@ def test_one_layer_is_the_global_choice(name, settings):
     torch.manual_seed(0)  # pcgrad and gradvac draw the order in which they project
     found = run([rows], solver, settings, losses, mollm())
     torch.manual_seed(0)
-    expected = choose(rows @ rows.T, losses, objectives, solver, settings, 0.9, None, {})
+    live = Liveness.of(objectives, solver, settings).live(np.linalg.norm(rows, axis=1), losses, 0.9)
+    expected = choose(rows @ rows.T, losses, live, solver, settings, {})
     assert found.layers[0] == pytest.approx(expected.weights, rel=1e-12)
     assert found.weights == pytest.approx(expected.weights, rel=1e-12)
     assert found.aligned == pytest.approx(expected.aligned, rel=1e-12)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from mollm_cli.core.solution import Solution, Status
-from mollm_cli.gradients.direction import choose, cosines, length_of, live_rows, resting_rows
+from mollm_cli.gradients.direction import choose, cosines, length_of
 from mollm_cli.gradients.direction_settings import Direction
+from mollm_cli.gradients.liveness import Liveness
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.losses.mollm_pair import mollm_pair
 from mollm_cli.losses.rmu import rmu
@@ -23,7 +24,9 @@ def run(rows, settings=None, solver=None, losses=(0.5, 1.0, 1.0), probability=0.
     solver = solver or DualSpaceMGDA()
     solver.bind(OBJECTIVES)
     settings = settings or Direction()
-    return g, choose(g @ g.T, np.array(losses), OBJECTIVES, solver, settings, probability, target)
+    norms, losses = np.linalg.norm(g, axis=1), np.array(losses)
+    live = Liveness.of(OBJECTIVES, solver, settings, target).live(norms, losses, probability)
+    return g, choose(g @ g.T, losses, live, solver, settings, {})
 
 
 def test_trap_1_step_0_moves_though_the_kl_gradient_is_zero():
@@ -61,7 +64,7 @@ def test_the_budget_is_in_nats_of_kl_and_holds_nothing_else():
     """Cross-entropy and KL as one objective, or a distance of hidden states, compare with the reference too."""
     for loss in (mollm_pair(), rmu()):
         norms, losses = np.ones(2), np.array([0.5, 1e-3])
-        assert live_rows(loss.objectives, Direction(), 0.02, norms, losses, 0.9, None).tolist() == [True, True]
+        assert Liveness(loss.objectives, budget=0.02).live(norms, losses, 0.9).tolist() == [True, True]
 
 
 def test_trap_3_the_smallest_gradient_does_not_decide():
@@ -162,21 +165,22 @@ def test_nothing_live_rests():
 
 def test_live_threshold_is_relative():
     norms = np.array([1.0, 1e-4, 1.0])
-    live = live_rows(OBJECTIVES, Direction(), 0.0, norms, np.ones(3), 1.0, None)
+    live = Liveness(OBJECTIVES).live(norms, np.ones(3), None)
     assert live.tolist() == [True, False, True]
-    assert live_rows(OBJECTIVES, Direction(), 0.0, norms * 1e-12, np.ones(3), 1.0, None).tolist() == live.tolist()
+    assert Liveness(OBJECTIVES).live(norms * 1e-12, np.ones(3), None).tolist() == live.tolist()
 
 
 def test_live_threshold_is_relative_to_those_that_do_not_rest():
     """A row that rests is not measured between logged steps, so that its length must change nothing."""
     norms = np.array([1.0, 1e-4, 1e9])
-    live = live_rows(OBJECTIVES, Direction(), 0.02, norms, np.array([1.0, 1.0, 0.01]), 1.0, None)
+    live = Liveness(OBJECTIVES, budget=0.02).live(norms, np.array([1.0, 1.0, 0.01]), None)
     assert live.tolist() == [True, False, False]
 
 
 def test_resting_is_known_without_gradients():
     def rests(losses, probability=0.9, target=None, **settings):
-        return resting_rows(OBJECTIVES, Direction(**settings), 0.02, np.array(losses), probability, target).tolist()
+        rule = Liveness(OBJECTIVES, budget=0.02, target=target, **settings)
+        return rule.resting(np.array(losses), probability).tolist()
 
     assert rests([1.0, 1.0, 0.02]) == [False, False, True]
     assert rests([1.0, 1.0, 0.03]) == [False, False, False]

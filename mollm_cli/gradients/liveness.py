@@ -1,0 +1,69 @@
+"""The one decision of who takes part in a step: objectives that have what they want rest, and noise is no row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mollm_cli.core.solution import Array, Solver
+from mollm_cli.core.types import Objective
+from mollm_cli.gradients.direction_settings import Direction
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """The rule by which objectives rest or are live; it stays the same from step to step.
+
+    paper: the literal reading, by which every objective takes part.
+    threshold: the share of the longest gradient's norm below which a gradient is noise.
+    budget: nats per token that a KL to the reference may spend before it is live.
+    target: the forget probability at which objectives on forget rows rest; None: they never do.
+    """
+
+    objectives: Sequence[Objective]
+    paper: bool = False
+    threshold: float = 1e-3
+    budget: float = 0.0
+    target: float | None = None
+
+    @classmethod
+    def of(
+        cls, objectives: Sequence[Objective], solver: Solver, settings: Direction, target: float | None = None
+    ) -> Liveness:
+        """The rule that ``settings`` describe; where they leave the budget open, ``solver`` knows it."""
+        budget = solver.kl_budget if settings.kl_budget == "auto" else settings.kl_budget
+        return cls(objectives, settings.paper, settings.live_threshold, budget, target)
+
+    def may_rest(self, i: int) -> bool:
+        """Whether objective ``i`` can ever rest; where none can, nobody need read the losses early."""
+        objective = self.objectives[i]
+        return not self.paper and (objective.divergence or ("forget" in objective.roles and self.target is not None))
+
+    def resting(self, losses: Array, forget_probability: float | None) -> NDArray[np.bool_]:
+        """Which objectives want nothing in this step, whatever their gradients are, bool [m].
+
+        losses [m]: nan where a loss is not known yet; such an objective does not rest.
+        forget_probability: that of the step's batch; None where no forget row was read.
+        """
+        reached = self.target is not None and (1.0 if forget_probability is None else forget_probability) <= self.target
+        rests = np.zeros(len(self.objectives), dtype=bool)
+        for i, objective in enumerate(self.objectives):
+            if self.may_rest(i):
+                within = objective.divergence and losses[i] <= self.budget
+                rests[i] = within or (reached and "forget" in objective.roles)
+        return rests
+
+    def live(self, norms: Array, losses: Array, forget_probability: float | None) -> NDArray[np.bool_]:
+        """Which objectives take part in this step, bool [m].
+
+        live_i = i does not rest, and |g_i| > threshold * max |g_j| over those that do not rest.
+        """
+        if self.paper:
+            return np.ones(len(self.objectives), dtype=bool)
+        rests = self.resting(losses, forget_probability)
+        # The longest gradient is sought among those that do not rest: one that has what it wants may be any length.
+        live: NDArray[np.bool_] = ~rests & (norms > self.threshold * norms[~rests].max(initial=0.0))
+        return live
