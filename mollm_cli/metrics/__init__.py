@@ -1,4 +1,4 @@
-"""One metric per file: records of examples in, one value out.
+"""One metric per file (membership inference is one table): records of examples in, one value out.
 
 ``Metric.needs`` says which sets a metric is for and what must be known of their rows. evaluation/metric_plan.py reads
 these words:

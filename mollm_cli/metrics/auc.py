@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mollm_cli.core.types import Result, Scored
+from mollm_cli.core.types import Result
 from mollm_cli.metrics.bootstrap import cumulative, draws, percentiles
 
 if TYPE_CHECKING:
@@ -46,12 +46,6 @@ def _weighted(members: Sequence[float], others: Sequence[float], of_members: Cou
     pairs: NDArray[np.int64] = (of_members * below_twice).sum(axis=1)
     areas: Floats = pairs / (2.0 * len(left) * len(right))
     return areas
-
-
-def membership(scored: Mapping[str, Sequence[Scored]], score: Callable[[Scored], float | None]) -> Result:
-    """AUC of a score that is higher for members: forget rows as members against holdout rows."""
-    forget, holdout = ([score(row) for row in scored.get(name, ())] for name in SETS)
-    return separation(forget, holdout)
 
 
 def separation(forget: Sequence[float | None], holdout: Sequence[float | None]) -> Result:

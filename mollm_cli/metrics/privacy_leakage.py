@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from mollm_cli.core.types import Result, Scored
 from mollm_cli.metrics.auc import SETS, auc, resampled_aucs
 from mollm_cli.metrics.bootstrap import percentiles
-from mollm_cli.metrics.mia_min_k import check_share, lowest_mean
+from mollm_cli.metrics.mia import check_share, lowest_mean
 
 if TYPE_CHECKING:
     from mollm_cli.metrics.bootstrap import Floats

@@ -55,9 +55,9 @@ def test_the_loop_has_one_row_in_a_pass_and_one_pass_a_metric(task, passes):
 
 
 def test_a_metric_without_an_answer_is_refused(task):
-    from mollm_cli.metrics.mia_min_k_plus_plus import MiaMinKPlusPlus
+    from mollm_cli.metrics.mia import mia_min_k_plus_plus
 
-    suite = dataclasses.replace(task.asked.evaluation, metrics={"odd": MiaMinKPlusPlus()})
+    suite = dataclasses.replace(task.asked.evaluation, metrics={"odd": mia_min_k_plus_plus()})
     with pytest.raises(ValueError, match=r"the loop over rows has no moments, which 'mia_min_k_plus_plus' needs"):
         evaluate_by_row(task.model.model, task.model.tokenizer, task.sets, suite)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
-from mollm_cli.metrics.auc import auc, membership, resampled_aucs, separation
+from mollm_cli.metrics.auc import auc, resampled_aucs, separation
 from mollm_cli.metrics.bootstrap import RESAMPLES, draws
 
 
@@ -87,9 +87,3 @@ def test_without_scores_it_is_undefined(forget, holdout):
 def test_a_single_score_has_no_interval():
     assert separation([1.0], [0.0, 0.0]).interval is None
     assert separation([1.0, 1.0], [0.0]).interval is None
-
-
-def test_membership_reads_forget_as_members(score):
-    scored = {"forget": [score([0.9]), score([0.8])], "holdout": [score([0.1]), score([0.2])]}
-    assert membership(scored, lambda row: row.answer_log_prob).value == 1.0
-    assert membership({"forget": scored["forget"]}, lambda row: row.answer_log_prob).value is None

@@ -6,15 +6,18 @@ from dataclasses import replace
 import pytest
 
 from mollm_cli.core.types import Example
-from mollm_cli.metrics.mia_blind import MiaBlind
-from mollm_cli.metrics.mia_gradnorm import MiaGradnorm
-from mollm_cli.metrics.mia_loss import MiaLoss
-from mollm_cli.metrics.mia_min_k import MiaMinK, lowest_mean
-from mollm_cli.metrics.mia_min_k_plus_plus import MiaMinKPlusPlus
-from mollm_cli.metrics.mia_reference import MiaReference
-from mollm_cli.metrics.mia_zlib import MiaZlib
+from mollm_cli.metrics.mia import (
+    lowest_mean,
+    mia_blind,
+    mia_gradnorm,
+    mia_loss,
+    mia_min_k,
+    mia_min_k_plus_plus,
+    mia_reference,
+    mia_zlib,
+)
 
-ATTACKS = [MiaLoss(), MiaZlib(), MiaMinK(), MiaMinKPlusPlus(), MiaReference(), MiaGradnorm(), MiaBlind()]
+ATTACKS = [mia_loss(), mia_zlib(), mia_min_k(), mia_min_k_plus_plus(), mia_reference(), mia_gradnorm(), mia_blind()]
 
 
 def sets(forget, holdout):
@@ -30,16 +33,22 @@ def test_forget_rows_are_set_against_holdout_rows(attack):
 
 def test_loss(score):
     forget, holdout = [0.9, 0.6, 0.5, 0.2], [0.7, 0.5, 0.3, 0.1]
-    result = MiaLoss().compute_across(sets([score([p]) for p in forget], [score([p]) for p in holdout]), None)
+    result = mia_loss().compute_across(sets([score([p]) for p in forget], [score([p]) for p in holdout]), None)
     # .9 is ahead of 4, .6 of 3, .5 of 2 and level with one, .2 ahead of 1.
     assert result.value == pytest.approx((4 + 3 + 2.5 + 1) / 16)
     assert result.per_example == pytest.approx([math.log(p) for p in forget])
     assert result.interval[0] < result.value < result.interval[1]
 
 
+def test_forget_rows_are_the_members_and_without_holdout_there_is_no_value(score):
+    scored = {"forget": [score([0.9]), score([0.8])], "holdout": [score([0.1]), score([0.2])]}
+    assert mia_loss().compute_across(scored, None).value == 1.0
+    assert mia_loss().compute_across({"forget": scored["forget"]}, None).value is None
+
+
 def test_loss_is_a_mean_over_tokens(score):
     """Longer rows are not less likely ones."""
-    result = MiaLoss().compute_across(sets([score([0.5] * 20)], [score([0.4])]), None)
+    result = mia_loss().compute_across(sets([score([0.5] * 20)], [score([0.4])]), None)
     assert result.value == 1.0
 
 
@@ -47,15 +56,15 @@ def test_zlib_asks_for_more_than_repetition(score):
     varied, dull = "".join(chr(33 + i) for i in range(90)), "a" * 90
     forget = [score([0.5], answer=varied)] * 4
     holdout = [score([0.5], answer=dull)] * 4
-    result = MiaZlib().compute_across(sets(forget, holdout), None)
+    result = mia_zlib().compute_across(sets(forget, holdout), None)
     assert result.value == 1.0  # equally likely, but the varied text is harder to guess
     assert result.per_example[0] == pytest.approx(math.log(0.5) / 98)  # 90 bytes that zlib stores, and 8 of its own
-    assert MiaLoss().compute_across(sets(forget, holdout), None).value == 0.5
+    assert mia_loss().compute_across(sets(forget, holdout), None).value == 0.5
 
 
 def test_zlib_counts_bytes(score):
     ascii, other = score([0.5], answer="abc"), score([0.5], answer="äöü")
-    scores = MiaZlib().compute_across(sets([ascii, other], [ascii]), None).per_example
+    scores = mia_zlib().compute_across(sets([ascii, other], [ascii]), None).per_example
     assert scores[0] < scores[1]  # 3 bytes against 6
 
 
@@ -63,7 +72,7 @@ def test_min_k(score):
     """Of five tokens a fifth is the least likely one; the others say the opposite."""
     forget = [score([low, 0.6, 0.6, 0.6, 0.6]) for low in (0.5, 0.4, 0.3, 0.2)]
     holdout = [score([1.0, 1.0, low, 1.0, 1.0]) for low in (0.4, 0.3, 0.2, 0.1)]
-    result = MiaMinK().compute_across(sets(forget, holdout), None)
+    result = mia_min_k().compute_across(sets(forget, holdout), None)
     assert result.value == pytest.approx((4 + 3.5 + 2.5 + 1.5) / 16)
     assert result.per_example == pytest.approx([math.log(low) for low in (0.5, 0.4, 0.3, 0.2)])
 
@@ -89,38 +98,38 @@ def test_min_k_plus_plus(score):
 
     member = row((-1.0, -3.0), (-2.0, -2.0), (0.5, 0.5))  # z = 2 and -2; the lower half of two is -2
     other = row((-1.0, -1.0), (0.0, 0.0), (0.25, 0.25))  # z = -4
-    result = MiaMinKPlusPlus().compute_across(sets([member] * 4, [other, other, other, member]), None)
+    result = mia_min_k_plus_plus().compute_across(sets([member] * 4, [other, other, other, member]), None)
     assert result.per_example == pytest.approx([-2.0] * 4)
     assert result.value == pytest.approx((4 * 3 + 4 * 0.5) / 16)
 
 
 def test_a_sure_model_divides_by_nothing(score):
     sure = replace(score(), log_probs=(0.0,), token_means=(0.0,), token_deviations=(0.0,))
-    assert MiaMinKPlusPlus().compute_across(sets([sure], [sure]), None).per_example == (0.0,)
+    assert mia_min_k_plus_plus().compute_across(sets([sure], [sure]), None).per_example == (0.0,)
 
 
 def test_reference(score):
     ours = sets([score([p]) for p in (0.8, 0.4, 0.4, 0.1)], [score([0.5])] * 4)
     theirs = sets([score([p]) for p in (0.2, 0.2, 0.4, 0.2)], [score([0.5])] * 4)
-    result = MiaReference().compute_across(ours, theirs)
+    result = mia_reference().compute_across(ours, theirs)
     assert result.per_example == pytest.approx([math.log(4), math.log(2), 0.0, -math.log(2)])
     assert result.value == pytest.approx((4 + 4 + 2 + 0) / 16)
 
 
 def test_the_oracle_is_no_likelier_than_itself(score):
     own = sets([score([0.9]), score([0.2])], [score([0.1]), score([0.3])])
-    result = MiaReference().compute_across(own, own)
+    result = mia_reference().compute_across(own, own)
     assert (result.value, result.interval) == (0.5, (0.5, 0.5))
 
 
 def test_reference_without_an_oracle_is_undefined(score):
-    assert MiaReference().compute_across(sets([score()], [score()]), None).value is None
+    assert mia_reference().compute_across(sets([score()], [score()]), None).value is None
 
 
 def test_gradnorm_takes_small_gradients_for_membership(score):
     forget = [replace(score(), gradient_norm=norm) for norm in (0.1, 0.2, 0.3, 4.0)]
     holdout = [replace(score(), gradient_norm=norm) for norm in (0.2, 0.5, 1.0, None)]
-    result = MiaGradnorm().compute_across(sets(forget, holdout), None)
+    result = mia_gradnorm().compute_across(sets(forget, holdout), None)
     assert result.value == pytest.approx((3 + 2.5 + 2 + 0) / 12)  # the row without a norm is left out
     assert result.per_example == (-0.1, -0.2, -0.3, -4.0)
 
@@ -129,13 +138,15 @@ def test_blind_reads_the_length_of_the_answer_alone(score):
     def rows(*lengths):
         return [replace(score(), example=Example("row", "q", "x" * length)) for length in lengths]
 
-    result = MiaBlind().compute_across(sets(rows(9, 8, 7, 6), rows(8, 7, 6, 5)), None)
+    result = mia_blind().compute_across(sets(rows(9, 8, 7, 6), rows(8, 7, 6, 5)), None)
     assert result.value == pytest.approx((4 + 3.5 + 2.5 + 1.5) / 16)
     assert result.per_example == (9.0, 8.0, 7.0, 6.0)
 
 
-@pytest.mark.parametrize("attack", [MiaMinK, MiaMinKPlusPlus])
+@pytest.mark.parametrize("attack", [mia_min_k, mia_min_k_plus_plus])
 @pytest.mark.parametrize("k", [0, -0.1, 1.1, math.nan])
 def test_a_share_that_is_none_is_refused(attack, k):
-    with pytest.raises(ValueError, match=rf"{attack.name}: k must be in \(0, 1\], found {k}; the usual share is 0.2"):
+    with pytest.raises(
+        ValueError, match=rf"{attack.__name__}: k must be in \(0, 1\], found {k}; the usual share is 0.2"
+    ):
         attack(k)
