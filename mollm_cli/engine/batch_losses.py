@@ -20,14 +20,17 @@ from mollm_cli.objectives.label_log_probs import label_log_probs, sequence_means
 
 Batches = Mapping[Role, Sequence[Batch]]
 RoleGroup = tuple[tuple[int, ...], tuple[Role, ...]]
-"""(indices, roles) of the objectives that come from one forward pass a role."""
+"""(indices, roles) of the objectives that come from one forward pass per role."""
 Values = list[tuple[int, Any]]
 """[(i, value_i)] of one micro-batch, with graph; over micro-batches value_i sums to the mean over the step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forwards:
-    """What gives out losses: the model, its frozen reference, the table of objectives; bf16: under autocast."""
+    """The parts that losses come from: the model, its frozen reference, the table of objectives.
+
+    bf16: whether forward passes run under autocast.
+    """
 
     model: Any
     reference: Reference
@@ -35,7 +38,7 @@ class Forwards:
     bf16: bool = False
 
     def outputs(self, role: Role, batch: Batch) -> Outputs:
-        """One forward pass, of the reference too where an objective compares."""
+        """One forward pass, and one of the reference where an objective compares with it."""
         reference = self.reference if self.loss.compares(role) else None
         layer = self.loss.layer(role)
         with torch.autocast(batch.input_ids.device.type, torch.bfloat16, enabled=self.bf16):
@@ -48,8 +51,9 @@ class Forwards:
 class BatchLosses:
     """The losses of one step, each divided by the count of the whole step, over all processes of ``world``.
 
-    batches: this process's share, of each role as many pieces as every other process has. What is told of losses is
-    told of the whole step.
+    batches: this process's share. Of each role it has as many micro-batches as every other process has.
+
+    Values are this process's own; ``so_far`` and ``totals`` speak of the whole step.
     """
 
     def __init__(self, forwards: Forwards, batches: Batches, world: World = ALONE) -> None:
@@ -67,14 +71,16 @@ class BatchLosses:
             values = [(i, self._value(i, outputs, k)) for i in indices]
             for i, value in values:
                 self._sums[i] = self._sums.get(i, 0) + value.detach()
+            # A loss that reads hidden states has no probabilities, and an idle row belongs to another process.
             if "forget" in outputs and outputs["forget"].hidden is None and not self.batches["forget"][k].idle:
                 self._probabilities.append(_probabilities(outputs["forget"]))
+            # The generator must hold nothing while the caller frees the graph, or its activations would live on.
             del outputs
             yield values
             del values
 
     def again(self, group: RoleGroup) -> Iterator[Values]:
-        """The same values, from forward passes of their own: nothing is drawn at random in one, dropout is 0."""
+        """The same values from new forward passes; they are the same because dropout is 0, so nothing is drawn."""
         indices, roles = group
         for k in range(len(self.batches[roles[0]])):
             outputs = self._outputs(roles, k)
@@ -84,13 +90,13 @@ class BatchLosses:
             del values
 
     def at_once(self, group: RoleGroup) -> bool:
-        """Whether one pass gives the group's losses whole, so that they are known before anything is sent backward."""
+        """True where one pass gives the group's losses whole: they are known before anything is sent backward."""
         return len(self.batches[group[1][0]]) == 1
 
     def so_far(self, group: RoleGroup) -> tuple[Array, float | None]:
-        """Losses [m], nan where they are not of ``group``, and the forget probability, None where it is not read there.
+        """Losses [m], nan for other groups, and the forget probability, None where ``group`` does not read forget rows.
 
-        After the passes of ``group``; one transfer.
+        To be called after the passes of ``group``; it costs one transfer from the device.
         """
         found = np.full(len(self.objectives), np.nan)
         values, probability = self._numbers(group[0], "forget" in group[1])
@@ -98,7 +104,7 @@ class BatchLosses:
         return found, probability
 
     def totals(self) -> tuple[Array, float | None]:
-        """Losses [m] and the batch's forget probability, exp(mean log p) averaged over its rows; one transfer."""
+        """Losses [m] and the batch's forget probability, exp(mean log p) averaged over rows; one transfer."""
         return self._numbers(range(len(self.objectives)), True)
 
     def _numbers(self, indices: Sequence[int], forget: bool) -> tuple[Array, float | None]:
@@ -123,12 +129,13 @@ class BatchLosses:
         objective = self.objectives[i]
         total, _ = objective.function(outputs)
         if self.batches[objective.roles[0]][k].idle:
+            # The pass is made, because the collectives of shards need one from every process, but it counts nothing.
             total = total * 0.0
         return total / self.counts[objective.roles[0]][objective.unit]
 
 
 def _counted(batches: Batches, world: World) -> tuple[dict[Role, dict[str, int]], int]:
-    """(targets and sequences of each role, tokens of all) in the whole step."""
+    """The targets and sequences of each role, and the tokens of all roles, in the whole step."""
     own = {role: [part for part in parts if not part.idle] for role, parts in batches.items()}
     numbers = [sum(int(b.attention_mask.sum()) for parts in own.values() for b in parts)]
     for parts in own.values():

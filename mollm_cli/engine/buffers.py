@@ -1,4 +1,4 @@
-"""Memory that stays from step to step."""
+"""Memory that is kept from step to step."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import torch
 
 
 class Buffers:
-    """Tensors like the parameters, made at the first use and kept, on a CPU.
+    """Tensors like the parameters, made at their first use and kept, on a CPU.
 
-    Fresh pages cost more there than what is done in them: a copy into them takes five times as long. Elsewhere there
-    is none: CUDA's allocator keeps its own.
+    On a CPU fresh pages cost more than the work done in them: a copy into fresh pages takes five times as long.
+    Elsewhere nothing is kept, because CUDA's allocator keeps memory of its own.
     """
 
     def __init__(self, parameters: Sequence[torch.nn.Parameter]) -> None:
@@ -20,7 +20,7 @@ class Buffers:
         self._tensors: list[torch.Tensor] = []
 
     def tensors(self) -> list[torch.Tensor] | None:
-        """One a parameter, whatever is in them; None where none are kept."""
+        """One tensor per parameter, with whatever is in it; None where none are kept."""
         if self.wanted and not self._tensors:
             self._tensors = [
                 torch.empty_like(p, requires_grad=False, memory_format=torch.contiguous_format) for p in self.parameters
@@ -28,7 +28,7 @@ class Buffers:
         return self._tensors if self.wanted else None
 
     def copied(self) -> list[torch.Tensor]:
-        """The parameters as they are now; in the room, until the next copy, where there is one."""
+        """The parameters as they are now; where tensors are kept, only until the next copy."""
         kept = self.tensors()
         if kept is None:
             return [p.detach().clone() for p in self.parameters]

@@ -1,4 +1,4 @@
-"""Where a run computes."""
+"""The device of a run, and the precision of its matrix products."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from mollm_cli.core.world import World, on_this_machine
 from mollm_cli.engine.engine_settings import Engine
 
 ALLOCATOR = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
-"""The environment that torch's CUDA allocator reads, its name since 2.9 and the one before."""
+"""The environment variables that torch's CUDA allocator reads: the name since 2.9, and the one before."""
 
 
 def pick(wanted: str) -> torch.device:
     """``auto``: CUDA, else Apple's MPS, else the CPU. Raises RequestError for a device that is not there.
 
-    On CUDA the allocator is told to grow its segments, unless the environment tells it something: batches of many
-    lengths leave holes between segments of fixed size otherwise.
+    On CUDA the allocator is told to grow its segments, unless the environment already tells it something.
     """
     device = _found(wanted)
+    # Batches of many lengths leave holes between segments of fixed size.
     if device.type == "cuda" and not any(name in os.environ for name in ALLOCATOR):
         os.environ |= dict.fromkeys(ALLOCATOR, "expandable_segments:True")
     return device
@@ -46,7 +46,7 @@ def _found(wanted: str) -> torch.device:
 
 @contextmanager
 def matmul_precision(engine: Engine) -> Iterator[None]:
-    """Within the block, products of float32 matrices are as exact as ``engine.matmul`` says."""
+    """Within the block, products of float32 matrices are as exact as ``engine.matmul`` asks for."""
     before = torch.get_float32_matmul_precision()
     automatic = "high" if engine.precision == "bf16" else before
     torch.set_float32_matmul_precision(automatic if engine.matmul == "auto" else engine.matmul)
@@ -76,7 +76,7 @@ def peak_memory_bytes(device: torch.device) -> int:
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return peak if sys.platform == "darwin" else peak * 1024  # bytes there, KiB on Linux
 
 
 def device_of(world: World, device: torch.device) -> torch.device:

@@ -1,4 +1,4 @@
-"""How long, in which pieces, and on what an engine runs."""
+"""The settings of the engine: the length of a run, the size of its batches, its device and its end."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ Parallel = Literal["auto", "none", "ddp", "fsdp"]
 class Engine:
     """The engine's settings; ``conf/engine/*.yaml`` builds it. Steps are optimizer steps. Raises ValueError.
 
-    keep: which evaluation's weights become the checkpoint, see engine/selection.py. patience: evaluations without a
-    better one, by that rule, after which the run stops. retain_floor: a share of the retain probability of the start,
-    below which a run has collapsed: it stops, and what collapsed is not kept (unless keep is last).
+    micro_batch: rows per role in one forward pass. None: batch_size; "auto": as many as there is room for
+        (engine/micro_batches.py).
+    evaluate_limit: rows per set that a progress evaluation reads.
     matmul: how exact products of float32 matrices are; "auto" lets them use tensor cores where precision is bf16.
-    micro_batch: rows per role in one forward, None: batch_size; "auto": as many as there is room for, see
-    engine/micro_batches.py. compile: the model's layers through torch.compile, see models/compilation.py.
+    compile: whether the model's layers go through torch.compile (models/compilation.py).
+    processes: of one run, started by the command; None: as many as the environment says.
+    stop_at_target: whether the run ends once a progress evaluation is at the forget target.
+    retain_floor: the share of the start's retain probability below which a run has collapsed. It stops then, and the
+        collapsed weights are not kept (unless keep is last).
+    keep: which evaluation's weights become the checkpoint (engine/selection.py).
+    patience: after this many evaluations without a better one, by the rule of keep, the run stops.
     """
 
     max_steps: int = 400
@@ -72,7 +77,7 @@ class Engine:
 
     @property
     def rows(self) -> int:
-        """Rows per role in one forward; where that is "auto", at first."""
+        """Rows per role in one forward pass; where that is "auto", those of the first try."""
         return self.batch_size if self.micro_batch in (None, "auto") else int(self.micro_batch)
 
 

@@ -25,7 +25,7 @@ from mollm_cli.engine.step import Stepper
 from mollm_cli.engine.stopping import Stop, StopRules
 
 SHORTEST = 1e-9
-"""Seconds of a step at the least: a clock may be too coarse to see one."""
+"""The fewest seconds a step is said to take: a coarse clock may see none, and tokens are divided by them."""
 
 
 class Rate(Protocol):
@@ -38,10 +38,14 @@ class Rate(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What the loop calls and does not know: how to evaluate, where to write, how to save, whether to stop.
+    """Calls by which the loop evaluates, writes, saves and hears of signals, without knowing how.
 
-    keep: called after the step whose evaluation is the best so far, by ``History.selection``. broken: told of a step
-    whose numbers are not finite, what was found and the ids of its rows by role.
+    evaluate: a progress evaluation of the model as it is.
+    write: takes one line of train.jsonl.
+    save: writes a resume point after the step that it is given.
+    signalled: the exit code of a signal that has come; None: there was none.
+    keep: called after the step whose evaluation is the best so far, by ``History.selection``.
+    broken: told of a step whose numbers are not finite: the step, the finding, and the ids of its rows by role.
     """
 
     evaluate: Callable[[], Mapping[str, float]]
@@ -54,7 +58,7 @@ class Hooks:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How many steps were taken, why it ended, and how fast it went."""
+    """The steps that were taken, the reason of the end, and the speed."""
 
     steps: int
     stopped_because: str
@@ -75,21 +79,27 @@ def train(
 ) -> Outcome:
     """Step until a rule says stop.
 
+    streams: the rows of each role.
+    start: steps that were taken before, by the run that this one goes on with.
+    pieces: rows in one forward pass; None: as ``settings`` ask.
+
     Raises RequestError before the first step, NonFiniteError before a bad update, InterruptionError after a step.
     """
     names = [o.name for o in stepper.loss.objectives]
     tokens, seconds, step, stop = 0, 0.0, start, _over(start, rules, history)
     pieces = pieces or MicroBatches.of(settings)
     check_pieces(settings, stepper.trained.world.size)
+    # Batches are a function of the step alone, so a resumed run needs no position in the data.
     in_order = prefetched(streams, settings.rows, device, start, rules.total_steps, stepper.trained.world)
     with matmul_precision(settings), in_order as ready:
         if start == 0 and settings.evaluate_every is not None:
-            around.write({"step": 0} | _look(0, history, around))
+            around.write({"step": 0} | _look(0, history, around))  # the start, which collapse is measured against
         while stop is None and step < rules.total_steps:
             step += 1
             began = time.perf_counter()
             batches = next(ready)
             lr = rate.rate(step, rules.total_steps)
+            # First-order changes are measured on logged steps only: they cost a copy of the parameters.
             logged = step % settings.log_every == 0
             result = _step(partial(pieces.take, stepper, batches, lr, logged, step), step, batches, around, start)
             elapsed = max(time.perf_counter() - began, SHORTEST)
@@ -100,6 +110,7 @@ def train(
                 stop = rules.after(history)
             if len(record) > 1:
                 around.write(record)
+            # The point follows the line, so that no step which it stands for is missing in train.jsonl.
             if settings.checkpoint_every and step % settings.checkpoint_every == 0:
                 around.save(step)
             _heed_signal(around, step)
@@ -107,18 +118,18 @@ def train(
 
 
 def _step(take: Callable[[], StepResult], step: int, batches: Batches, around: Hooks, start: int) -> StepResult:
-    """Take ``step``. Where a number in it is not finite, what the step before left is saved before the run fails."""
+    """Take ``step``; where a number in it is not finite, save the state before it, and let the run fail."""
     try:
         return take()
     except NonFiniteError as error:
         around.broken(step, str(error), {role: [i for b in parts for i in b.ids] for role, parts in batches.items()})
-        if step > start + 1:
+        if step > start + 1:  # else the state before this step is the one that was loaded
             around.save(step - 1)
         raise NonFiniteError(f"step {step}: {error}") from error
 
 
 def _look(step: int, history: History, around: Hooks) -> dict[str, float]:
-    """Evaluate, and keep the weights where nothing better was seen before; what train.jsonl says of it."""
+    """Evaluate, and keep the weights if nothing better was seen before; returns the fields for train.jsonl."""
     evaluation = around.evaluate()
     if history.add(step, evaluation):
         around.keep(step)
@@ -126,7 +137,7 @@ def _look(step: int, history: History, around: Hooks) -> dict[str, float]:
 
 
 def _over(start: int, rules: StopRules, history: History) -> Stop | None:
-    """A run that had stopped by a rule when it was cut off does not start again."""
+    """The rule by which the run had already stopped when it was cut off; such a run takes no further step."""
     looked = start > 0 and history.last is not None and history.last.step == start
     return rules.after(history) if looked else None
 

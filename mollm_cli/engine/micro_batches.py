@@ -1,4 +1,4 @@
-"""How many rows a forward pass takes, and what to do where there is no room for them (engine.micro_batch=auto)."""
+"""Rows per forward pass, and fewer of them where the device has no room (engine.micro_batch=auto)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ from mollm_cli.engine.step import Stepper
 
 @dataclass(slots=True)
 class MicroBatches:
-    """rows: of each role in one forward pass. auto: whether fewer are taken where the device is out of memory.
+    """The rows of each role in one forward pass, halved where the device is out of memory.
+
+    rows: at present.
+    auto: whether fewer may be taken.
+    tell: hears of it.
 
     A step that finds no room before its optimizer moves is taken again with half the rows: the same batch and the same
-    optimizer step, its sums added up in more pieces (equal up to rounding). The steps after it keep to that.
+    optimizer step, its sums added up in more pieces (equal up to rounding). Later steps keep to that number.
     """
 
     rows: int
@@ -30,7 +34,7 @@ class MicroBatches:
 
     @classmethod
     def of(cls, settings: Engine, tell: Callable[[str], None] = lambda text: None) -> MicroBatches:
-        """As ``settings`` ask."""
+        """The rows that ``settings`` ask for."""
         return cls(settings.rows, settings.micro_batch == "auto", tell)
 
     def take(self, stepper: Stepper, batches: Batches, lr: float, record: bool, step: int) -> StepResult:
@@ -38,6 +42,7 @@ class MicroBatches:
         if not self.auto:
             return stepper(batches, lr, record=record)
         while True:
+            # A second try must start from the same state: it is refused once anything has been written to.
             drawn, versions, moved = _generators(stepper), _versions(stepper), [False]
             watch = stepper.optimizer.register_step_pre_hook(lambda *told, moved=moved: moved.__setitem__(0, True))
             try:
@@ -60,7 +65,7 @@ class MicroBatches:
 
 
 def cut(batches: Mapping[Role, Sequence[Batch]], rows: int) -> dict[Role, list[Batch]]:
-    """``batches`` in pieces of at most ``rows`` rows, in the same order, each as wide as its longest row."""
+    """Cut ``batches`` into pieces of at most ``rows`` rows, in the same order, each as wide as its longest row."""
     return {role: [piece for batch in parts for piece in _pieces(batch, rows)] for role, parts in batches.items()}
 
 
@@ -78,7 +83,7 @@ def _narrowed(batch: Batch, taken: slice) -> Batch:
 
 
 def _versions(stepper: Stepper) -> list[int]:
-    """How often each parameter was written to."""
+    """The number of times each parameter was written to."""
     return [parameter._version for parameter in stepper.parameters]
 
 
@@ -88,7 +93,7 @@ def _generators(stepper: Stepper) -> list[Any]:
 
 
 def _draw_again(states: list[Any], stepper: Stepper) -> None:
-    """What the step drew (an adapter's dropout) is drawn once more."""
+    """Let the next try draw the same random numbers (an adapter's dropout)."""
     torch.set_rng_state(states[0])
     if states[1] is not None:
         torch.cuda.set_rng_state(states[1], stepper.parameters[0].device)

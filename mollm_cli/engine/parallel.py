@@ -1,4 +1,4 @@
-"""What several processes cannot share, refused before any of them has loaded a model."""
+"""Requests that several processes cannot share are refused before any of them has loaded a model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mollm_cli.optimizers.eight_bit import AdamW8bit
 
 
 def check_parallel(engine: Engine, model: Model, optimizer: Any) -> None:
-    """Refuse shards of what is not kept as whole floating-point tables. Raises RequestError."""
+    """Refuse shards of weights or states that are not whole floating-point tables. Raises RequestError."""
     check_pieces(engine, engine.processes or 1)
     if engine.parallel != "fsdp":
         return
@@ -32,7 +32,8 @@ def _four_bits(model: Model) -> bool:
 
 
 def check_pieces(engine: Engine, processes: int) -> None:
-    """Refuse that one process takes a step again which the others have taken. Raises RequestError."""
+    """Refuse engine.micro_batch=auto for several processes. Raises RequestError."""
+    # One process would take a step again that the others have already taken.
     if engine.micro_batch == "auto" and processes > 1:
         raise RequestError(
             f"engine.micro_batch=auto is for one process, found {processes}, of which one may run out of memory where "

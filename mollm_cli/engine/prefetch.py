@@ -15,7 +15,7 @@ from mollm_cli.core.world import ALONE, World
 
 
 class BatchSource(Protocol):
-    """A role's rows as a pure function of the step."""
+    """The rows of a role as a pure function of the step."""
 
     def batches(self, step: int, micro_batch: int | None, rank: int = 0, world: int = 1) -> list[Batch]:
         """The micro-batches of the 0-based ``step`` for process ``rank`` of ``world``, as many as for every other."""
@@ -33,14 +33,17 @@ def prefetched(
 ) -> Iterator[Iterator[dict[Role, list[Batch]]]]:
     """Within the block: the batches of the 0-based steps ``first`` to ``last`` - 1, in order, on ``device``.
 
-    Of ``world``, this process's share of each. One step ahead and no further. For CUDA they are put into pinned memory,
-    from which the copy runs beside the computation. What a source raises is raised when
-    its step is asked for. The thread has ended after the block.
+    micro_batch: rows in one of them; None: all of the step.
+    world: the processes that share each batch; this one gets its own rows.
+
+    The thread is one step ahead and no further, and has ended after the block. Whatever a source raises is raised when
+    its step is asked for.
     """
 
     def made(step: int) -> dict[Role, list[Batch]]:
         share = (world.rank, world.size) if world.size > 1 else ()
         batches = {role: stream.batches(step, micro_batch, *share) for role, stream in streams.items()}
+        # From pinned memory the copy to the GPU runs beside the computation.
         return _each(pinned, batches) if device.type == "cuda" else batches
 
     def ahead(pool: ThreadPoolExecutor) -> Iterator[dict[Role, list[Batch]]]:
@@ -57,7 +60,7 @@ def prefetched(
 
 
 def pinned(batch: Batch) -> Batch:
-    """``batch`` in page-locked memory, from which a GPU copies without the processor."""
+    """Move ``batch`` to page-locked memory, from which a GPU copies without the processor."""
     return batch.moved(lambda x: x.pin_memory())
 
 

@@ -1,4 +1,4 @@
-"""A step as a line of train.jsonl."""
+"""The line of train.jsonl that tells of a step."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from mollm_cli.gradients.direction import cosines
 def step_record(result: StepResult, names: Sequence[str], lr: float, tokens_per_second: float) -> dict[str, Any]:
     """The flat names of the run directory's contract: loss.*, weight.*, simplex.*, cosine.*.*, predicted.*, realised.*.
 
-    Where the step solved no programme, what needs one (cosines, norms, first-order changes) is absent, not zero: with
-    a solver that reads no Gram matrix, and where weights are ``reused``. With direction.scope=layer, weight.* and
-    simplex.* are means over layers (gradients/by_layer.py). rising: the live objectives that rose, to first order, by
-    more than rounding. With direction.gram=sketch, what comes of gradients is known to about first_order_error of
-    |a||b|, and rising names what rose by more than twice that.
-    raw.* (before the guard's correction), correction (its length over the step's): only with direction.guard, without
-    which raw is realised. after.* only with direction.verify.
+    Where the step solved no programme (a solver that reads no Gram matrix, or weights that are ``reused``), the names
+    that need one are absent, not zero: cosines, norms, first-order changes.
+
+    weight.*, simplex.*: with direction.scope=layer, means over layers (gradients/by_layer.py).
+    rising: the live objectives that rose, to first order, by more than rounding.
+    first_order_error: with direction.gram=sketch, inner products are known to about this share of |a||b|, and rising
+        names the objectives that rose by more than twice that.
+    raw.*: the changes before the guard's correction; correction: its length over the step's. Both only with
+        direction.guard, without which raw would be realised.
+    after.*: only with direction.verify.
     """
     record: dict[str, Any] = {f"loss.{n}": float(v) for n, v in zip(names, result.losses, strict=True)}
     record |= {f"weight.{n}": float(v) for n, v in zip(names, result.weights, strict=True)}

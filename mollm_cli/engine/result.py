@@ -1,4 +1,4 @@
-"""What is known after a step."""
+"""The outcome of one step."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ from mollm_cli.gradients.direction import Choice
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """losses, weights, after [m]; gram [m, m]; choice None where no programme was solved in this step.
+    """The numbers of one step, for its record and for the next step.
 
-    status: how the direction came about. descent: what the parameters did, to first order, on the batch of this step.
-    after: the losses of that batch after the step (direction.verify).
+    losses, weights [m]: of the objectives.
+    gradient_norm: |d| before clipping.
+    forget_probability: that of the batch; None where no forget row was read.
+    tokens: of all roles, over all processes.
+    status: how the direction came about.
+    choice, gram [m, m]: None where no programme was solved in this step.
+    descent: the first-order change of each objective on this batch; None where nobody measured it.
+    after [m]: the losses of this batch after the step (direction.verify).
     """
 
     losses: Array
@@ -30,7 +36,7 @@ class StepResult:
 
     @property
     def predicted(self) -> Array | None:
-        """[m]: g_i . Delta of the change that the optimizer's rule makes of d: metric, momentum, decay and clipping.
+        """g_i . Delta, [m], of the change that the optimizer's rule makes of d: metric, momentum, decay and clipping.
 
         None where the rule is not known.
         """

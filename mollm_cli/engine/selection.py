@@ -1,4 +1,4 @@
-"""Which progress evaluation's weights a run keeps, by a stated rule; and what the evaluations have shown so far."""
+"""The rule by which a run keeps the weights of one progress evaluation, and the history that it judges."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ REASONS = {
     "yardstick": "the forget probability nearest to {of}, {mark:.4g}",
     "none": "no evaluation could be kept: the weights after the last step",
 }
-"""Why an evaluation is kept, as the manifest says it. mark: the forget target or the yardstick; of: whose it is."""
+"""Reasons to keep an evaluation, as the manifest gives them. mark: the forget target or yardstick; of: whose it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One progress evaluation: the forget and the retain probability after ``step`` steps; None: no such rows."""
+    """One progress evaluation: the forget and the retain probability after ``step`` steps; None without such rows."""
 
     step: int
     forget: float | None = None
@@ -31,12 +31,17 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The rule, engine.keep. mark: the forget probability it looks for; of: whose that is, in words.
+    """The rule of engine.keep.
 
-    target: of the evaluations with forget <= mark the one with the highest retain; where there is none, the one with
-    the lowest forget. yardstick: the smallest |forget - mark|, then the highest retain. What is equally good does not
-    replace what came earlier. floor: an evaluation below this share of the start's retain probability is never kept.
-    last: the weights after the last step, whatever they are.
+    keep: "last": the weights after the last step, whatever they are.
+        "target": of the evaluations with forget <= mark the one with the highest retain; where there is none, the one
+        with the lowest forget.
+        "yardstick": the one with the smallest |forget - mark|, then the highest retain.
+    mark: the forget probability that is looked for.
+    of: whose that is, in words.
+    floor: an evaluation below this share of the start's retain probability is never kept.
+
+    An evaluation that is equally good does not replace an earlier one.
     """
 
     keep: Keep = "last"
@@ -45,7 +50,7 @@ class Selection:
     floor: float | None = None
 
     def better(self, look: Look, best: Look | None, start: Look | None) -> bool:
-        """Whether ``look`` is to be kept in the place of ``best``."""
+        """True where ``look`` is to be kept in the place of ``best``."""
         if self.keep == "last" or look.forget is None or not math.isfinite(look.forget):
             return False
         if collapsed(look, start, self.floor):
@@ -60,7 +65,7 @@ class Selection:
         return (1.0, retain) if look.forget <= self.mark else (0.0, -look.forget)
 
     def because(self, best: Look | None) -> str:
-        """Why ``best`` is kept, in words."""
+        """The reason, in words, for which ``best`` is kept."""
         if self.keep == "last":
             reason = "last"
         elif best is None or best.forget is None or self.mark is None:
@@ -73,7 +78,7 @@ class Selection:
 
 
 def collapsed(look: Look, start: Look | None, floor: float | None) -> bool:
-    """Whether the retain probability has fallen below the share ``floor`` of what it was at the start (or is NaN)."""
+    """True where the retain probability is below the share ``floor`` of its value at the start (or is NaN)."""
     if floor is None or look.retain is None or start is None or start.retain is None:
         return False
     return not look.retain >= floor * start.retain
@@ -81,9 +86,11 @@ def collapsed(look: Look, start: Look | None, floor: float | None) -> bool:
 
 @dataclass(slots=True)
 class History:
-    """What the progress evaluations have shown, from the one before the first step on.
+    """The progress evaluations so far, from the one before the first step on.
 
-    best: the one that ``selection`` keeps; since: how many have come after it; last: the newest.
+    best: the one that ``selection`` keeps.
+    last: the newest one.
+    since: evaluations that came after the best one.
     """
 
     selection: Selection = field(default_factory=Selection)
@@ -93,7 +100,7 @@ class History:
     since: int = 0
 
     def add(self, step: int, evaluation: Mapping[str, float]) -> bool:
-        """Take in the evaluation after ``step`` steps; true where it is the best so far."""
+        """Take in the evaluation after ``step`` steps; True where it is the best so far."""
         look = Look(step, evaluation.get("forget_probability"), evaluation.get("retain_probability"))
         self.last, self.start = look, self.start or look
         better = self.selection.better(look, self.best, self.start)
@@ -120,7 +127,7 @@ class History:
         }
 
     def state(self) -> dict[str, Any]:
-        """What ``restore`` needs, as JSON."""
+        """The history as JSON, for ``restore``."""
         looks = {"start": self.start, "best": self.best, "last": self.last}
         return {name: look and dataclasses.asdict(look) for name, look in looks.items()} | {"since": self.since}
 

@@ -1,4 +1,4 @@
-"""When a run ends, and the word for it in the manifest."""
+"""The rules by which a run ends, and the word for each in the manifest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mollm_cli.engine.selection import History, collapsed
 
 
 class Stop(StrEnum):
-    """Why a run stopped."""
+    """The reason for which a run stopped."""
 
     MAX_STEPS = "max_steps"
     MAX_EPOCHS = "max_epochs"
@@ -22,10 +22,12 @@ class Stop(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StopRules:
-    """total_steps and the word for reaching them, and what ends a run earlier.
+    """The length of a run, and the rules that end it earlier.
 
-    target: a forget probability. floor: a share of the retain probability of the start. patience: evaluations without
-    a better one.
+    total_steps, last_word: the steps of the run, and the word for having taken all of them.
+    target: the forget probability at which the run ends.
+    floor: the share of the start's retain probability below which the run has collapsed.
+    patience: evaluations without a better one after which the run ends.
     """
 
     total_steps: int
@@ -35,10 +37,11 @@ class StopRules:
     patience: int | None = None
 
     def after(self, history: History) -> Stop | None:
-        """The reason to stop that the newest evaluation gives, if any. Collapse is told before success."""
+        """The reason to stop that the newest evaluation gives, if any."""
         look = history.last
         if look is None:
             return None
+        # Collapse comes before success: a model that says nothing has forgotten everything too.
         if collapsed(look, history.start, self.floor):
             return Stop.RETAIN_COLLAPSED
         if self.target is not None and look.forget is not None and look.forget <= self.target:
@@ -49,7 +52,7 @@ class StopRules:
 
 
 def rules(settings: Engine, rows: int, target: float | None) -> StopRules:
-    """The rules of a run; ``rows`` lead the epoch."""
+    """The rules of a run. rows: those that lead the epoch."""
     steps, word = settings.max_steps, Stop.MAX_STEPS
     if settings.max_epochs is not None:
         epochs = math.ceil(settings.max_epochs * rows / settings.batch_size)
