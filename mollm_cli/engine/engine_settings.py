@@ -15,10 +15,10 @@ class Engine:
 
     micro_batch: rows per role in one forward pass. None: batch_size; "auto": as many as there is room for
         (engine/micro_batches.py).
-    evaluate_limit: rows per set that a progress evaluation reads.
+    evaluate_limit: rows per role in a progress evaluation.
     matmul: how exact products of float32 matrices are; "auto" lets them use tensor cores where precision is bf16.
     compile: whether the model's layers go through torch.compile (models/compilation.py).
-    processes: of one run, started by the command; None: as many as the environment says.
+    processes: as many are started; None: as many as torchrun or accelerate launch started, else one.
     stop_at_target: whether the run ends once a progress evaluation is at the forget target.
     retain_floor: the share of the start's retain probability below which a run has collapsed. It stops then, and the
         collapsed weights are not kept (unless keep is last).

@@ -1,7 +1,7 @@
 """The step that makes no gradient per objective: sketches first, then the direction alone.
 
-  forward a role -> one backward per objective, its gradient reduced to its sketch as it appears: a linear layer's from
-  its cotangents and inputs, so that the product of them is not taken
+  forward a role -> one backward pass per objective, each gradient reduced to its sketch as it appears: a linear layer's
+  from its cotangents and inputs, so that their product is never taken
   -> Gram matrix of the sketches -> one weight each -> sum_i w_i g_i into ``.grad`` -> clip -> optimizer.
 The first role with one objective is sent backward once: its gradient lies where the direction will be, and is scaled.
 The other roles' part of the direction comes about as direction.gram says:
@@ -37,7 +37,7 @@ from mollm_cli.gradients.taps import Taps
 from mollm_cli.gradients.trained import Trained
 
 Resting = Callable[[BatchLosses, RoleGroup], NDArray[np.bool_]]
-"""Who of a group needs no backward pass, [m], after its forward pass."""
+"""Tells who of a group needs no backward pass, [m], after its forward pass."""
 
 
 @dataclass(slots=True)

@@ -75,7 +75,7 @@ class StepState:
         return BatchLosses(Forwards(self.model, self.reference, self.loss, self.bf16), batches, self.trained.world)
 
     def resting(self, losses: BatchLosses, group: RoleGroup) -> NDArray[np.bool_]:
-        """Who of ``group`` needs no backward pass, [m]; nobody where its losses are not whole before the first one."""
+        """True for objectives of ``group`` that need no backward pass, [m]; for none where its batch is in pieces."""
         rule = self.liveness
         if not losses.at_once(group) or not any(rule.may_rest(i) for i in group[0]):
             # Asking costs a transfer from the device, so nobody asks where the answer could only be no.

@@ -1,1 +1,1 @@
-"""Per-objective gradients, their Gram matrix, and the direction written to .grad."""
+"""One gradient per objective, their Gram matrix, and the direction that is written to .grad."""

@@ -1,4 +1,4 @@
-"""The direction in ``.grad``, not longer than engine.clip_norm."""
+"""The direction is written to ``.grad`` no longer than engine.clip_norm."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ from mollm_cli.gradients.trained import Trained
 
 @dataclass(frozen=True, slots=True)
 class Clipping:
-    """d <- d min(1, limit / (|d| + 1e-6)), as torch clips; limit None: d stays as it is. names: of the objectives."""
+    """d <- d min(1, limit / (|d| + 1e-6)), as torch clips.
+
+    names: those of the objectives, for errors.
+    limit: the longest that d may be; None: d stays as it is.
+    """
 
     trained: Trained
     names: Sequence[str]
     limit: float | None
 
     def clip(self, losses: Array) -> float:
-        """Clip what is in ``.grad``; the norm that it had. Raises NonFiniteError where it or a loss is not finite."""
+        """Clip ``.grad``, and return the norm that it had. Raises NonFiniteError where it or a loss is not finite."""
         require_finite(losses, self.names, "loss")
         gradients = [p.grad for p in self.trained.parameters if p.grad is not None]
         norm = self.trained.norm(gradients)
@@ -43,17 +47,20 @@ class Clipping:
         grams: Array,
         weights: Array,
         losses: Array,
-        room: Sequence[torch.Tensor] | None = None,
+        out: Sequence[torch.Tensor] | None = None,
     ) -> float:
-        """Put d = sum_i weights_i g_i into ``.grad``, clipped; the norm that it had before.
+        """Put d = sum_i weights_i g_i into ``.grad``, clipped, and return the norm that it had before.
 
-        grams [L, n, n], weights [L, n]: of each layer. |d| is known from them before d is written, so it is written as
-        it stays; where the terms of |d|^2 all but cancel, it is measured. room: as in ``GradientRows.write``.
+        grams [L, n, n], weights [L, n]: of each layer.
+        losses [m]: checked for being finite.
+        out: buffers as in ``GradientRows.write``.
         """
+        # |d| is known from the Gram matrix before d is written, so d is written once, as it stays.
         norm = length_of(grams, weights)
         if norm is None:
-            rows.write(weights, room)
+            # The terms of |d|^2 all but cancel, or are not finite: only d itself can tell its length.
+            rows.write(weights, out)
             return self.clip(losses)
         require_finite(losses, self.names, "loss")
-        rows.write(weights if self.limit is None else weights * min(1.0, self.limit / (norm + 1e-6)), room)
+        rows.write(weights if self.limit is None else weights * min(1.0, self.limit / (norm + 1e-6)), out)
         return norm

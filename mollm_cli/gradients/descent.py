@@ -1,4 +1,4 @@
-"""What a step did to each objective, to first order, and the smallest correction after which none rises."""
+"""The first-order change of each objective by a step, and the smallest correction after which none rises."""
 
 from __future__ import annotations
 
@@ -24,22 +24,24 @@ from mollm_cli.gradients.inner import (
 )
 
 SLACK = 1e-7
-"""cos(g_i, Delta) below this is no rise but the rounding of Delta and of its inner products in float32."""
+"""A cos(g_i, Delta) below this is no rise but the rounding of Delta and of its inner products in float32."""
 ROUNDS = 8
-"""Parameters are rounded when they are corrected; what that leaves is corrected again, this often at the most."""
+"""Correcting the parameters rounds them; the rise that is left is corrected again, this many times at the most."""
 BEYOND = 4
-"""What a correction has left, the next one aims beyond 0 by this many times as much, and on: one that is below the
-spacing of floats is lost entirely."""
+"""The next correction aims beyond 0 by this many times the rise that is left, and so on from one to the next: a
+correction below the spacing of floats would be lost entirely."""
 
 
 @dataclass(frozen=True, slots=True)
 class Descent:
-    """The change of one step against the objectives' gradients of its batch.
+    """The change Delta of one step, held against the objectives' gradients g_i of its batch.
 
-    raw [m]: g_i . Delta of what the optimizer did; realised [m]: g_i . Delta' after the correction. norm: |Delta|;
-    correction: |Delta' - Delta| / |Delta|, 0 where none was needed, None where nobody looked. predicted [m]: that of
-    the optimizer's rule, None where it was not asked for or is not known. error: standard error of raw and realised
-    over |g_i||Delta|; 0 where they are exact.
+    raw [m]: g_i . Delta of the optimizer's step.
+    realised [m]: g_i . Delta' after the correction.
+    norm: |Delta|.
+    correction: |Delta' - Delta| / |Delta|, 0 where none was needed; None where there is no guard.
+    predicted [m]: g_i . Delta by the optimizer's rule; None where it was not asked for or is not known.
+    error: the standard error of raw and realised over |g_i||Delta|; 0 where they are exact.
     """
 
     raw: Array
@@ -50,7 +52,7 @@ class Descent:
     error: float = 0.0
 
     def rising(self, norms: Array, live: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Which live objectives rose to first order, [m], by more than rounding, or than twice the standard error."""
+        """Live objectives that rose to first order, [m], by more than rounding, or than twice the standard error."""
         slack = max(SLACK, 2 * self.error)
         found: NDArray[np.bool_] = live & (self.realised > slack * norms * self.norm)
         return found
@@ -69,11 +71,15 @@ def guarded(
 ) -> Descent:
     """Hold theta - before against the rows, and correct ``parameters`` in place where a live objective would rise.
 
-    rows, norms, live [m]: the gradients of the batch that was stepped on, |g_i|, and who may not rise; live None only
-    looks. The correction -P sum_i l_i g_i over live i is the smallest in the metric P^-1 (``smallest_correction``); the
-    optimizer's own state is left alone. In weights of half precision the correction is rounded like everything else;
-    what came of it is in ``realised``. rule: the change as the optimizer's rule has it, for ``predicted``.
-    sums: where ``parameters`` and rows are one process's part of them.
+    before: the parameters before the step.
+    rows, norms [m]: the gradients of the batch that was stepped on, and |g_i|.
+    live [m]: who may not rise; None: nothing is corrected.
+    metric: the optimizer's P.
+    rule: the change as the optimizer's rule has it, for ``predicted``.
+    sums: adds inner products up where ``parameters`` and rows are one process's part.
+
+    The correction -P sum_i l_i g_i over live i is the smallest one in the metric P^-1 (``smallest_correction``). In
+    weights of half precision it is rounded like everything else; ``realised`` tells the result.
     """
 
     def moved(k: int) -> ParameterChange:
@@ -89,6 +95,7 @@ def guarded(
     for _ in range(ROUNDS):
         if not (now[lines] > SLACK * norms[lines] * length).any():
             break
+        # A step without a rise, which most are, never comes here and costs no Gram matrix.
         held = [rows[i] for i in lines]
         matrix = grams(held, parameters, metric=metric, sums=sums)[0] if matrix is None else matrix
         corrected += _subtract(parameters, held, smallest_correction(matrix, now[lines] + beyond), metric, sums)
@@ -104,7 +111,7 @@ def _subtract(
     metric: Metric,
     sums: Sums | None,
 ) -> float:
-    """theta <- theta - P sum_i multipliers_i g_i, in place; the length of what was subtracted."""
+    """theta <- theta - P sum_i multipliers_i g_i, in place; returns the length of the difference."""
     squares: list[torch.Tensor] = []
     for k, parameter in enumerate(parameters):
         step: torch.Tensor | None = None

@@ -1,4 +1,4 @@
-"""What all solvers that read the Gram matrix share."""
+"""The settings of the direction (direction.*), which all solvers that read the Gram matrix share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Storage = Literal["same", "bfloat16", "host"]
-"""How the objectives' gradients are kept: as they come, halved, or in pinned memory of the host."""
+"""The ways to keep the objectives' gradients: as they come, in half the bytes, or in pinned memory of the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,20 +16,23 @@ class Direction:
 
     paper: the literal reading: every row takes part, no budget, no target, no guard. Freezes at step 0, over-forgets.
     normalise: "mean" scales live rows to their mean norm, so that the smallest gradient does not decide everything.
-    rescale: the direction gets the mean norm of the live rows. live_threshold: share of the longest row's norm.
-    kl_budget: nats per token; a KL within it is not live; "auto" is what the solver asks for.
-    forget_target: forget probability in (0, 1) at which forget objectives rest; they come back above it. "auto" is
-    the starting model's probability on ``holdout`` rows; null means never.
+    rescale: whether the direction gets the mean norm of the live rows.
+    live_threshold: the share of the longest row's norm below which a row is not live.
+    kl_budget: nats per token within which a KL is not live; "auto": as many as the solver asks for.
+    forget_target: the forget probability in (0, 1) at which forget objectives rest; they come back above it. "auto":
+        the starting model's probability on ``holdout`` rows; null: never.
     metric: of the programme's Gram matrix. "adam": the optimizer's own, of this very step (optimizers/adam.py).
-    guard: correct the optimizer's step where it would raise a live objective of its batch, to first order. verify: also
-    evaluate the losses of the batch after the step, which costs a forward pass a role.
-    scope: "layer" solves one programme a layer (gradients/layers.py) from that layer's Gram matrix, so that in each
-    layer every live objective descends or nothing moves; who is live is decided on the whole. gram: "sketch" makes no
-    gradient but ``sketch_buckets`` sums of each (gradients/matrix_sketch.py), then sends one weighted sum backward;
-    "factors" has the same sums and keeps what the weighted gradient is made of, a backward pass less
-    (engine/sketched.py); without gradients nothing is corrected. rows: how "exact" keeps them.
-    refresh_every: k >= 1, the programme is solved on every k-th step and its weights serve for the others, each a
-    backward pass a role.
+    guard: whether the optimizer's step is corrected where it would raise a live objective of its batch, to first order.
+    verify: whether the losses of the batch are evaluated after the step too, for one forward pass per role.
+    scope: "layer" solves one programme per layer (gradients/layers.py) from that layer's Gram matrix, so that in each
+        layer every live objective descends or nothing moves. Who is live is decided on the whole.
+    gram: "exact" keeps one gradient per objective.
+        "sketch" makes no gradient but ``sketch_buckets`` sums of each (gradients/matrix_sketch.py), then sends one
+        weighted sum backward (engine/sketch_step.py). Without gradients nothing is corrected.
+        "factors" has the same sums and keeps the factors of the weighted gradient, which saves a backward pass.
+    rows: how "exact" keeps the gradients.
+    refresh_every: k >= 1. The programme is solved on every k-th step; the others use its weights, for one backward
+        pass per role.
     """
 
     paper: bool = False

@@ -19,11 +19,14 @@ from mollm_cli.gradients.replicas import RowSum
 class GradientRows:
     """m gradients of n parameters, harvested from ``.grad`` after ``loss.backward()`` and added up over micro-batches.
 
-    (``autograd.grad`` would fail under FSDP2 and be silently local under DDP.) A parameter that an objective does not
-    reach has no entry, which counts as zero. carried: k rows that a solver keeps from step to step; they stand after
-    the objectives' own in the Gram matrix and in weights. layers: of every parameter, its layer in 0..L-1 where weights
-    differ between layers; None: they do not. Memory: m + k times the trainable parameters; storage "bfloat16" halves
-    what the m rows take, "host" keeps them in pinned memory of the host, from where they are read block by block.
+    carried: k rows that a solver keeps from step to step; they stand after the objectives' own in the Gram matrix and
+        in weights.
+    storage: "bfloat16" halves the memory of the m rows; "host" keeps them in pinned memory of the host, from where they
+        are read block by block.
+    layers: for every parameter, its layer in 0..L-1, where weights differ between layers; None: they do not.
+
+    A parameter that an objective does not reach has no entry, which counts as zero. Memory: m + k times the trainable
+    parameters. (``autograd.grad`` would fail under FSDP2 and be silently local under DDP.)
     """
 
     def __init__(
@@ -42,12 +45,13 @@ class GradientRows:
         self._begun: dict[int, RowSum] = {}
 
     def harvest(self, objective: int) -> None:
-        """Move what is in ``.grad`` into (or onto) the row of ``objective`` and leave ``.grad`` empty."""
+        """Move ``.grad`` into (or onto) the row of ``objective``, and leave ``.grad`` empty."""
         row = self.rows[objective]
         for k, parameter in enumerate(self.parameters):
             if parameter.grad is not None:
                 kept, found = row[k], parameter.grad
                 if kept is not None:
+                    # Onto the new gradient, which is on the device and in full precision; the row need not be.
                     found.add_(kept.to(found.device, non_blocking=True))
                 parameter.grad = None
                 row[k] = self._stored(found)
@@ -58,7 +62,7 @@ class GradientRows:
             self._begun[objective] = RowSum(world, self.rows[objective], self.parameters)
 
     def finish_sums(self) -> None:
-        """Rows are those of all replicas' batches; of half precision one after the other, so that few are float32."""
+        """Make every row that of all replicas' batches, one after the other, so that few are in float32 at a time."""
         while self._begun:
             objective, begun = self._begun.popitem()
             row = begun.finish()
@@ -80,19 +84,20 @@ class GradientRows:
         return whole
 
     def grams(self, sums: Sums | None = None) -> Array:
-        """G_ij of every layer, float64 [L, m+k, m+k]; they add up to ``gram``. sums: where rows are parts of rows."""
+        """G_ij of every layer, float64 [L, m+k, m+k]; they add up to ``gram``. sums: adds up the parts of rows."""
         return grams([*self.rows, *self.carried], self.parameters, self.layers, sums=sums)
 
-    def write(self, weights: NDArray[np.float64], room: Sequence[torch.Tensor] | None = None) -> None:
+    def write(self, weights: NDArray[np.float64], out: Sequence[torch.Tensor] | None = None) -> None:
         """Put d = sum_i weights_i g_i into ``.grad``; parameters that no weighted row reaches get no gradient.
 
-        weights [m+k], or [L, m+k]: those of each layer. room: tensors like the parameters to write to.
+        weights [m+k], or [L, m+k]: those of each layer.
+        out: tensors like the parameters to write to; None: new ones.
         """
         for k, parameter in enumerate(self.parameters):
-            parameter.grad = self._combined(weights, k, None if room is None else room[k])
+            parameter.grad = self._combined(weights, k, None if out is None else out[k])
 
     def carry(self, combinations: NDArray[np.float64]) -> list[GradientRow]:
-        """What the carried rows become: combinations [k, m+k], or [k, L, m+k], of the rows as they are."""
+        """The next carried rows: combinations [k, m+k], or [k, L, m+k], of the rows as they are."""
         return [[self._combined(weights, k) for k in range(len(self.parameters))] for weights in combinations]
 
     def _combined(self, weights: NDArray[np.float64], k: int, out: torch.Tensor | None = None) -> torch.Tensor | None:

@@ -19,10 +19,12 @@ from mollm_cli.gradients.taps import Factors, Taps
 class GradientSketches:
     """The sketches of m gradients, taken while ``loss.backward()`` makes them, parameter by parameter.
 
-    Each parameter's gradient is freed as soon as it is added, so no more than one of them exists beside ``.grad``,
-    which must be empty. Memory: m times ``buckets``. taps: the layers of the sketch's matrices, whose gradients are
-    added as factors and not made. collect: what puts a gradient into ``.grad`` after the backward pass, where that does
-    not: FSDP gives shards then, of which all exist at one time.
+    collect: puts a gradient into ``.grad`` after a backward pass that does not do so itself: FSDP gives shards then, of
+        which all exist at one time. None: the backward pass does.
+    taps: the layers of the sketch's matrices, whose gradients are added as factors and not made.
+
+    Each parameter's gradient is freed as soon as it is added, so at most one of them exists beside ``.grad``, which
+    must be empty. Memory: m times ``buckets``.
     """
 
     def __init__(
@@ -40,7 +42,7 @@ class GradientSketches:
 
     @contextmanager
     def collecting(self, objective: int, kept: KeptFactors | None = None) -> Iterator[None]:
-        """Within the block what reaches ``.grad`` is added to the sketch of ``objective``, and freed or ``kept``."""
+        """Within the block gradients go from ``.grad`` to the sketch of ``objective``, and are freed, or kept."""
 
         def add(k: int, parameter: torch.Tensor) -> None:
             gradient, parameter.grad = parameter.grad, None
@@ -66,7 +68,7 @@ class GradientSketches:
                 self.take(objective)
 
     def take(self, objective: int) -> GradientRow:
-        """Add what is in ``.grad`` to the sketch of ``objective``, and hand it over: ``.grad`` is empty then."""
+        """Add ``.grad`` to the sketch of ``objective``, and hand it over; ``.grad`` is empty then."""
         if self.collect is not None:
             self.collect()
         row: GradientRow = [parameter.grad for parameter in self.parameters]
@@ -83,15 +85,16 @@ class GradientSketches:
         return found
 
     def against(self, change: torch.Tensor) -> tuple[Array, float]:
-        """s(g_i).s(Delta), [m], and |s(Delta)|, of ``change`` = s(Delta), [buckets]."""
+        """s(g_i).s(Delta), [m], and |s(Delta)|. change: s(Delta), [buckets]."""
         found = torch.cat([self.totals.to(change.dtype) @ change, (change @ change)[None]]).cpu().numpy()
         return found[:-1], float(np.sqrt(found[-1]))
 
 
 class Images:
-    """s of all ``tensors``, one a parameter, in float64: so exact that the difference of two of them is.
+    """The sketch of all parameters in float64: so exact that the difference of two of them is exact enough.
 
-    totals [buckets]; matrices: the blocks of those that have one.
+    totals [buckets]: the sketch.
+    matrices: the blocks of the parameters that have one.
     """
 
     @torch.no_grad()
@@ -105,7 +108,7 @@ class Images:
                 self.matrices[k] = image
 
     def change_to(self, after: Images) -> tuple[torch.Tensor, Array]:
-        """s(after - before), [buckets], and the squared norms of the blocks of it, one a matrix."""
+        """s(after - before), [buckets], and the squared norm of each matrix's block of it."""
         pairs = [(self.matrices[k], after.matrices[k]) for k in sorted(self.matrices)]
         squares = [torch.sum((new - old) ** 2) for old, new in pairs]
         found: Array = torch.stack(squares).cpu().numpy() if squares else np.zeros(0)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from mollm_cli.core.solution import Array
 
 GradientRow = list[torch.Tensor | None]
-"""One gradient, a tensor a parameter; None where the objective does not reach it, which counts as zero."""
+"""One gradient, one tensor per parameter; None where the objective does not reach it, which counts as zero."""
 Sums = Callable[[Array], Array]
-"""Inner products of a process's part of gradients -> those of all of them; nothing where it holds all."""
+"""Inner products of one process's part of gradients -> those of the whole; the identity where it holds all."""
 Metric = Callable[[int], torch.Tensor | float]
 """The diagonal of the optimizer's P on parameter k, in its shape; a number where it is the same everywhere."""
 
@@ -21,7 +21,7 @@ BLOCK = 16_384
 """Elements of one float32 dot product on a CPU: a longer one loses digits (1e-4 of |g|^2 at 6 M elements), and
 blocks of this size summed in float64 keep 1e-7. They also stay in the cache while all products of a block are taken."""
 DEVICE_BLOCK = 2**26
-"""The same on a GPU, whose reduction is a tree: it only bounds what is raised from half precision at one time."""
+"""The same on a GPU, whose reduction is a tree: there it only bounds the copy of half-precision rows in float32."""
 
 
 def blocks(tensors: Sequence[torch.Tensor], device: torch.device) -> Iterator[list[torch.Tensor]]:
@@ -36,7 +36,7 @@ def blocks(tensors: Sequence[torch.Tensor], device: torch.device) -> Iterator[li
 
 
 def cut(flat: Sequence[torch.Tensor], device: torch.device) -> Iterable[Sequence[torch.Tensor]]:
-    """Equally long pieces of ``flat``, as long as they are to be on ``device``."""
+    """Equally long pieces of ``flat``, of the length that suits ``device``."""
     size = BLOCK if device.type == "cpu" else DEVICE_BLOCK
     return [flat] if flat[0].numel() <= size else zip(*(torch.split(x, size) for x in flat), strict=True)
 
@@ -67,7 +67,7 @@ def inner(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 class ProductTable:
-    """A table of inner products, [cells], of which each adds up over parameters; they come from the device at once."""
+    """A table of inner products, [cells]; each adds up over parameters, and all come from the device at once."""
 
     def __init__(self, cells: int) -> None:
         self.cells = cells
@@ -76,7 +76,10 @@ class ProductTable:
         self._scales: list[float] = []
 
     def add(self, places: Sequence[int], dots: Sequence[torch.Tensor], scale: float = 1.0) -> None:
-        """Onto the cells ``places``: scale times the sums over blocks of ``dots``, block after block one a place."""
+        """Add scale times the sums over blocks of ``dots`` to the cells ``places``.
+
+        dots: block after block, one per place.
+        """
         found = torch.stack(list(dots))
         several = len(dots) > len(places)
         self._sums.append(found.double().view(-1, len(places)).sum(0) if several else found)
@@ -99,10 +102,14 @@ def grams(
     metric: Metric | None = None,
     sums: Sums | None = None,
 ) -> Array:
-    """G_ij = g_i . g_j (or g_i' P g_j) of rows [m], one matrix a layer: float64 [L, m, m].
+    """G_ij = g_i . g_j (or g_i' P g_j) of rows [m], one matrix per layer: float64 [L, m, m].
 
-    parameters: what the rows are gradients of. layers: of every parameter, its layer in 0..L-1; None: all in one. All
-    m (m + 1) / 2 products of a block are taken while it is in the cache. Nothing is transferred before the end.
+    parameters: those that the rows are gradients of.
+    layers: for every parameter, its layer in 0..L-1; None: all are in one.
+    metric: P; None: the identity.
+    sums: adds up products where the rows are one process's part.
+
+    All m (m + 1) / 2 products of a block are taken while it is in the cache. Nothing is transferred before the end.
     """
     m, count = len(rows), 1 if layers is None else max(layers, default=0) + 1
     table = ProductTable(count * m * m)
@@ -123,7 +130,7 @@ def grams(
 def _products(
     parts: Sequence[torch.Tensor], diagonal: torch.Tensor | float, device: torch.device
 ) -> tuple[list[torch.Tensor], float]:
-    """Products of all pairs i <= j of ``parts`` [r], block after block, and what they are to be multiplied with."""
+    """Products of all pairs i <= j of ``parts`` [r], block after block, and the factor that they still lack."""
     r, weighted = len(parts), isinstance(diagonal, torch.Tensor)
     dots: list[torch.Tensor] = []
     for pieces in blocks([*parts, diagonal] if isinstance(diagonal, torch.Tensor) else parts, device):
@@ -151,7 +158,7 @@ def first_order(
     changes: Sequence[Changes],
     sums: Sums | None = None,
 ) -> tuple[Array, NDArray[np.float64]]:
-    """g_i . Delta_c, [c, m], and |Delta_c|, [c], for rows [m] and ``changes`` [c]: one pass, one transfer."""
+    """g_i . Delta_c, [c, m], and |Delta_c|, [c], of rows [m] and ``changes`` [c]: one pass, one transfer."""
     m, c = len(rows), len(changes)
     table = ProductTable(c * (m + 1))
     for k, parameter in enumerate(parameters):

@@ -1,4 +1,4 @@
-"""Gradients whose weights are not known yet: a matrix's as factors, so that one product serves for all objectives."""
+"""Gradients that wait for their weights; a matrix's wait as factors, so that one product serves all objectives."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class KeptFactors:
         self._gradients: dict[int, list[tuple[int, torch.Tensor]]] = {}
 
     def keep_factors(self, objective: int, k: int, factors: Factors) -> None:
-        """Those of parameter ``k``."""
+        """Keep the factors of parameter ``k``."""
         self._factors.setdefault(k, []).append((objective, factors))
 
     def keep(self, objective: int, k: int, gradient: torch.Tensor) -> None:
-        """That of parameter ``k``."""
+        """Keep the gradient of parameter ``k``."""
         self._gradients.setdefault(k, []).append((objective, gradient))
 
     @torch.no_grad()
     def add_to(self, parameters: Sequence[torch.nn.Parameter], weights: Array) -> None:
-        """``.grad`` += sum_i weights_i g_i; what was kept is freed on the way."""
+        """``.grad`` += sum_i weights_i g_i; every gradient is freed on the way."""
         while self._factors:
             k, found = self._factors.popitem()
             for _, shared in groupby(found, lambda one: _seen(one[1]).data_ptr()):
@@ -49,7 +49,7 @@ def _seen(factors: Factors) -> torch.Tensor:
 
 
 def _add_product(parameter: torch.nn.Parameter, shared: Sequence[tuple[float, Factors]]) -> None:
-    """``.grad`` += (sum w D)' X of factors that have one X."""
+    """``.grad`` += (sum w D)' X, of factors that share one X."""
     if not shared:
         return
     left, right, cotangent_left = shared[0][1]

@@ -1,4 +1,4 @@
-"""Which parameters form a layer where every layer gets weights of its own."""
+"""The layers of a model, where every layer gets weights of its own (direction.scope=layer)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def layer_of(name: str) -> str:
 
 
 def layer_indices(names: Sequence[str]) -> tuple[list[str], list[int]]:
-    """The layers of the parameters ``names``, in order of first use, and of every parameter the index of its own."""
+    """The layers of the parameters ``names``, in order of first use, and for every parameter the index of its layer."""
     layers = list(dict.fromkeys(layer_of(name) for name in names))
     place = {layer: k for k, layer in enumerate(layers)}
     return layers, [place[layer_of(name)] for name in names]

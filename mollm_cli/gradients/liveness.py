@@ -38,12 +38,12 @@ class Liveness:
         return cls(objectives, settings.paper, settings.live_threshold, budget, target)
 
     def may_rest(self, i: int) -> bool:
-        """Whether objective ``i`` can ever rest; where none can, nobody need read the losses early."""
+        """True where objective ``i`` can rest at all; where none can, nobody need read the losses early."""
         objective = self.objectives[i]
         return not self.paper and (objective.divergence or ("forget" in objective.roles and self.target is not None))
 
     def resting(self, losses: Array, forget_probability: float | None) -> NDArray[np.bool_]:
-        """Which objectives want nothing in this step, whatever their gradients are, bool [m].
+        """The objectives that want nothing in this step, whatever their gradients are, bool [m].
 
         losses [m]: nan where a loss is not known yet; such an objective does not rest.
         forget_probability: that of the step's batch; None where no forget row was read.
@@ -57,7 +57,7 @@ class Liveness:
         return rests
 
     def live(self, norms: Array, losses: Array, forget_probability: float | None) -> NDArray[np.bool_]:
-        """Which objectives take part in this step, bool [m].
+        """The objectives that take part in this step, bool [m].
 
         live_i = i does not rest, and |g_i| > threshold * max |g_j| over those that do not rest.
         """

@@ -14,10 +14,11 @@ from mollm_cli.gradients.sketch import AT_ONCE, SEED, CountSketch
 
 
 class Fold:
-    """u -> u P, R^size -> R^side, P the matrix of a count sketch: E[(u P).(v P)] = u.v, and P is known by ``place``.
+    """u -> u P, R^size -> R^side, with P the matrix of a count sketch: E[(u P).(v P)] = u.v.
 
-    An axis is cut into rows of ``side`` elements, each multiplied by random signs, rotated and added up; two elements
-    meet with probability 1 / side at the most, never those of one row. An axis not longer than ``side`` stays exact.
+    An axis is cut into rows of ``side`` elements; each is multiplied by random signs and rotated, then all are added
+    up. Two elements of one row never meet, others with probability 1 / side at the most. An axis that is not longer
+    than ``side`` stays exact.
     """
 
     def __init__(self, size: int, side: int, generator: torch.Generator, device: torch.device) -> None:
@@ -31,7 +32,7 @@ class Fold:
         self.places = places.to(device)
 
     def __call__(self, x: torch.Tensor, dtype: torch.dtype, start: int = 0) -> torch.Tensor:
-        """x [N, n], the columns from ``start`` on of an [N, size] -> its part of x P, [N, side], in ``dtype``."""
+        """x [N, n], columns of an [N, size] matrix from ``start`` on -> its part of x P, [N, side], in ``dtype``."""
         return self.by_rows(x, dtype, start) if x.device.type == "cpu" else self.at_once(x, dtype, start)
 
     def by_rows(self, x: torch.Tensor, dtype: torch.dtype, start: int = 0) -> torch.Tensor:
@@ -78,8 +79,13 @@ class MatrixSketch(CountSketch):
         starts: Sequence[int] | None = None,
         seed: int = SEED,
     ) -> None:
-        """shapes: of every parameter; matrices: which of them are two axes; starts: as in ``CountSketch``."""
-        generator = torch.Generator().manual_seed(seed + 1)  # not the numbers that the buckets are drawn from
+        """Draw the map.
+
+        shapes: of every parameter.
+        matrices: the parameters that take part as blocks.
+        starts: as in ``CountSketch``.
+        """
+        generator = torch.Generator().manual_seed(seed + 1)  # other numbers than those of the buckets
         side = max(1, isqrt(buckets) // 2)
         self.folds = {
             k: (Fold(shapes[k][0], side, generator, device), Fold(shapes[k][1], side, generator, device))
@@ -100,12 +106,12 @@ class MatrixSketch(CountSketch):
 
     @torch.no_grad()
     def add(self, totals: torch.Tensor, k: int, x: torch.Tensor) -> None:
-        """totals [buckets] += s(x), ``x`` in the place of parameter ``k``, or of this process's part of it."""
+        """totals [buckets] += s(x), with ``x`` in the place of parameter ``k``, or of this process's part of it."""
         self.put(totals, k, self.image(k, x, totals.dtype))
 
     @torch.no_grad()
     def add_product(self, totals: torch.Tensor, k: int, left: torch.Tensor, right: torch.Tensor) -> None:
-        """totals [buckets] += s(left' right), left [N, r] and right [N, c], in the place of matrix ``k``."""
+        """totals [buckets] += s(left' right), of left [N, r] and right [N, c], in the place of matrix ``k``."""
         rows, columns = self.folds[k]
         self.put(totals, k, rows(left, totals.dtype).T @ columns(right, totals.dtype))
 
@@ -114,7 +120,7 @@ class MatrixSketch(CountSketch):
         super().add(totals, k, image)
 
     def image(self, k: int, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        """The block of a matrix, of whose part of this process ``x`` is in the place; any other tensor itself."""
+        """The block of matrix ``k``, of which ``x`` is this process's part; any other tensor is its own image."""
         if k not in self.folds:
             return x
         rows, columns = self.folds[k]
@@ -125,15 +131,15 @@ class MatrixSketch(CountSketch):
         return block.T
 
     def error_of(self, squares: Array, total: float) -> float:
-        """Standard error of s(a).s(b) over |a||b|, at the most, for b with |b_k|^2 = squares[k] and |b|^2 = total.
+        """The standard error of s(a).s(b) over |a||b|, at the most, for b with |b_k|^2 = squares[k] and |b|^2 = total.
 
-        squares: one a matrix. Whatever a is: sum_k |a_k|^2 |b_k|^2 <= |a|^2 max_k |b_k|^2.
+        squares: one per matrix. The bound holds for any a, since sum_k |a_k|^2 |b_k|^2 <= |a|^2 max_k |b_k|^2.
         """
         shares = [self.spread(k) * float(square) for k, square in zip(self.folds, squares, strict=True)]
         blocks = max(shares, default=0.0) / total if total > 0 else 0.0
         return float(np.sqrt(self.error**2 * (1 + blocks) + blocks))
 
     def spread(self, k: int) -> float:
-        """How much of |a_k|^2 |b_k|^2 the block of matrix ``k`` adds to the variance of s(a).s(b), at the most."""
+        """The share of |a_k|^2 |b_k|^2 that the block of matrix ``k`` adds at most to the variance of s(a).s(b)."""
         p, q = (2 / fold.side if fold.side < fold.size else 0.0 for fold in self.folds[k])
         return p + q + p * q

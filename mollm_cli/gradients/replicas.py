@@ -1,6 +1,6 @@
-"""One gradient of all replicas: the sum of what each of them has, in few large collectives that run beside other work.
+"""The gradient of all replicas: the sum of everyone's own, in few large collectives that run beside other work.
 
-DDP's own wrapper is not used: its sum belongs to one backward pass a step, and there is one for every objective.
+DDP's own wrapper is not used: its sum belongs to the one backward pass of a step, and here every objective has one.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from mollm_cli.core.world import World
 from mollm_cli.gradients.inner import GradientRow, raised
 
 BUCKET = 2**23
-"""Elements that are summed in one collective: large beside its latency, small beside a gradient."""
+"""Elements per collective: large beside its latency, small beside a gradient."""
 ALIGNED = 16
-"""Every parameter's part begins at a multiple of so many elements, as memory of its own would."""
+"""Every parameter's part begins at a multiple of this many elements, as memory of its own would."""
 
 
 class RowSum:
-    """The sum of ``row`` over all processes, begun where it is made; ``row`` is emptied, so that no gradient is twice.
+    """The sum of ``row`` over all processes, begun when this is made and there after ``finish``.
 
-    Half precision is summed in float32. Where a parameter is reached by some processes only (a mixture's experts), the
-    others count as zero; where by none, it stays without an entry.
+    ``row`` is emptied, so that no gradient is in memory twice. Half precision is summed in float32. Where only some
+    processes reach a parameter (a mixture's experts), the others count as zero; where none does, it has no entry.
     """
 
     def __init__(self, world: World, row: GradientRow, parameters: Sequence[torch.nn.Parameter]) -> None:
@@ -31,7 +31,7 @@ class RowSum:
         self._buckets = [self._begun(world, ks) for ks in _bucketed(parameters)]
 
     def _begun(self, world: World, ks: Sequence[int]) -> tuple[Sequence[int], torch.Tensor, Callable[[], None]]:
-        """(parameters, their parts one after the other and then who is reached, what to wait for)."""
+        """A bucket's parameters, their parts in a row with a mark for each that is reached, and the wait."""
         first = self.parameters[ks[0]]
         sizes = [_aligned(self.parameters[k].numel()) for k in ks]
         dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
@@ -67,7 +67,7 @@ def bucket_sizes(parameters: Sequence[torch.nn.Parameter]) -> list[int]:
 
 
 def _bucketed(parameters: Sequence[torch.nn.Parameter]) -> list[list[int]]:
-    """The numbers of ``parameters``, as many together as have ``BUCKET`` elements of one type; at least one."""
+    """The numbers of ``parameters``, in buckets of at most ``BUCKET`` elements of one type; at least one in each."""
     buckets: list[list[int]] = []
     filled = 0
     for k, parameter in enumerate(parameters):

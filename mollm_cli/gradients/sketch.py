@@ -1,4 +1,4 @@
-"""A gradient as some thousand sums of its elements with random signs: inner products survive, it need not."""
+"""A gradient as some thousand sums of its elements with random signs, from which inner products can be told."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 from torch.nn import functional
 
 SEED = 20_250_403
-"""The same map in every run: a resumed run goes on with it."""
+"""One seed for every run, so that a resumed run goes on with the same map."""
 TABLE = 16
-"""Random signs that are kept, in lengths of ``buckets``; windows of them serve all rows of elements."""
+"""Random signs that are kept, in multiples of ``buckets``; windows of them serve all rows of elements."""
 AT_ONCE = 2**22
-"""Elements that a GPU takes in one go."""
+"""Elements that a GPU takes at a time."""
 SPREAD = 1.25
-"""Times the variance of fully random signs at the most: what it costs that signs come from windows of one table."""
+"""The variance over that of fully random signs, at the most: the price of taking signs from windows of one table."""
 
 
 class CountSketch:
@@ -38,9 +38,11 @@ class CountSketch:
         starts: Sequence[int] | None = None,
         seed: int = SEED,
     ) -> None:
-        """sizes: elements of every parameter, in their order; starts: at which of them begins what ``add`` is given.
+        """Draw the map.
 
-        None: at the first. By their starts the sketches of all parts of a tensor add up to its own.
+        sizes: the elements of every parameter, in their order.
+        starts: for every parameter, the first of its elements that ``add`` is given; None: the first one. By them the
+            sketches of all parts of a tensor add up to its own.
         """
         generator = torch.Generator().manual_seed(seed)
         self.buckets, self.device = buckets, device
@@ -57,12 +59,12 @@ class CountSketch:
 
     @property
     def error(self) -> float:
-        """Standard error of an inner product over |a||b|, at the most: both of one direction."""
+        """The standard error of an inner product over |a||b|, at the most: that of two tensors of one direction."""
         return float(np.sqrt(2 * SPREAD / self.buckets))
 
     @torch.no_grad()
     def add(self, totals: torch.Tensor, k: int, x: torch.Tensor) -> None:
-        """totals [buckets] += s(x), ``x`` in the place of parameter ``k``."""
+        """totals [buckets] += s(x), with ``x`` in the place of parameter ``k``."""
         if x.device.type == "cpu":
             self.add_by_rows(totals, k, x)
         else:

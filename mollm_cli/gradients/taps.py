@@ -21,15 +21,15 @@ class Factors(NamedTuple):
 
 
 Take = Callable[[int, Factors], None]
-"""What is done with the factors of parameter k."""
+"""Takes the factors of parameter k."""
 
 
 class Taps:
     """The linear layers of ``model`` whose weight is one of ``parameters``; the head is not one of them.
 
-    While ``open`` their forward pass is ``functional.linear`` with a backward pass of its own. Without ``take`` that
-    makes the same gradients; with it a weight gets none, the factors go to ``take``. Layers that other code runs in its
-    own way stay out: compiled ones, and those whose ``forward`` has been replaced.
+    While they are ``open``, their forward pass is ``functional.linear`` with a backward pass of its own. Without
+    ``take`` that makes the same gradients; with it a weight gets no gradient, and its factors go to ``take``. Layers
+    that other code runs in its own way stay out: compiled ones, and those whose ``forward`` has been replaced.
     """
 
     def __init__(self, model: Any, parameters: Sequence[torch.nn.Parameter]) -> None:
@@ -45,12 +45,12 @@ class Taps:
 
     @property
     def matrices(self) -> frozenset[int]:
-        """Which parameters they are the weights of."""
+        """The numbers of the parameters that are their weights."""
         return frozenset(k for _, k in self.layers)
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """For whole steps: what a checkpointed layer computes again in its backward pass is computed alike."""
+        """Open for a whole step, so that a checkpointed layer computes the same again in its backward pass."""
         for module, k in self.layers:
             module.forward = partial(_forward, self, k, module)
         try:
@@ -70,7 +70,7 @@ class Taps:
 
 
 def _eager(module: Any) -> Iterator[Any]:
-    """``module`` and those within, but for what torch.compile runs."""
+    """``module`` and the modules within, but for those that torch.compile runs."""
     if getattr(module, "_compiled_call_impl", None) is None:
         yield module
         for child in module.children():

@@ -1,7 +1,7 @@
-"""The trained parameters as one process works with them: whole, as a replica's, or the shard that is its own.
+"""The trained parameters as one process works with them: whole, as a replica's are, or only its own shard of each.
 
-A shard is a plain parameter over the memory of FSDP's own (engine.parallel=fsdp): rows, directions, the optimizer and
-its state are made of shards, and only inner products, norms and sketches know that there are others.
+A shard is a plain parameter over the memory of FSDP's own (engine.parallel=fsdp). Rows, directions, the optimizer and
+its state are made of shards; only inner products, norms and sketches know that there are others.
 """
 
 from __future__ import annotations
@@ -21,10 +21,14 @@ from mollm_cli.gradients.replicas import RowSum
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """names; parameters: this process's part of each, what the engine reads and writes.
+    """The trained parameters, with this process's part of each.
 
-    whole: the model's own, to whose ``.grad`` a backward pass goes; the same where nothing is sharded. starts: where in
-    the flattened parameter the part begins. model: asked for fresh weights after a step where it is sharded.
+    names: of the parameters.
+    parameters: this process's part of each, which the engine reads and writes.
+    whole: the model's own, to whose ``.grad`` a backward pass goes; the same ones where nothing is sharded.
+    starts: the place in each flattened parameter where this process's part begins.
+    world: the processes that take the step together.
+    model: asked for fresh weights after a step; only where it is sharded.
     """
 
     names: list[str]
@@ -37,7 +41,7 @@ class Trained:
 
     @classmethod
     def of(cls, model: Any, world: World = ALONE) -> Trained:
-        """Those of ``model``."""
+        """The parameters of ``model`` that require a gradient."""
         if hasattr(model, "reshard"):
             model.reshard()
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
@@ -49,7 +53,7 @@ class Trained:
         return cls(names, parts, whole, starts, world, True, model)
 
     def require_moved_by(self, optimizer: torch.optim.Optimizer) -> None:
-        """Raise ValueError where ``optimizer`` holds others: to the whole of a shard no direction is written."""
+        """Raise ValueError where ``optimizer`` holds other parameters: no direction is written to those."""
         ours = {id(p) for p in self.parameters}
         others = sum(id(p) not in ours for group in optimizer.param_groups for p in group["params"])
         if others:
@@ -60,16 +64,16 @@ class Trained:
 
     @property
     def sizes(self) -> list[int]:
-        """Elements of each parameter, with all of its shards."""
+        """The elements of each parameter, with all of its shards."""
         return [p.numel() for p in self.whole]
 
     @property
     def replicated(self) -> bool:
-        """Whether other processes hold the same parameters."""
+        """True where other processes hold the same parameters."""
         return self.world.size > 1 and not self.sharded
 
     def collect(self) -> None:
-        """After backward passes: what they left with the model's parameters into (or onto) ``.grad`` of the parts."""
+        """After a backward pass, move gradients from the model's parameters into (or onto) ``.grad`` of the parts."""
         if not self.sharded:
             return
         for part, whole in zip(self.parameters, self.whole, strict=True):
@@ -79,26 +83,26 @@ class Trained:
                 part.grad = local if part.grad is None else part.grad.add_(local)
 
     def settle(self) -> None:
-        """After the last backward pass of a step: ``.grad`` becomes the gradient of all processes' batches."""
+        """After the last backward pass of a step, make ``.grad`` the gradient of all processes' batches."""
         self.collect()
         if self.replicated:
             row = [p.grad for p in self.parameters]
+            # ``row`` alone holds the gradients from here on, so the sum can free each as it copies it.
             for p in self.parameters:
                 p.grad = None
             for p, part in zip(self.parameters, RowSum(self.world, row, self.parameters).finish(), strict=True):
                 p.grad = None if part is None else part.to(p.dtype)
 
     def sums(self, values: Array) -> Array:
-        """Inner products of what the parts hold -> those of the whole, the same bits on every process.
-
-        Replicas know them already; processors that differ in the last bit hear what the first one found.
-        """
+        """Inner products of this process's parts -> those of the whole, the same bits on every process."""
+        # Replicas know them already, but their processors may differ in the last bit, and with it in a decision:
+        # all of them take the numbers of the first one.
         if self.replicated and not self.world.first:
             values = np.zeros_like(values)
         return self.world.sums(values)
 
     def norm(self, gradients: Sequence[torch.Tensor]) -> torch.Tensor:
-        """|g| of one gradient, its parts or all of it in ``gradients``."""
+        """|g| of one gradient, of which ``gradients`` are this process's parts, or all of it."""
         own = get_total_norm(gradients) if gradients else torch.zeros(())
         if self.world.size == 1:
             return own
@@ -106,23 +110,23 @@ class Trained:
         return torch.tensor(np.sqrt(squares[0]), dtype=own.dtype, device=own.device)
 
     def sum_sketch(self, totals: torch.Tensor) -> torch.Tensor:
-        """The sketch of a tensor whose parts' sketch is ``totals``, in place; replicas hold all of it."""
+        """Add up the sketches of all parts of a tensor, in place; a replica has all of it already."""
         return self.world.sum_(totals) if self.sharded else totals
 
     def renew(self) -> None:
-        """The parts were written to: the next forward pass collects them anew."""
+        """Let the next forward pass gather the shards anew, since they were written to."""
         if self.sharded:
             self.model.reshard()
 
     def gathered(self, k: int, part: torch.Tensor) -> torch.Tensor:
-        """All of what ``part`` is this process's part of, in the place of parameter ``k``; every process calls it."""
+        """The tensor of which ``part`` is this process's part, shaped as parameter ``k``; every process calls it."""
         if not self.sharded:
             return part
         full: torch.Tensor = self._shard(k, part).full_tensor()
         return full
 
     def put_back(self, k: int, part: torch.Tensor | None) -> None:
-        """``part`` to where the next backward pass adds the gradient of parameter ``k``: both become one tensor."""
+        """Put ``part`` where the next backward pass adds the gradient of parameter ``k``: one tensor holds both."""
         self.whole[k].grad = self._shard(k, part) if self.sharded and part is not None else part
 
     def _shard(self, k: int, part: torch.Tensor) -> Any:
@@ -134,7 +138,7 @@ class Trained:
         )
 
     def share(self, k: int, whole: torch.Tensor) -> torch.Tensor:
-        """The part of ``whole`` that is this process's, in the place of parameter ``k``."""
+        """The part of ``whole``, a tensor shaped as parameter ``k``, that this process holds."""
         if not self.sharded:
             return whole
         part = self.parameters[k]
@@ -151,6 +155,6 @@ def _part(parameter: Any) -> torch.nn.Parameter:
 
 
 def _start(parameter: torch.nn.Parameter, world: World) -> int:
-    """Shards are of the first axis, each as long as the first one until there is no more."""
+    """The place where this process's shard begins: the first axis is cut into equal parts, the last of them shorter."""
     rows = -(-len(parameter) // world.size)
     return min(world.rank * rows, len(parameter)) * (parameter.numel() // len(parameter))
