@@ -1,4 +1,4 @@
-"""What an optimizer made of the direction in ``.grad``: its metric, its change, and AdamW with a metric from rows."""
+"""The metric and the change by which an optimizer follows ``.grad``, and AdamW with a metric made of rows."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ ParameterGroup = dict[str, Any]
 
 
 def preconditioner(optimizer: torch.optim.Optimizer, parameters: Sequence[torch.nn.Parameter]) -> Metric:
-    """The diagonal P of the step just taken. Adam: 1 / (sqrt(v_hat) + eps) from its state; others: the identity.
-
-    0 where v = 0: the optimizer has never moved that coordinate. 1 / eps there would rule every inner product.
-    """
+    """The diagonal P of the step just taken. Adam: 1 / (sqrt(v_hat) + eps) from its state; others: the identity."""
     groups = _groups(optimizer)
     steps = cache(lambda: _steps(optimizer))
 
@@ -28,6 +25,7 @@ def preconditioner(optimizer: torch.optim.Optimizer, parameters: Sequence[torch.
         if "exp_avg_sq" not in state:
             return 0.0 if "betas" in group and not state else 1.0
         v = raised(state["exp_avg_sq"], parameters[k].device)
+        # Where v = 0 the optimizer has never moved that coordinate, and 1 / eps would rule every inner product.
         return _inverse_root(v, group, steps()[parameters[k]]).masked_fill_(v == 0, 0.0)
 
     return diagonal
@@ -41,9 +39,11 @@ def applied(
 ) -> Changes | None:
     """The change of the step just taken as the optimizer's rule has it: metric, momentum and decay included.
 
-    From the optimizer's state after the step, so that nothing is computed twice, and ``before``, the parameters before
-    it; moved: whether the step took parameter k. AdamW and SGD as torch has them, and AdamRows, which writes AdamW's
-    state; None for an optimizer whose rule is not known here.
+    before: the parameters before the step.
+    moved: tells whether the step took parameter k.
+
+    It is made of the optimizer's state after the step, so that nothing is computed twice. Known are torch's AdamW and
+    SGD, and AdamRows, which writes AdamW's state; None for any other optimizer.
     """
     groups, steps = _groups(optimizer), cache(lambda: _steps(optimizer))
     known = {torch.optim.AdamW: _adamw_change, torch.optim.SGD: _sgd_change}
@@ -62,13 +62,13 @@ def applied(
 
 
 class AdamRows:
-    """One step of AdamW whose second moment is fed by the objectives' rows, not by the direction.
+    """One step of AdamW whose second moment is fed by the objectives' rows, not by the direction. Ours.
 
-    v <- b2 v + (1 - b2) mean_i (s_i g_i)^2 over live i, s_i g_i the rows at one common length. So P is known before the
-    weights are, and the Gram matrix in it is exact for this very step: with AdamW's own v, which holds d, it never is
-    (of the step before: off by a third). Every coordinate that a live row reaches has v > 0, and there is a P at the
-    first step. Momentum, bias correction and decay as in AdamW, whose state it uses. Ours. Nothing is written before
-    ``step``.
+    v <- b2 v + (1 - b2) mean_i (s_i g_i)^2 over live i, with the rows s_i g_i at one common length. So P is known
+    before the weights are, and the Gram matrix in it is exact for this very step. With AdamW's own v, which holds d, it
+    never is (that of the step before is off by a third). Every coordinate that a live row reaches has v > 0, and there
+    is a P at the first step. Momentum, bias correction and decay are AdamW's, and so is the state. Nothing is written
+    before ``step``.
     """
 
     def __init__(
@@ -78,20 +78,20 @@ class AdamRows:
         rows: Sequence[GradientRow],
         scale: Array,
     ) -> None:
-        """rows [m] with scale [m] = s_i, 0 for a row that is not live."""
+        """Take the rows [m], with scale [m] = s_i, which is 0 for a row that is not live."""
         self.optimizer, self.parameters = optimizer, parameters
         self.rows = [(row, float(s)) for row, s in zip(rows, scale, strict=True) if s > 0]
         self.groups, self.steps = _groups(optimizer), _steps(optimizer)
 
     def metric(self, k: int) -> torch.Tensor | float:
-        """P on parameter k; 0 where no live row reaches it: it does not move."""
+        """P on parameter k; 0 where no live row reaches it, so that it does not move."""
         v = self._second(k)
         if v is None:
             return 0.0
         return _inverse_root(v, self.groups[self.parameters[k]], self._state(k)["step"] + 1).masked_fill_(v == 0, 0.0)
 
     def moves(self, k: int) -> bool:
-        """Whether ``step`` takes parameter k: where a live row reaches it."""
+        """True where ``step`` takes parameter k: where a live row reaches it."""
         return any(row[k] is not None for row, _ in self.rows)
 
     @torch.no_grad()
@@ -133,7 +133,8 @@ class AdamRows:
 
 
 def _adamw_formula(group: ParameterGroup, step: float) -> Callable[..., torch.Tensor]:
-    """-lr (P m_hat + weight_decay theta) of theta before the step, m and v after it."""
+    """-lr (P m_hat + weight_decay theta), from theta before the step, m and v after it."""
+    # The bias corrections are taken out of the roots, as torch does: one pass over the parameter less.
     share, decay, rate = 1 - group["betas"][0] ** step, group["weight_decay"], -float(group["lr"])
 
     root = (1 - group["betas"][1] ** step) ** 0.5
@@ -148,7 +149,7 @@ def _adamw_formula(group: ParameterGroup, step: float) -> Callable[..., torch.Te
 def _adamw_change(
     theta: torch.Tensor, gradient: torch.Tensor | None, state: dict[str, Any], group: ParameterGroup
 ) -> ParameterChange | None:
-    """By its moments; None where it has none yet."""
+    """AdamW's change, from its moments; None where it has none yet."""
     if "exp_avg" not in state:
         return None
     return ParameterChange(_adamw_formula(group, state["step"]), theta, state["exp_avg"], state["exp_avg_sq"])
@@ -157,7 +158,7 @@ def _adamw_change(
 def _sgd_change(
     theta: torch.Tensor, gradient: torch.Tensor | None, state: dict[str, Any], group: ParameterGroup
 ) -> ParameterChange | None:
-    """-lr b, b = momentum b + d + weight_decay theta; no dampening, no Nesterov: what optimizer=sgd builds."""
+    """-lr b, b = momentum b + d + weight_decay theta, without dampening or Nesterov, as optimizer=sgd builds it."""
     rate, decay = -float(group["lr"]), group["weight_decay"]
     kept: torch.Tensor | None = state.get("momentum_buffer")
     if kept is not None:
@@ -176,7 +177,7 @@ def _groups(optimizer: torch.optim.Optimizer) -> dict[torch.nn.Parameter, Parame
 
 
 def _steps(optimizer: torch.optim.Optimizer) -> dict[torch.Tensor, float]:
-    """How many steps each parameter has taken, in one transfer; without those for which nobody counts."""
+    """The steps that each parameter has taken, in one transfer; parameters without a count are left out."""
     counts = {p: state["step"] for p, state in optimizer.state.items() if "step" in state}
     if not counts:
         return {}

@@ -1,4 +1,4 @@
-"""AdamW whose moments take 8 bits each, from bitsandbytes; by choice they leave a GPU that has no room for them."""
+"""AdamW with moments of 8 bits each, from bitsandbytes; if asked, they may leave a GPU that has no room for them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AdamW8bit:
-    """AdamW with moments quantised in blocks (Dettmers et al., arXiv 2110.02861): 2 bytes a parameter instead of 8.
+    """AdamW with moments quantised in blocks (Dettmers et al., arXiv 2110.02861): 2 bytes per parameter instead of 8.
 
-    Tensors of less than 4096 elements keep float32 moments. paged: the moments lie in memory that CUDA moves between
-    host and GPU page by page, so that a peak of activations does not end the run. Where a step is held against the
-    objectives, its rule counts as unknown: no ``predicted.*``, and direction.guard corrects along plain gradients.
+    update: the way in which weights of half precision take an update.
+    paged: whether the moments lie in memory that CUDA moves between host and GPU page by page, so that a peak of
+        activations does not end the run.
+
+    Tensors of fewer than 4096 elements keep float32 moments. Where a step is held against the objectives, its rule
+    counts as unknown: there is no ``predicted.*``, and direction.guard corrects along plain gradients.
     """
 
     lr: float = 1e-4

@@ -10,7 +10,7 @@ import torch
 from mollm_cli.optimizers.updates import Update
 
 CHUNK = 2**26
-"""Parameters that are held in float32 at one time, weights and gradients: half a GiB."""
+"""Parameters whose weights and gradients are held in float32 at one time: half a GiB."""
 
 
 def updating(rule: torch.optim.Optimizer, update: Update) -> torch.optim.Optimizer:
@@ -19,12 +19,13 @@ def updating(rule: torch.optim.Optimizer, update: Update) -> torch.optim.Optimiz
 
 
 def stochastically_rounded(exact: torch.Tensor) -> torch.Tensor:
-    """Float32 ``exact`` as bfloat16, up or down at random: E[result] = exact, a number of bfloat16 stays what it is.
+    """Float32 ``exact`` as bfloat16, rounded up or down at random: E[result] = exact (Gupta et al., arXiv 1502.02551).
 
-    bfloat16 is the upper half of float32, so 16 random bits added to the lower half carry with exactly the probability
-    that is the distance to the lower neighbour (Gupta et al., arXiv 1502.02551). The random numbers are those of
-    torch's generator of the device, which a run seeds and a resume point restores.
+    A number that bfloat16 can hold stays as it is. The random numbers come from torch's generator of the device, which
+    a run seeds and a resume point restores.
     """
+    # bfloat16 is the upper half of float32. Of 16 random bits added to the lower half, the carry comes with exactly the
+    # probability that is the distance to the lower neighbour.
     noise = torch.randint(0, 1 << 16, exact.shape, dtype=torch.int32, device=exact.device)
     return noise.add_(exact.view(torch.int32)).bitwise_and_(-1 << 16).view(torch.float32).bfloat16()
 
@@ -32,12 +33,12 @@ def stochastically_rounded(exact: torch.Tensor) -> torch.Tensor:
 class Float32Update(torch.optim.Optimizer):
     """``inner`` moves float32 values of half-precision parameters; its own state becomes float32 as well.
 
-    In bfloat16 a weight keeps 8 bits: an update below 2^-9 of it is rounded away, step after step (Zamirai et al.,
-    arXiv 2010.06192), and so is the decay of a second moment at b2 = 0.999. Here the values are the weights' own,
-    rounded stochastically afterwards (bfloat16 only, no memory), or with ``master`` a float32 copy, rounded to the
-    nearest (4 bytes a parameter). A change from outside, such as that of direction.guard, is added to the copy.
+    master: whether the values are a float32 copy, from which weights are rounded to the nearest (4 bytes per
+        parameter). Else they are the weights' own, rounded stochastically afterwards (bfloat16 only, no memory).
 
-    Parameters are taken ``CHUNK`` elements at a time. Groups and state are those of ``inner``.
+    In bfloat16 a weight keeps 8 bits: an update below 2^-9 of it is rounded away, step after step (Zamirai et al.,
+    arXiv 2010.06192), and so is the decay of a second moment at b2 = 0.999. Parameters are taken ``CHUNK`` elements at
+    a time. Groups and state are those of ``inner``.
     """
 
     def __init__(self, inner: torch.optim.Optimizer, master: bool) -> None:
@@ -47,7 +48,7 @@ class Float32Update(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]  # the overloads of torch return a loss
-        """Move every parameter that has a gradient; gradients stay as they are."""
+        """Move every parameter that has a gradient; leave the gradients as they are."""
         whole = self.inner.param_groups
         try:
             for group in whole:
@@ -80,11 +81,12 @@ class Float32Update(torch.optim.Optimizer):
         master = self.masters.get(parameter)
         if master is None:
             master = self.masters[parameter] = weights.float()
+        # Somebody else may have written to the weights since (direction.guard does): the copy takes that in.
         return master.add_(weights.float() - master.to(weights.dtype).float())
 
 
 def _chunks(parameters: Sequence[torch.nn.Parameter]) -> Iterator[list[torch.nn.Parameter]]:
-    """``parameters`` in order, as many at a time as have ``CHUNK`` elements together; at least one."""
+    """``parameters`` in order, in chunks of at most ``CHUNK`` elements; at least one in each."""
     chunk: list[torch.nn.Parameter] = []
     for parameter in parameters:
         if chunk and sum(p.numel() for p in chunk) + parameter.numel() > CHUNK:

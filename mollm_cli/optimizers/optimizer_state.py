@@ -1,4 +1,4 @@
-"""What an optimizer remembers, as named tensors and scalars, and back into it."""
+"""The state of an optimizer, out as named tensors and scalars and back in."""
 
 from __future__ import annotations
 
@@ -31,12 +31,11 @@ def named_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tenso
 
 
 def restore(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], scalars: dict[str, Any]) -> None:
-    """Put back what ``named_state`` gave; other names are passed over.
+    """Put the state that ``named_state`` gave back in; other names are passed over.
 
-    In the type that it was saved in, where ``load_state_dict`` would round float32 moments to the type of the weights;
-    and into buffers that the optimizer makes itself where it has its own kind (bitsandbytes: paged ones stay paged).
-    Raises RequestError where that kind has no place for what is stored.
+    Raises RequestError where the optimizer makes its own buffers and has none for a stored tensor.
     """
+    # ``load_state_dict`` would round float32 moments to the type of the weights, so the state is put in directly.
     numbered = list(_numbered(optimizer))
     kept: dict[int, dict[str, Any]] = {}
     for name, value in (tensors | scalars).items():
@@ -50,6 +49,7 @@ def restore(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], 
         if MASTER in values:
             masters[parameter] = _own(values.pop(MASTER), parameter.device)
         if hasattr(inner, "init_state"):
+            # bitsandbytes makes its own kind of buffers: paged ones must stay paged.
             inner.init_state(group, parameter, g, i)
             _fill(inner.state[parameter], values)
         else:

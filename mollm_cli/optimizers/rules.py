@@ -1,4 +1,4 @@
-"""Optimizers with their learning-rate schedule: a pure function of the step, so there is nothing to save."""
+"""Optimizers with their learning-rate schedule, a pure function of the step: there is nothing of it to save."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def check_moments(betas: tuple[float, float], eps: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class AdamW:
-    """AdamW with decoupled weight decay (arXiv 1711.05101); decay 0 by default: it is not part of any objective."""
+    """AdamW with decoupled weight decay (arXiv 1711.05101); it is 0 by default, since it is part of no objective."""
 
     lr: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.999)

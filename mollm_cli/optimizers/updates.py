@@ -1,4 +1,4 @@
-"""How weights of half precision take an update."""
+"""The ways in which weights of half precision take an update."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Literal
 from mollm_cli.core.errors import RequestError
 
 Update = Literal["plain", "stochastic_rounding", "master"]
-"""How weights of half precision take an update, see optimizers/float32_update.py."""
+"""optimizers/float32_update.py has all but "plain", which leaves the update to the optimizer."""
 
 
 def check_update(update: Update, dtype: str, adapter: str) -> None:
-    """Refuse an update for weights that it is not for: those of an adapter are float32. Raises RequestError."""
+    """Refuse an update that is not for these weights; those of an adapter are float32. Raises RequestError."""
     if update == "plain":
         return
     if adapter != "none":

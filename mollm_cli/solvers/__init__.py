@@ -1,1 +1,1 @@
-"""One solver a file: Gram matrix in, weights out."""
+"""One solver per file: Gram matrix in, weights out."""

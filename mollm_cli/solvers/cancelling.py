@@ -1,4 +1,4 @@
-"""When a sum of rows is only what rounding left of it."""
+"""Sums of rows that cancel, so that nothing but rounding is left of them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import numpy as np
 from mollm_cli.core.solution import Array
 
 CANCELLED = 1e-3
-"""Share of the lengths that were added. A product of float32 rows is known to 1e-7 of |g|^2, so the length of what is
-left of rows that cancel is known to 3e-4 of theirs: a direction shorter than this must not be scaled up."""
+"""A sum shorter than this share of its rows' lengths must not be scaled up. A product of float32 rows is known to 1e-7
+of |g|^2, so the length of a sum that cancels is known to 3e-4 of its rows' lengths."""
 
 
 def cancels(gram: Array, weights: Array) -> bool:
-    """Whether |sum_i w_i g_i| <= 1e-3 sum_i |w_i| |g_i|: the rows cancel, and what is left has no direction.
+    """True where |sum_i w_i g_i| <= 1e-3 sum_i |w_i| |g_i|: the rows cancel, and their sum has no direction.
 
-    gram [k, k], weights [k]. True where all weights, or all weighted rows, are zero.
+    gram [k, k], weights [k]. True also where all weights, or all weighted rows, are zero.
     """
     added = np.abs(weights) @ np.sqrt(np.maximum(np.diag(gram), 0.0))
     return bool(length(gram, weights) <= CANCELLED * added)

@@ -17,9 +17,9 @@ from mollm_cli.solvers.simplex import unit_sum
 class ClosestDescent:
     """d = argmin |d - t| over g_i . d >= 0 for every live i, with t = sum_i c_i g_i / |g_i|, c_i the preference.
 
-    Where t descends on every live objective d is t, as in normalized_sum; elsewhere t is projected onto the cone of
+    Where t descends on every live objective, d is t, as in normalized_sum. Elsewhere t is projected onto the cone of
     joint descent: d = t + sum_i l_i g_i with l >= 0, found exactly on the Gram matrix (core/nonnegative.py). So a
-    preference for the retain side is kept as long as nobody rises, and common descent is kept always, to first order.
+    preference for the retain side holds as long as nobody rises, and common descent holds always, to first order.
     DualProj (Lopez-Paz and Ranzato, arXiv 1706.08840) projects the plain sum of raw rows in the same way.
     """
 
@@ -32,7 +32,7 @@ class ClosestDescent:
         self.preference: Array = np.ones(0)
 
     def bind(self, objectives: Sequence[Objective]) -> None:
-        """Preferences from the objectives."""
+        """Take the preferences from the objectives."""
         self.preference = np.array([o.weight for o in objectives])
 
     def solve(self, gram: Array, losses: Array, live: NDArray[np.bool_], state: State) -> Solution:

@@ -12,15 +12,15 @@ from mollm_cli.core.types import Objective
 from mollm_cli.solvers.simplex import TOLERANCE, min_norm_point, optimality_gap, unit_sum
 
 STATIONARY = 1e-6
-"""|d| below this share of the mean row norm: the rows cancel, and their common descent direction is rounding."""
+"""Below this share of the mean row norm, |d| says that the rows cancel: their common descent direction is rounding."""
 
 
 class DualSpaceMGDA:
     """min_w |sum_i w_i g_i / c_i|^2 / 2 over the simplex; d = sum_i w_i g_i / c_i; then g_i . d >= c_i |d|^2.
 
-    c_i is the objective's preference: how much of the common decrease it gets. Only the Gram matrix [m, m] is needed,
-    so the problem has m unknowns, not n (the "dual space"). Source: FedLF eq. 3, 7-8 and FedMDFG's appendix (Pan et
-    al.), in our signs: d is subtracted. Preferences are ours.
+    c_i is the objective's preference, its part in the common decrease. Only the Gram matrix [m, m] is needed, so the
+    problem has m unknowns, not n (the "dual space"). Source: FedLF eq. 3, 7-8 and FedMDFG's appendix (Pan et al.), in
+    our signs: d is subtracted. Preferences are ours.
     """
 
     name = "dual_space_mgda"
@@ -32,7 +32,7 @@ class DualSpaceMGDA:
         self.preference: Array = np.ones(0)
 
     def bind(self, objectives: Sequence[Objective]) -> None:
-        """Preferences from the objectives. Raises ValueError where one is 0: divide by it and the row rules alone."""
+        """Take the preferences from the objectives. Raises ValueError where one is 0: its row would rule alone."""
         for objective in objectives:
             if objective.weight <= 0:
                 raise ValueError(

@@ -17,9 +17,9 @@ from mollm_cli.solvers.simplex import unit_sum
 class NormalizedDifference:
     """d = g_r / |g_r| + g_f / |g_f|, g_f and g_r the sums of the live rows that read forget, and that do not.
 
-    (The difference of NGDiff's title is between losses; the sign is in our forget objective.) With one row a side it
-    is the bisector, as are MGDA and IMTL-G on unit rows, and g_f . d, g_r . d >= 0. With more, the guarantee is for
-    g_f and g_r, not for each row; preferences count within a side, not between the two. Source: Bu et al., arXiv
+    (The difference of NGDiff's title is between losses; the sign is in our forget objective.) With one row per side d
+    is the bisector, as in MGDA and IMTL-G on unit rows, and g_f . d, g_r . d >= 0. With more rows the guarantee is for
+    g_f and g_r, not for each row. Preferences count within a side, not between the two. Source: Bu et al., arXiv
     2410.22086, without its learning rate.
     """
 

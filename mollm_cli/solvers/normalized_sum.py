@@ -16,8 +16,8 @@ from mollm_cli.solvers.simplex import unit_sum
 class NormalizedSum:
     """d = sum_i c_i g_i / |g_i| over live rows, c_i the objective's preference. Needs the Gram matrix's diagonal.
 
-    Two objectives with c = 1 give the bisector, as do MGDA on unit rows and NGDiff (arXiv 2410.22086).
-    No guarantee that every objective descends with three rows or more; measured to keep more than min-norm (docs).
+    Two objectives with c = 1 give the bisector, as do MGDA on unit rows and NGDiff (arXiv 2410.22086). With three rows
+    or more there is no guarantee that every objective descends; measured, it keeps more than min-norm (docs).
     """
 
     name = "normalized_sum"
@@ -29,7 +29,7 @@ class NormalizedSum:
         self.preference: Array = np.ones(0)
 
     def bind(self, objectives: Sequence[Objective]) -> None:
-        """Preferences from the objectives."""
+        """Take the preferences from the objectives."""
         self.preference = np.array([o.weight for o in objectives])
 
     def solve(self, gram: Array, losses: Array, live: NDArray[np.bool_], state: State) -> Solution:

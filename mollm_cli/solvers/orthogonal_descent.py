@@ -13,17 +13,17 @@ from mollm_cli.solvers.cancelling import cancels, length
 from mollm_cli.solvers.sides import NO_SIDES, Sides, sides
 
 DEPENDENT = 1e-9
-"""Singular values of the retain rows' cosines below this share of the largest: rows that lie in each other's span."""
+"""A singular value of the retain rows' cosines below this share of the largest: a row lies in the span of others."""
 
 
 class OrthogonalDescent:
     """d = |g_f| u / |u|, u = g_f - (its projection on the span of the live retain rows): g_r . d = 0 for each of them.
 
-    The objectives that read forget fall, the others stay, to first order. Where the forget side rests nothing moves;
-    where g_f lies in the span there is no such direction (status ``stationary``). Needs |R| unknowns, solved by least
-    squares on the cosines. Preferences count among several forget rows only. Source: FedOSD (Pan et al., AAAI 2025),
-    its projection of the unlearning gradient against the remaining clients' gradients; our retain objectives stand in
-    for the clients, and its second stage, recovery, is not part of it.
+    The objectives that read forget fall and the others stay, to first order. Where the forget side rests, nothing
+    moves; where g_f lies in the span, there is no such direction (status ``stationary``). The |R| unknowns are found by
+    least squares on the cosines. Preferences count among several forget rows only. Source: FedOSD (Pan et al., AAAI
+    2025), its projection of the unlearning gradient against the remaining clients' gradients; our retain objectives
+    stand in for the clients, and its second stage, recovery, is not part of it.
     """
 
     name = "orthogonal_descent"

@@ -1,4 +1,4 @@
-"""The primal-dual method: constraints weigh as much as it takes to hold them."""
+"""The primal-dual method: a constraint weighs as much as it takes to hold it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ MULTIPLIER = "multiplier.{name}"
 class PrimalDual:
     """Fixed weights c_i, and a multiplier where an objective has a bound b_i: c_i <- max(0, c_i + eta (L_i - b_i)).
 
-    One ascent an optimizer step, with the losses of the step before, after ``warmup_steps`` steps without any; it
-    starts at the objective's weight. Needs no Gram matrix, so the engine pays one backward a role. step_size: eta,
-    multiplier per unit of the loss. Source: Entesari et al. (PDU), arXiv 2506.05314. Raises ValueError.
+    step_size: eta, in multiplier per unit of the loss.
+    warmup_steps: optimizer steps before the first ascent.
+
+    The multiplier starts at the objective's weight, and ascends once per optimizer step with the losses of the step
+    before. No Gram matrix is needed, so the engine pays one backward pass per role. Source: Entesari et al. (PDU),
+    arXiv 2506.05314. Raises ValueError.
     """
 
     name = "primal_dual"
@@ -36,7 +39,7 @@ class PrimalDual:
         self.objectives: tuple[Objective, ...] = ()
 
     def bind(self, objectives: Sequence[Objective]) -> None:
-        """Weights and bounds from the objectives. Raises ValueError where none has a bound."""
+        """Take weights and bounds from the objectives. Raises ValueError where none has a bound."""
         if all(o.bound is None for o in objectives):
             raise ValueError(
                 "solver primal_dual needs an objective with a bound, found none among "

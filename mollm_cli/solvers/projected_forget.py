@@ -1,4 +1,4 @@
-"""GRU: the forget gradient, without what opposes the averaged retain gradient."""
+"""GRU: the forget gradient, less its part that opposes the averaged retain gradient."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from mollm_cli.solvers.sides import NO_SIDES, Sides, sides
 class ProjectedForget:
     """d = g_f, or g_f - (g_f . a / |a|^2) a where g_f . a < 0; a = share g_r + (1 - share) a_before.
 
-    g_f and g_r are the preferred sums of the live rows that read forget, and that do not; a, the average of g_r over
-    steps, is a carried row, so one more gradient is kept. At the first step a = g_r; where nothing of g_r is live a
-    stays. a . d >= 0 always: the retain side is never raised on average, nor is it descended on for its own sake;
-    where the forget side rests, nothing moves. share: of the new gradient, in (0, 1]. Source: Wang et al. (GRU), arXiv
-    2503.09117, share 0.8; rows reach us normalised (direction.normalise=none is the authors'). Raises ValueError.
+    share: that of the new gradient in the average, in (0, 1].
+
+    g_f and g_r are the preferred sums of the live rows that read forget, and of those that do not. a, the average of
+    g_r over steps, is a carried row, so one more gradient is kept. At the first step a = g_r; where no row of g_r is
+    live, a stays. a . d >= 0 always: the retain side is never raised on average, nor is it descended on for its own
+    sake. Where the forget side rests, nothing moves. Source: Wang et al. (GRU), arXiv 2503.09117, share 0.8. Rows reach
+    us normalised (the authors' way is direction.normalise=none). Raises ValueError.
     """
 
     name = "projected_forget"
@@ -53,7 +55,7 @@ class ProjectedForget:
         return Solution(weights, status, carried=carried)
 
     def _average(self, gram: Array, retain: Array) -> Array:
-        """The new average as a combination of the rows: all new where there is none yet, the old where nothing is."""
+        """The new average as a combination of the rows: g_r where there is none yet, the old one where g_r is zero."""
         before = np.zeros(len(gram))
         before[-1] = 1.0
         if gram[-1, -1] <= 0:

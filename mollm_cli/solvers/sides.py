@@ -14,7 +14,7 @@ from mollm_cli.core.types import Objective
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """forget [m]: whether the objective reads ``forget``; preference [m]: the objectives' weights."""
+    """The two sides. forget [m]: True for objectives that read ``forget``; preference [m]: the objectives' weights."""
 
     forget: NDArray[np.bool_]
     preference: Array
@@ -25,11 +25,11 @@ class Sides:
 
 
 NO_SIDES = Sides(np.zeros(0, dtype=bool), np.zeros(0))
-"""Before a solver is bound."""
+"""The sides of a solver that is not bound yet."""
 
 
 def sides(objectives: Sequence[Objective], solver: str) -> Sides:
-    """Which objectives forget. Raises ValueError, naming ``solver``, where one of the two sides has none."""
+    """The sides of ``objectives``. Raises ValueError, naming ``solver``, where one of the two has none."""
     forget = np.array(["forget" in o.roles for o in objectives])
     if forget.all() or not forget.any():
         found = ", ".join(f"{o.name} ({'+'.join(o.roles)})" for o in objectives)

@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Weighting:
-    """needs: modules it imports; extra: ours that brings them; number: (name, least, most) of the one it takes."""
+    """A weighting of TorchJD.
+
+    needs: the modules that it imports.
+    extra: the extra of ours that brings them.
+    number: name, least and most of the one number that it takes.
+    """
 
     needs: tuple[str, ...] = ("torchjd",)
     extra: str = "torchjd"
@@ -48,13 +53,14 @@ PHI = "gradvac.{row}.{other}"
 class TorchJD:
     """d = sum_i w_i c_i g_i, w the weights that TorchJD's ``name`` finds for the rows c_i g_i, c_i the preference.
 
-    name: one of WEIGHTINGS; its source is in the head of conf/solver/NAME.yaml. number: the one that the weighting
-    takes (beta of gradvac, alpha of fairgrad, c of cagrad), None for the others. Rows that are not live or are zero
-    are left out; the longest of the rest is given as 1, because tolerances inside are absolute. Whether an objective
-    may rise is the method's own affair: the status says ``ascends`` where one does. imtl_g, nash_mtl and fairgrad with
-    alpha 1 do not see the lengths of rows, so a preference changes nothing there. nash_mtl starts its iteration afresh
-    at every step, where TorchJD's starts from the step before. pcgrad and gradvac draw the order of rows from torch's
-    generator, which the resume point holds. Raises ValueError.
+    name: one of WEIGHTINGS; its source is in the head of conf/solver/NAME.yaml.
+    number: the one that the weighting takes (beta of gradvac, alpha of fairgrad, c of cagrad); None for the others.
+
+    Rows that are not live or are zero are left out; the longest of the rest is given as 1, because tolerances inside
+    are absolute. The method alone decides whether an objective may rise: the status says ``ascends`` where one does.
+    imtl_g, nash_mtl and fairgrad with alpha 1 do not see the lengths of rows, so a preference changes nothing there.
+    nash_mtl starts its iteration afresh at every step, where TorchJD's starts from the step before. pcgrad and gradvac
+    draw the order of rows from torch's generator, which the resume point holds. Raises ValueError.
     """
 
     needs: frozenset[str] = frozenset({"gram"})
@@ -100,7 +106,7 @@ class TorchJD:
         return Solution(weights, Status.CONVERGED, state=kept)
 
     def _weights(self, gram: Array, names: Sequence[str], state: State) -> tuple[Array | None, dict[str, float]]:
-        """What the weighting says of ``gram``, whose largest entry is 1, and what it wants to remember."""
+        """The weights for ``gram``, whose largest entry is 1, and the numbers to remember; None without weights."""
         import torch
 
         asked = torch.from_numpy(gram)
@@ -116,7 +122,7 @@ class TorchJD:
         return found, {}
 
     def _weighting(self, m: int) -> Callable[[torch.Tensor], torch.Tensor]:
-        """A fresh weighting of ``m`` rows."""
+        """Make a new weighting of ``m`` rows."""
         from torchjd import aggregation as jd
 
         known: dict[str, Callable[[], Callable[[torch.Tensor], torch.Tensor]]] = {
@@ -138,7 +144,7 @@ class TorchJD:
 
 
 def _check_number(name: str, number: float | None) -> None:
-    """Refuse a number where none is taken, none where one is, and one out of its range."""
+    """Refuse a number where none is taken, a missing one where one is, and one out of its range."""
     wanted = WEIGHTINGS[name].number
     if wanted is None and number is not None:
         raise ValueError(f"solver.number must be null for {name}, which takes none; found {number}")
@@ -149,7 +155,7 @@ def _check_number(name: str, number: float | None) -> None:
 
 
 def _gradvac(gram: torch.Tensor, names: Sequence[str], state: State, beta: float) -> tuple[Array, dict[str, float]]:
-    """GradVac with its running cosines taken from ``state`` and put back: the object itself lives for one step."""
+    """GradVac, its running cosines taken from ``state`` and given back: the object itself lives for one step."""
     from torchjd.aggregation import GradVacWeighting
 
     keys = [[PHI.format(row=row, other=other) for other in names] for row in names]

@@ -12,7 +12,7 @@ from mollm_cli.core.types import Objective
 
 
 class WeightedSum:
-    """d = sum_i c_i g_i with c_i the objective's weight. Needs nothing, so the engine pays one backward a role."""
+    """d = sum_i c_i g_i, c_i the objective's weight. Needs nothing: the engine pays one backward pass per role."""
 
     name = "weighted_sum"
     needs: frozenset[str] = frozenset()
