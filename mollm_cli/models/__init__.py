@@ -1,1 +1,1 @@
-"""Model and tokenizer, adapters, the frozen reference."""
+"""The model with its tokenizer, adapters, and the frozen reference."""

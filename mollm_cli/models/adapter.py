@@ -10,11 +10,11 @@ from mollm_cli.core.errors import RequestError
 from mollm_cli.models.model_settings import Model
 
 FILE = "adapter_config.json"
-"""What a folder needs to be a saved adapter."""
+"""The file by which a folder is known as a saved adapter."""
 
 
 def check_adapter(description: Model) -> None:
-    """Refuse, before any weight is read, an adapter that cannot be. Raises RequestError."""
+    """Refuse an adapter that cannot be, before any weight is read. Raises RequestError."""
     folder = description.adapter_path
     if folder is not None and not (Path(folder).expanduser() / FILE).is_file():
         raise RequestError(
@@ -39,9 +39,9 @@ def _check_four_bits() -> None:
 
 
 def four_bits(description: Model) -> dict[str, Any]:
-    """What from_pretrained needs to load the weights as QLoRA does (Dettmers et al., arXiv 2305.14314).
+    """The options with which from_pretrained loads weights as QLoRA does (Dettmers et al., arXiv 2305.14314).
 
-    4-bit NormalFloat, its scales quantised as well, products in ``description.dtype``.
+    Weights are 4-bit NormalFloat, their scales quantised as well; products are taken in ``description.dtype``.
     """
     import torch
     from transformers import BitsAndBytesConfig
@@ -56,9 +56,10 @@ def four_bits(description: Model) -> dict[str, Any]:
 
 
 def with_adapter(model: Any, description: Model, seed: int) -> Any:
-    """``model`` under a new adapter (drawn from ``seed``), or under the one of ``adapter_path``; nothing else trains.
+    """``model`` with an adapter on every linear layer but the head, which alone is trained.
 
-    On every linear layer but the head. Raises RequestError for a folder whose adapter does not fit.
+    It is a new one, drawn from ``seed``, or the one of ``adapter_path``. Raises RequestError for a folder whose adapter
+    does not fit.
     """
     import torch
     from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
@@ -90,7 +91,7 @@ def with_adapter(model: Any, description: Model, seed: int) -> Any:
 
 
 def _transposed(model: Any) -> bool:
-    """Whether linear layers keep their weights as [in, out]: GPT-2's do."""
+    """True where linear layers keep their weights as [in, out], as GPT-2's do."""
     from transformers.pytorch_utils import Conv1D
 
     return any(isinstance(layer, Conv1D) for layer in model.modules())
@@ -99,13 +100,14 @@ def _transposed(model: Any) -> bool:
 def merged(model: Any, folder: Path, plain: Any) -> Any:
     """A plain model with the adapter's change in its weights; ``model`` itself keeps its adapter.
 
-    ``folder``: where the adapter has been saved. ``plain``: called for the base model in its full type where ``model``
-    holds 4-bit weights, which a merge would round again.
+    folder: the saved adapter.
+    plain: called for the base model in its full type, where ``model`` holds 4-bit weights.
     """
     import copy
 
     from peft import PeftModel
 
     if getattr(model, "is_loaded_in_4bit", False):
+        # Merging into 4-bit weights would round them a second time.
         return PeftModel.from_pretrained(plain(), str(folder)).merge_and_unload()
     return copy.deepcopy(model).merge_and_unload()

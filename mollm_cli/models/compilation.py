@@ -1,4 +1,4 @@
-"""The layers of a model through torch.compile."""
+"""Compiles the layers of a model with torch.compile."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Loss
 
 COMPILERS = ("cl",) if sys.platform == "win32" else ("g++", "clang++", "c++")
-"""Programs of which torch.compile needs one; the environment's CXX goes before them."""
+"""Programs of which torch.compile needs one; the environment variable CXX goes before them."""
 
 
 def check_compiler() -> None:
@@ -34,10 +34,9 @@ def check_compiled(loss: Loss) -> None:
 
 
 def compile_layers(model: Any, backend: str = "inductor") -> None:
-    """Compile every layer of ``model`` in place; what is around them, hooks on the head too, stays as it is.
+    """Compile every layer of ``model`` in place; everything around them, hooks on the head too, stays as it is.
 
-    All layers have one code, so that it is compiled once a kind of pass (with a graph, without, inference), for any
-    number of rows and tokens, not once a layer. Names, weights and copies of the model are as before.
+    Names, weights and copies of the model are as before.
     """
     import torch._functorch.config as autograd_settings
 
@@ -45,5 +44,6 @@ def compile_layers(model: Any, backend: str = "inductor") -> None:
 
     # Two objectives go backward through one forward pass: its buffers may not be given away by the first.
     autograd_settings.donated_buffer = False
+    # All layers have one code: it is compiled once per kind of pass (with a graph, without, inference), not per layer.
     for layer in layers(model):
         layer.compile(dynamic=True, backend=backend)

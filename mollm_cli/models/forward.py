@@ -1,4 +1,4 @@
-"""One forward pass that computes no more than is read: logits where there is a target, or a hidden layer."""
+"""A forward pass that computes no more than is read: logits where there is a target, or a hidden layer."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Frozen(Protocol):
     """A starting model that can be asked for its outputs (models/reference.py)."""
 
     def states(self, batch: Batch) -> TargetStates | None:
-        """What enters its head at the targets of ``batch``; None where its head cannot be separated."""
+        """The states that enter its head at the targets of ``batch``; None where its head cannot be separated."""
 
     def logits(self, batch: Batch) -> torch.Tensor:
         """Its logits [N, V] at the targets of ``batch``."""
 
 
 _TOLD: WeakSet[torch.nn.Module] = WeakSet()
-"""Models of which it was said that their logits are computed whole."""
+"""Models for which the warning was given that their logits are computed whole."""
 
 
 @contextmanager
@@ -71,9 +71,10 @@ def target_logits(model: torch.nn.Module, batch: Batch, positions: tuple[torch.T
 def forward(model: torch.nn.Module, batch: Batch, reference: Frozen | None = None) -> Outputs:
     """The model's outputs at the targets of ``batch``, with the gradient graph of the surrounding context.
 
-    reference: whose outputs are wanted beside them. Of more than ``chunk_rows(V)`` targets the outputs are states, from
-    which a chunk's logits are computed at a time; a model whose head can not be separated gives logits all the same,
-    [N, V] of them, and a warning once.
+    reference: a frozen model, whose outputs are given beside them.
+
+    For more than ``chunk_rows(V)`` targets the outputs are states, from which the logits of one chunk are computed at a
+    time. A model whose head cannot be separated gives logits [N, V] all the same, with a warning once.
     """
     sequence, position, labels = target_positions(batch.labels)
     many = len(labels) > chunk_rows(vocabulary_size(model))
@@ -85,7 +86,7 @@ def forward(model: torch.nn.Module, batch: Batch, reference: Frozen | None = Non
 
 
 def _many(model: torch.nn.Module, batch: Batch, positions: tuple[torch.Tensor, torch.Tensor]) -> TargetStates:
-    """States; where there are none, logits in their place: what is computed from them goes chunk by chunk at least."""
+    """States; where there are none, logits in their place, so that at least the losses go chunk by chunk."""
     states = target_states(model, batch, positions)
     if states is not None:
         return states
@@ -102,7 +103,7 @@ def _many(model: torch.nn.Module, batch: Batch, positions: tuple[torch.Tensor, t
 
 
 class _LayerReachedError(Exception):
-    """Ends a forward pass of which nothing more is read."""
+    """Ends a forward pass once the layer that is read has been reached."""
 
 
 def layers(model: torch.nn.Module) -> Sequence[torch.nn.Module]:
@@ -124,7 +125,7 @@ def layers(model: torch.nn.Module) -> Sequence[torch.nn.Module]:
 def target_hidden(
     model: torch.nn.Module, batch: Batch, positions: tuple[torch.Tensor, torch.Tensor], layer: int
 ) -> torch.Tensor:
-    """What layer number ``layer`` (from 0) gives out at ``positions``, [N, H]; the layers above it do not run."""
+    """The output of layer number ``layer`` (from 0) at ``positions``, [N, H]; the layers above it do not run."""
     reached: list[torch.Tensor] = []
 
     def stop(module: torch.nn.Module, inputs: Any, output: Any) -> None:

@@ -1,4 +1,4 @@
-"""The language-model head apart from the model: what enters it at the targets, and whether logits are what it says."""
+"""The language-model head apart from the model: the states that enter it, and a test that logits are its output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROBE = 1000.0
 """Logits from -PROBE to PROBE stand in for the head's own: a soft-cap, a scale, a mask change some of them."""
 
 _SEPARABLE: WeakKeyDictionary[torch.nn.Module, bool] = WeakKeyDictionary()
-"""What was found out of each model: one look, and one device synchronisation, a model."""
+"""The outcome of the test for each model: it takes one device synchronisation, and is made once per model."""
 
 
 def vocabulary_size(model: torch.nn.Module) -> int:
@@ -30,11 +30,11 @@ def vocabulary_size(model: torch.nn.Module) -> int:
 
 
 def target_states(model: torch.nn.Module, batch: Batch, positions: Positions) -> TargetStates | None:
-    """What enters the head at ``positions``, with graph, and the head, in the precision of the surrounding autocast.
+    """The states that enter the head at ``positions``, with graph, and the head, in autocast's precision.
 
-    None where the head can not be separated: the model names none, or does something to the logits behind it
-    (soft-caps or scales them). That shows in the first forward pass, where other logits take the place of the head's;
-    later ones are not begun.
+    None where the head cannot be separated: the model names none, or changes the logits behind it (soft-caps or scales
+    them). That shows in the first forward pass, where other logits take the place of the head's; later ones are not
+    begun.
     """
     head = model.get_output_embeddings()  # type: ignore[operator]
     if head is None or _SEPARABLE.get(model) is False:
@@ -59,7 +59,7 @@ def states_with(head: torch.nn.Module, hidden: torch.Tensor, vocabulary: int) ->
 
 @contextmanager
 def _reading(head: torch.nn.Module, positions: Positions) -> Iterator[tuple[list[torch.Tensor], list[torch.Tensor]]]:
-    """Within the block the head keeps what enters it at ``positions``, [N, H], and gives out a probe [1, 1, V]."""
+    """Within the block the head notes the states [N, H] that enter it at ``positions``, and gives out a probe."""
     read: list[torch.Tensor] = []
     probes: list[torch.Tensor] = []
 

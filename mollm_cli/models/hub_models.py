@@ -1,4 +1,4 @@
-"""Models of the Hugging Face Hub: read from the cache where it does not answer, and what to say when that fails."""
+"""Models of the Hugging Face Hub: read from the cache where it does not answer, and the message when that fails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PANIC = "PanicException"
 
 
 def cache_only(path: str) -> bool:
-    """Whether ``path`` is a Hub id and the Hub may not, or cannot, be asked. Says so where it does not answer."""
+    """True where ``path`` is a Hub id and the Hub may not or cannot be asked; prints so where it does not answer."""
     if Path(path).is_dir() or (silence := network.silence()) is None:
         return False
     if not network.offline():
@@ -27,7 +27,7 @@ def cache_only(path: str) -> bool:
 
 @contextmanager
 def reading(path: str, what: str) -> Iterator[None]:
-    """The boundary around what a model folder makes transformers raise, which may be anything: a RequestError instead.
+    """Make a RequestError of whatever a model folder makes transformers raise, which may be anything.
 
     Ctrl-C and want of memory are passed on.
     """
@@ -42,7 +42,7 @@ def reading(path: str, what: str) -> Iterator[None]:
 
 
 def explain(path: str, what: str, error: BaseException) -> str:
-    """One message: what was asked, what the loader said first, what to do about it."""
+    """The message of a failed load: the request, the loader's first line, the remedy."""
     text = str(error)
     lines = text.strip().splitlines() or [type(error).__name__]
     first = " ".join(line.strip() for line in lines[:2]) if lines[0].endswith(":") else lines[0]

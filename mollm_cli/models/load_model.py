@@ -1,4 +1,4 @@
-"""From the description of a model to the model, its tokenizer and their fingerprint."""
+"""Loads a model and its tokenizer from their description, and takes the fingerprint of their files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DROPOUTS = (
     "dropout", "attention_dropout", "activation_dropout", "hidden_dropout", "hidden_dropout_prob", "embd_pdrop",
     "resid_pdrop", "attn_pdrop", "attention_probs_dropout_prob", "layerdrop", "classifier_dropout",
 )  # fmt: skip
-"""Names under which configurations keep their dropout rates; all are 0 while training, so that KL is 0 at the start."""
+"""Names of dropout rates in configurations; all are set to 0 while training, so that the KL is 0 at the start."""
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 """Files of which a folder needs one to have a tokenizer at all."""
 WEIGHT_SUFFIXES = (".safetensors", ".bin")
@@ -32,8 +32,9 @@ WEIGHT_SUFFIXES = (".safetensors", ".bin")
 class LoadedModel:
     """A model ready to train, and its tokenizer.
 
-    dropouts: the rates to write back on saving. files: the weight files with their hashes. commit: the
-    Hub's, if it came from there.
+    dropouts: the rates to write back on saving.
+    files: the weight files with their hashes.
+    commit: the Hub's, if the model came from there.
     """
 
     description: Model
@@ -90,7 +91,7 @@ def _used(tokenizer: Any) -> Any:
 
 
 def _options(description: Model, path: str) -> dict[str, Any]:
-    """What every from_pretrained of this model is told."""
+    """The options of every from_pretrained of this model."""
     return {
         "revision": description.revision,
         "trust_remote_code": description.trust_remote_code,
@@ -99,7 +100,7 @@ def _options(description: Model, path: str) -> dict[str, Any]:
 
 
 def _require_tokenizer_files(path: str, asked: str) -> None:
-    """A folder with config.json alone gets an empty tokenizer from transformers, which would encode to nothing."""
+    """Refuse a folder with config.json alone: transformers makes an empty tokenizer of it, which encodes to nothing."""
     folder = Path(path)
     if folder.is_dir() and not any((folder / name).is_file() for name in VOCABULARIES):
         raise RequestError(
@@ -128,7 +129,7 @@ def load_model(description: Model, seed: int) -> LoadedModel:
 
 
 def check_attention(description: Model) -> None:
-    """Refuse, before any weight is read, an attention that this machine has no kernel for. Raises RequestError."""
+    """Refuse an attention for which this machine has no kernel, before any weight is read. Raises RequestError."""
     import torch
 
     if description.attn_implementation != "flash_attention_2":
@@ -182,13 +183,13 @@ def built(description: Model, path: str) -> None:
 
 
 def plain_weights(description: Model) -> Any:
-    """The base model once more, in its full type and without an adapter, to merge one into it."""
+    """Load the base model once more, in its full type and without an adapter, to merge one into it."""
     plain = replace(description, adapter="none", adapter_path=None, reference="auto")
     return _weights(plain, source(plain), seed=0)[0]
 
 
 def _check_complete(missing: Collection[str], description: Model) -> None:
-    """Refuse a model of which the loader made weights up."""
+    """Refuse a model for which the loader made up weights."""
     if missing:
         raise RequestError(
             f"model.path={description.path}: the weight files must hold every weight of config.json, found "
@@ -214,13 +215,13 @@ def fingerprint(path: str, revision: str | None = None) -> list[dict[str, Any]]:
 
 
 def commit(path: str, revision: str | None = None) -> str | None:
-    """The commit of the Hub that ``path`` was read at; None for a folder."""
+    """The commit at which ``path`` was read from the Hub; None for a folder."""
     folder = snapshot(path, revision)
     return None if folder is None or Path(path).is_dir() else folder.name
 
 
 def snapshot(path: str, revision: str | None) -> Path | None:
-    """The folder with the files of ``path``: itself, or the Hub's commit in the local cache; None where neither is."""
+    """The folder with the files of ``path``: itself, or the Hub's commit in the local cache; None without either."""
     if Path(path).is_dir():
         return Path(path)
     from huggingface_hub import try_to_load_from_cache

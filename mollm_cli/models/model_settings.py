@@ -1,4 +1,4 @@
-"""Which model, in which type, with which adapter, and how its starting state is kept."""
+"""The settings of the model: its source, its type, its adapter, and the way its starting state is kept."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from typing import Literal
 class Model:
     """The description of a model; ``conf/model/*.yaml`` builds it, models/load_model.py loads it.
 
-    path: a folder, embedded:NAME, or a Hub id. dtype: of the weights, always explicit (a checkpoint's own type is never
-    taken silently). adapter: "lora" trains low-rank matrices on every linear layer but the head, "dora" a magnitude per
-    row as well (arXiv 2402.09353), "qlora" is "lora" over weights kept in 4 bits (CUDA and bitsandbytes).
-    adapter_path: a saved adapter to go on with, in place of a new one; its own rank and alpha then count.
-    reference: "copy" is a second frozen model, "adapter_off" the same one with its adapter switched off, "cache" what
-    enters its head at the targets, stored once (run/run_reference.py says where); "auto" picks the cheapest that is the
-    starting model (with adapter_path not "adapter_off": the start is not the bare model).
-    weights: "random" builds the architecture from config.json with fresh weights (seeded). Raises ValueError.
+    path: a folder, embedded:NAME, or a Hub id.
+    dtype: of the weights; always explicit, a checkpoint's own type is never taken silently.
+    adapter: "lora" trains low-rank matrices on every linear layer but the head, "dora" a magnitude per row as well
+        (arXiv 2402.09353), "qlora" is "lora" over weights kept in 4 bits (CUDA and bitsandbytes).
+    adapter_path: a saved adapter to go on with, in place of a new one; its own rank and alpha count then.
+    reference: "copy" is a second frozen model, "adapter_off" the same model with its adapter switched off, "cache" the
+        states that enter its head at the targets, stored once (run/run_reference.py says where). "auto" takes the
+        cheapest that is the starting model; with adapter_path that is not "adapter_off", as the start is not the bare
+        model.
+    weights: "random" builds the architecture from config.json with fresh, seeded weights.
+
+    Raises ValueError.
     """
 
     path: str

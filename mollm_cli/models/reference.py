@@ -22,12 +22,14 @@ Kind = Literal["none", "copy", "adapter_off", "cache"]
 
 
 class Reference:
-    """What the starting model says: states and logits, or a hidden layer, at the targets of a batch, without a graph.
+    """The starting model's states and logits, or a hidden layer, at the targets of a batch, without a graph.
 
-    "copy": a second frozen model; "adapter_off": the same one, its adapter disabled; "cache": its stored states and
-    its head, of which a frozen copy is kept only where the model's own is trained (an embedding that is tied to it, an
-    adapter on it). Built from the model at its start. Raises ValueError for "adapter_off" on a model without an
-    adapter, and for "cache" without ``cache``.
+    model: the model at its start.
+    kind: "copy": a second frozen model. "adapter_off": the same one with its adapter disabled. "cache": its stored
+        states and its head; a frozen copy of the head is kept only where the model's own is trained (an embedding that
+        is tied to it, an adapter on it).
+
+    Raises ValueError for "adapter_off" on a model without an adapter, and for "cache" without ``cache``.
     """
 
     def __init__(self, model: Any, kind: Kind, cache: StateCache | None = None) -> None:
@@ -50,7 +52,7 @@ class Reference:
 
     @property
     def bytes(self) -> int:
-        """Memory that it takes beside the model."""
+        """The memory that it takes beside the model."""
         if self.cache is None:
             return tensor_bytes(self._model) if self.kind == "copy" else 0
         own = self._head is not None and self._head is not self._model.get_output_embeddings()
@@ -58,7 +60,7 @@ class Reference:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the manifest says of it; files are those that the run reads, and others may."""
+        """Its entry in the manifest; files are those that this run reads, and that other runs may read."""
         facts: dict[str, Any] = {"kind": self.kind, "bytes": self.bytes, "disk_bytes": 0}
         if self.cache is not None:
             facts |= {"disk_bytes": self.cache.disk_bytes, "rows": self.cache.rows, "filled": self.cache.filled}
@@ -67,7 +69,7 @@ class Reference:
 
     @torch.no_grad()
     def states(self, batch: Batch) -> TargetStates | None:
-        """What enters the head at the targets of ``batch``, [N, H], and the frozen head; None: it is not separable."""
+        """The states that enter the head at the targets of ``batch``, [N, H], and the head; None if inseparable."""
         if self.cache is not None:
             assert self._head is not None
             return states_with(self._head, self.cache.states(batch), vocabulary_size(self._model))
@@ -96,7 +98,7 @@ class Reference:
             return target_hidden(self._model, batch, (sequence, position), layer)
 
     def _frozen(self, head: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
-        """``head`` as it is without the adapter, also where it is called later."""
+        """``head`` without the adapter, also when it is called later."""
         if self.kind != "adapter_off":
             return head
 
@@ -108,9 +110,9 @@ class Reference:
 
 
 def starting_states(model: Any, forward: Forward) -> Callable[[Batch], torch.Tensor]:
-    """What fills a StateCache: the states [N, H] of ``model`` as it is when it is asked, in evaluation mode, no graph.
+    """A function that fills a StateCache: the states [N, H] of ``model`` at the time of the call, without a graph.
 
-    Asked of a model whose head cannot be separated it raises ValueError.
+    It raises ValueError for a model whose head cannot be separated.
     """
 
     @torch.no_grad()
@@ -133,21 +135,18 @@ def starting_states(model: Any, forward: Forward) -> Callable[[Batch], torch.Ten
 
 
 def reference_kind(description: Model, needed: bool) -> Kind:
-    """What ``model.reference`` comes to: nothing where no objective needs it.
-
-    "auto" takes the adapter where switching it off gives the starting model: not where an earlier one is continued.
-    Elsewhere it takes the cache.
-    """
+    """The kind of reference that ``description`` asks for; "none" where no objective needs one."""
     if not needed:
         return "none"
     if description.reference == "auto":
+        # Switching an adapter off gives the starting model only where the adapter is new.
         fresh = description.adapter != "none" and description.adapter_path is None
         return "adapter_off" if fresh else "cache"
     return description.reference
 
 
 def tensor_bytes(module: Any, trained: bool = False) -> int:
-    """What the parameters of ``module`` take; ``trained``: those of them that are trained."""
+    """The memory of the parameters of ``module``; ``trained``: of those that are trained only."""
     return sum(p.numel() * p.element_size() for p in module.parameters() if p.requires_grad or not trained)
 
 

@@ -20,9 +20,9 @@ from mollm_cli.models.sharding import is_sharded, whole
 VERSION = 1
 """Raised whenever the same model and rows would give other states."""
 SHARD_BYTES = 64 << 20
-"""States in memory before they are written: small beside a model, large beside a file's own cost."""
+"""States that wait in memory before they are written: small beside a model, large beside the cost of a file."""
 UNNAMED = ("_name_or_path", "transformers_version", "base_model_name_or_path")
-"""What a configuration says of where it came from; it changes no state."""
+"""Keys by which a configuration tells where it came from; they change no state."""
 
 Place = tuple[torch.Tensor, int, int]
 
@@ -30,9 +30,10 @@ Place = tuple[torch.Tensor, int, int]
 class StateCache:
     """States [targets of a row, H] of ``rows``, looked up by id; of several rows with one id, by their tokens.
 
-    folder: where they are kept; with None, also set later, what is filled is held in memory. layer: the hidden layer
-    whose output they are, None: what enters the language-model head. damaged: files in the folder that were torn, which
-    are gone. filled: rows that were computed.
+    folder: keeps them between runs; None, which may be set later too: new states are held in memory.
+    layer: the hidden layer that gives them out; None: they enter the language-model head.
+    damaged: torn files of the folder, which have been removed.
+    filled: the number of rows that were computed.
     """
 
     def __init__(self, rows: Sequence[Encoded], folder: Path | None = None, layer: int | None = None) -> None:
@@ -53,7 +54,7 @@ class StateCache:
                 self._take(shard)
 
     def missing(self) -> list[Encoded]:
-        """The rows with targets that have no states yet, the longest first: what is too large shows at once."""
+        """The rows with targets that have no states yet, the longest first, so that too large a batch shows at once."""
         rows = [row for own, row in self._rows.items() if own not in self._places and row.targets]
         return sorted(rows, key=lambda row: len(row.input_ids), reverse=True)
 
@@ -64,11 +65,13 @@ class StateCache:
         batch_size: int,
         world: World = ALONE,
     ) -> None:
-        """Compute what is missing, ``batch_size`` rows at a time, and keep it shard by shard.
+        """Compute missing states, ``batch_size`` rows at a time, and keep them shard by shard.
 
-        ``states_of`` gives the states [N, H] at a batch's targets. world: the processes that make a forward pass
-        together; each keeps rows of its own in the folder, and reads the others' there, or all in its memory. Raises
-        OSError, on every process, where the folder takes no file.
+        states_of: gives the states [N, H] at the targets of a batch.
+        world: the processes that make a forward pass together. Each keeps rows of its own in the folder and reads the
+            others' there; without a folder each holds all of them in memory.
+
+        Raises OSError, on every process, where the folder takes no file.
         """
         everything = self.missing()
         rows = everything if self.folder is None else everything[world.rank :: world.size]
@@ -77,6 +80,7 @@ class StateCache:
         first, refused = 0, None
         for start in range(0, most, batch_size):
             part = rows[start : start + batch_size]
+            # A process without a row left passes another's: of shards every process must take part in each pass.
             states = states_of(collate(part or everything[:1])).detach().cpu()
             if not part or refused:
                 continue
@@ -92,7 +96,7 @@ class StateCache:
         self.filled += len(everything)
 
     def _hear(self, world: World, refused: OSError | None) -> None:
-        """Take in what other processes have filled. Raises OSError where one of them, or this, could not."""
+        """Take in the states that other processes have filled. Raises OSError where any process could not write."""
         problems = [problem for problem in world.everyones(None if refused is None else str(refused)) if problem]
         if refused is not None:
             raise refused
@@ -114,17 +118,17 @@ class StateCache:
 
     @property
     def rows(self) -> int:
-        """How many rows there are states of."""
+        """The number of rows that the cache is for."""
         return len(self._rows)
 
     @property
     def memory_bytes(self) -> int:
-        """The states that are held in memory."""
+        """The bytes of states that are held in memory."""
         return sum(shard.state_bytes for shard in self._shards if shard.file is None)
 
     @property
     def disk_bytes(self) -> int:
-        """The states of the files that are read."""
+        """The bytes of states in the files that are read."""
         return sum(shard.state_bytes for shard in self._shards if shard.file is not None)
 
     @property
@@ -140,14 +144,14 @@ class StateCache:
         return shards.write(self.folder, digests, counts, states)
 
     def _take(self, shard: Shard) -> None:
-        """Use what ``shard`` holds of the rows; one that adds nothing is not read."""
+        """Use the states in ``shard`` that are not known yet; a shard without any is let go of."""
         new = [(own, place) for own, place in shard.places() if own in self._rows and own not in self._places]
         self._places |= {own: (shard.states, *place) for own, place in new}
         if new:
             self._shards.append(shard)
 
     def _identity(self, batch: Batch, i: int) -> bytes:
-        """Which row ``batch`` has at place ``i``. Its tokens are looked at only where the id does not tell."""
+        """The row that ``batch`` has at place ``i``; its tokens are looked at only where the id does not tell."""
         known = self._named[batch.ids[i]]
         if len(known) == 1:
             return known[0]
@@ -156,7 +160,7 @@ class StateCache:
 
 
 def digest(input_ids: Sequence[int], labels: Sequence[int]) -> bytes:
-    """sha256 of a row's token ids and labels, which decide its states together with the model."""
+    """The sha256 of a row's token ids and labels, which decide its states together with the model."""
     import numpy
 
     return hashlib.sha256(numpy.array([input_ids, labels], dtype=numpy.int64).tobytes()).digest()
@@ -164,9 +168,9 @@ def digest(input_ids: Sequence[int], labels: Sequence[int]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """How states are computed, beside the model: what else they depend on.
+    """The conditions, beside the model, on which states depend.
 
-    layer: the hidden layer whose output they are; None: what enters the language-model head.
+    layer: the hidden layer that gives them out; None: they enter the language-model head.
     """
 
     device: str
@@ -175,7 +179,7 @@ class Forward:
 
 
 def fingerprint(model: Any, forward: Forward) -> str:
-    """sha256 over what the states of a row depend on: weights, configurations, precision, kind of device, versions.
+    """The sha256 of all that decides a row's states: weights, configurations, precision, kind of device, versions.
 
     The weights themselves are read, once each, wherever they came from: files, a seed, an adapter.
     """

@@ -1,9 +1,9 @@
 """States of rows in files: safetensors that are read memory-mapped, each whole or not there.
 
-A shard holds the states of some rows, one row after the other, and says which rows. It is named after them, written
-under another name and renamed: processes that fill the same rows at once leave one file, and the first one's states
-stay. Of states of one row in two files the older count, so that a resumed run reads what it read before. A checksum
-tells a torn file, which is removed; what it held is filled again.
+A shard holds the states of some rows, one row after the other, and names the rows. It is called after them, written
+under another name and renamed, so that processes that fill the same rows at once leave one file, the first one's. If
+two files hold states of one row, the older ones count, so that a resumed run reads what it read before. A checksum
+tells a torn file; it is removed, and its rows are filled again.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class Shard:
 
     @property
     def state_bytes(self) -> int:
-        """What the states take."""
+        """The bytes of the states."""
         return self.states.numel() * self.states.element_size()
 
 
 def write(folder: Path, digests: Sequence[bytes], counts: Sequence[int], states: torch.Tensor) -> Shard:
-    """Keep a shard in ``folder``, unless it is there; it comes back memory-mapped. Raises OSError if it cannot be."""
+    """Write a shard to ``folder``, unless it is there, and return it memory-mapped. Raises OSError."""
     file = folder / f"{hashlib.sha256(b''.join(digests)).hexdigest()}.safetensors"
     with contextlib.suppress(OSError, *_DAMAGED):
         return _load(file)
@@ -90,13 +90,13 @@ def _age(file: Path) -> tuple[int, str]:
 
 
 def _rows(file: Path) -> tuple[bytes, ...]:
-    """Whose states ``file`` holds; the states themselves are not read."""
+    """The rows whose states ``file`` holds; the states themselves are not read."""
     with safe_open(file, framework="pt") as opened:
         return _cut(opened.get_tensor("digests"))
 
 
 def _load(file: Path) -> Shard:
-    """One file, mapped into memory. Raises ValueError where it is not what was written."""
+    """Map one file into memory. Raises ValueError where it is not as it was written."""
     with safe_open(file, framework="pt") as opened:
         tensors = [opened.get_tensor(name) for name in ("digests", "counts", "states")]
         written = (opened.metadata() or {}).get("checksum")

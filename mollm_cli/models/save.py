@@ -1,4 +1,4 @@
-"""Writing a model so that ``AutoModelForCausalLM.from_pretrained(folder)`` just works."""
+"""Writes a model so that ``AutoModelForCausalLM.from_pretrained(folder)`` just works."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from mollm_cli.models.load_model import LoadedModel, plain_weights
 def save_checkpoint(loaded: LoadedModel, folder: Path) -> None:
     """Write safetensors, configuration and tokenizer into ``folder``; an adapter is merged on the way out.
 
-    The merged copy is made on the side: the model in memory keeps its adapter. The adapter itself goes to ``adapter/``
-    beside ``folder``. Dropout rates are written as they were read. Whole or not there at all, see core/atomic.py.
+    The model in memory keeps its adapter, since a copy is merged. The adapter itself goes to ``adapter/`` beside
+    ``folder``. Dropout rates are written as they were read. The folder is whole or not there at all (core/atomic.py).
     """
     model = _plain(loaded, folder.with_name("adapter"))
     with whole(folder, anew=True) as temporary:
@@ -30,7 +30,7 @@ def save_checkpoint(loaded: LoadedModel, folder: Path) -> None:
 
 
 def _plain(loaded: LoadedModel, folder: Path) -> Any:
-    """The model without an adapter; what there is of one is saved in ``folder`` and merged into a copy."""
+    """The model without an adapter: an adapter is saved in ``folder`` and merged into a copy."""
     from mollm_cli.models.adapter import merged
 
     if not hasattr(loaded.model, "merge_and_unload"):
@@ -42,7 +42,7 @@ def _plain(loaded: LoadedModel, folder: Path) -> Any:
 
 
 def _evenly(folder: Path) -> None:
-    """Every file as open as the umask has made ``folder``: save_pretrained writes weights 0600 whatever that is."""
+    """Make every file as open as the umask has made ``folder``: save_pretrained writes weights 0600 whatever it is."""
     mode = folder.stat().st_mode & 0o666
     for path in folder.rglob("*"):
         if path.is_file():

@@ -1,9 +1,10 @@
-"""A model whose weights lie in shards, one a process (engine.parallel=fsdp), and whole again to be written.
+"""A model whose weights lie in shards, one per process (engine.parallel=fsdp), and whole again to be written.
 
-torch's ``fully_shard`` (FSDP2): every layer is a group of its own, collected before its forward and its backward pass
-and let go of after each; what is around the layers (embedding, last norm, head) is one more group, which stays whole
-from the first forward pass of a step until the weights move (``reshard``), because the head is read outside of the
-model's own forward pass. Gradients are added up over processes, not averaged: losses are divided by the count of all.
+It is torch's ``fully_shard`` (FSDP2). Every layer is a group of its own, gathered before its forward and its backward
+pass and let go of after each. Everything around the layers (embedding, last norm, head) is one more group. It stays
+whole from the first forward pass of a step until the weights move (``reshard``), because the head is read outside of
+the model's own forward pass. Gradients are added up over processes, not averaged: losses are divided by the count of
+all.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from mollm_cli.models.forward import layers
 
 
 class _Origin(NamedTuple):
-    """What a sharded model was, without the memory of its weights; and the processes that hold them."""
+    """A sharded model as it was, without the memory of its weights, and the processes that hold them."""
 
     plain: Any
     world: World
@@ -31,9 +32,9 @@ _SHARDED: WeakKeyDictionary[torch.nn.Module, _Origin] = WeakKeyDictionary()
 
 
 def shard(model: Any, world: World) -> Any:
-    """``model`` itself, in place: of every weight it holds this process's part. Alone it is left as it is.
+    """Shard ``model`` in place, so that it holds this process's part of every weight; one process leaves it as it is.
 
-    What it is called on must be the same on every process. Raises RequestError for weights that cannot be shards.
+    The model must be the same on every process. Raises RequestError for weights that cannot be shards.
     """
     if world.size == 1:
         return model
@@ -45,19 +46,19 @@ def shard(model: Any, world: World) -> Any:
 
 
 def is_sharded(model: Any) -> bool:
-    """Whether ``shard`` has been here."""
+    """True where ``model`` has gone through ``shard``."""
     return model in _SHARDED
 
 
 def holders(model: Any) -> World:
-    """The processes without which ``model`` makes no forward pass; ``ALONE`` where it is whole."""
+    """The processes that must take part in a forward pass of ``model``; ``ALONE`` where it is whole."""
     return _SHARDED[model].world if is_sharded(model) else ALONE
 
 
 def gathered(model: Any) -> Any:
     """A plain model with all weights of ``model``, on the CPU; ``model`` itself where it is not sharded.
 
-    Every process calls it; those that are not the first get None.
+    Every process calls this, and the first one gets the model; the others get None.
     """
     if not is_sharded(model):
         return model
@@ -76,7 +77,7 @@ def gathered(model: Any) -> Any:
 
 
 def frozen_twin(model: Any) -> Any:
-    """A second sharded model with the weights that ``model`` has now, which nothing trains."""
+    """A second sharded model with the weights that ``model`` has now; nothing trains it."""
     origin = _SHARDED[model]
     model.reshard()
     twin = copy.deepcopy(origin.plain).eval().requires_grad_(False)
@@ -102,7 +103,7 @@ def frozen_head(model: Any) -> torch.nn.Module | None:
 
 
 def whole(value: torch.Tensor) -> torch.Tensor:
-    """``value`` with all of its shards: every process calls it, for the same tensors in the same order."""
+    """``value`` with all of its shards; every process calls this, for the same tensors in the same order."""
     sharded: Any = value
     full: torch.Tensor = sharded.full_tensor() if hasattr(sharded, "full_tensor") else value
     return full
@@ -125,7 +126,7 @@ def _cut(model: Any, world: World) -> None:
 
 
 def _check(model: Any) -> None:
-    """Refuse what has no place in a shard."""
+    """Refuse weights that cannot be cut into shards."""
     for name, parameter in model.named_parameters():
         if not parameter.is_floating_point() or not parameter.dim():
             raise RequestError(
@@ -135,7 +136,7 @@ def _check(model: Any) -> None:
 
 
 def _hollow(model: Any) -> Any:
-    """A copy of ``model`` whose parameters have no memory; buffers are there."""
+    """A copy of ``model`` whose parameters have no memory; its buffers have."""
     empty = {
         id(p): torch.nn.Parameter(torch.empty_like(p, device="meta"), requires_grad=p.requires_grad)
         for p in model.parameters()

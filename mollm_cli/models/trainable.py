@@ -1,4 +1,4 @@
-"""What a loss trains of a model, where that is not all of it."""
+"""Restricts training to the parameters that a loss names."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from mollm_cli.models.forward import layers
 
 
 def restrict(model: Any, loss: Loss) -> None:
-    """Freeze what ``loss`` does not train.
+    """Freeze the parameters that ``loss`` does not train.
 
-    Raises RequestError where that leaves nothing to train, or where the model has not the layer that the loss reads.
+    Raises RequestError where that leaves nothing to train, or where the model lacks the layer that the loss reads.
     """
     for objective in loss.objectives:
         if objective.layer is not None and not 0 <= objective.layer < len(layers(model)):

@@ -1,1 +1,1 @@
-"""What a run needs to go on bit for bit: checkpoints, shards, resume points, and what may change."""
+"""The state from which a run goes on bit for bit: checkpoints, shards, resume points, and the keys that may change."""

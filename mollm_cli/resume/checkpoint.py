@@ -1,7 +1,7 @@
-"""resume/: what the engine needs to go on bit for bit. Safetensors and JSON, whole or not there at all.
+"""Resume points on disk: the state from which the engine goes on bit for bit, whole or not there at all.
 
-A point is a folder, step-NNNNNNNN. It is written under another name, brought to the disk and renamed; then it is read
-back, and only what holds what its manifest says takes the place of the point before it.
+A point is a folder, resume/step-NNNNNNNN, of safetensors and JSON. It is written under another name, brought to the
+disk and renamed. Then it is read back, and only if it holds what its manifest says is the point before it removed.
 """
 
 from __future__ import annotations
@@ -30,30 +30,32 @@ from mollm_cli.resume.shards import Shards
 STATE, TENSORS = "state.json", "tensors.safetensors"
 FILES = (STATE, TENSORS)
 DEPTH = 2
-"""The parts at the end of a path to resume/ that are no links: it, and the run directory that it is in."""
+"""The last parts of a path to resume/ that may be no links: the folder itself, and its run directory."""
 SHAPE = {
     "step": int, "solver": dict, "optimizer": dict, "extra": {"inputs?": dict, "total_steps?": (int, NoneType)},
     "python_random": list, "numpy_random": list,
 }  # fmt: skip
-"""state.json."""
+"""The shape of state.json."""
 KEPT = "kept-{step:08d}.safetensors"
 """The trainable parameters of an evaluation that may become the checkpoint (engine.keep)."""
 
 
 def save(folder: Path, step: int, stepper: Stepper, extra: dict[str, Any]) -> Path:
-    """Write trainable parameters, optimizer, what the solver keeps and random generators to ``folder``/step-NNNNNNNN.
+    """Write trainable parameters, optimizer, the solver's state and random generators to ``folder``/step-NNNNNNNN.
 
-    The point is read back from the disk before others are removed. A whole point of this step stays as it is: the
-    state after a step is a function of the run. ``extra`` is JSON of the caller's own. Of several processes the first
-    one writes; where they hold shards, all have to call it. Raises OSError, and RunError where what is read is not what
-    was written; older points are untouched then.
+    extra: JSON of the caller's own.
+
+    The point is read back from the disk before others are removed. Of several processes the first one writes; where
+    they hold shards, all have to call this. Raises OSError, and RunError where the point does not read back as it was
+    written; older points are untouched then.
     """
     from safetensors.torch import save_file
 
     final, parts = folder / f"step-{step:08d}", Shards(stepper.trained)
+    # A whole point of this step stays: the state after a step is a function of the run.
     wanted = parts.agreed(damage(final, FILES) is not None)
     if wanted and not parts.writes:
-        _tensors(stepper, parts)
+        _tensors(stepper, parts)  # gathering shards takes every process
     if not parts.writes:
         return final
     if wanted:
@@ -75,7 +77,7 @@ def save(folder: Path, step: int, stepper: Stepper, extra: dict[str, Any]) -> Pa
 
 
 def points(folder: Path, tell: Callable[[str], None] = lambda text: None) -> list[Path]:
-    """The resume points in ``folder`` that are whole, oldest first; of others ``tell`` hears what is wrong."""
+    """The resume points in ``folder`` that are whole, oldest first; ``tell`` hears of the faults of others."""
     found = []
     for point in _all(folder):
         problem = damage(point, FILES)
@@ -91,8 +93,10 @@ def load(
 ) -> tuple[int, dict[str, Any]]:
     """Put a resume point back into model, optimizer, solver and generators; returns (step, extra).
 
-    folder: a point, or the folder of points, of which the newest whole one is taken. accept: raises, before anything
-    is put back, where it is not to be gone on with. Raises RequestError where there is no point, or another model's.
+    folder: a point, or the folder of points, of which the newest whole one is taken.
+    accept: raises, before anything is put back, where the run must not go on from this point.
+
+    Raises RequestError where there is no point, or another model's.
     """
     from safetensors.torch import load_file
 
@@ -114,7 +118,7 @@ def load(
 def keep(folder: Path, step: int, trained: Trained) -> Path:
     """Write the trainable parameters, as they are after ``step`` steps, to a file in ``folder``. Raises OSError.
 
-    The first process writes; where they hold shards, all have to call it.
+    Of several processes the first one writes; where they hold shards, all have to call this.
     """
     from safetensors.torch import save_file
 
@@ -146,7 +150,7 @@ def put_back(folder: Path, step: int, trained: Trained) -> None:
 
 
 def keep_only(folder: Path, steps: Collection[int]) -> None:
-    """Remove what ``keep`` wrote after other steps than ``steps``."""
+    """Remove the files that ``keep`` wrote after other steps than ``steps``."""
     names = {KEPT.format(step=step) for step in steps}
     _remove(folder, [file.name for file in folder.glob("kept-*.safetensors") if file.name not in names])
 
@@ -156,13 +160,13 @@ def _all(folder: Path) -> list[Path]:
 
 
 def _there(final: Path) -> Path:
-    """``final`` in its folder, made if need be, but not the run directory: one that was removed stays away."""
+    """``final``, its folder made if need be. The run directory is not made: one that was removed stays away."""
     with opened(final.parent, DEPTH, make=1):
         return final
 
 
 def _remove(folder: Path, names: Sequence[str]) -> None:
-    """What is not needed any more goes; a disk that refuses keeps it, until it is removed the next time."""
+    """Remove files that nobody needs; if the disk refuses, they stay until the next time."""
     with contextlib.suppress(OSError), opened(folder, DEPTH) as held:
         for name in names:
             with contextlib.suppress(OSError):
@@ -170,7 +174,7 @@ def _remove(folder: Path, names: Sequence[str]) -> None:
 
 
 def _tensors(stepper: Stepper, parts: Shards) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Everything that a point holds as tensors, by name; and the scalars of the optimizer."""
+    """The tensors of a point, by name, and the scalars of the optimizer."""
     tensors, scalars = named_state(stepper.optimizer)
     tensors |= _parameters(stepper.trained) | _carried(stepper)
     return parts.gathered(tensors) | parts.generators(_generators(_device(stepper))), scalars
@@ -198,11 +202,12 @@ def _carried(stepper: Stepper) -> dict[str, torch.Tensor]:
 
 
 def _carry_on(stepper: Stepper, tensors: dict[str, torch.Tensor]) -> None:
-    """Copied to memory of its own: a product's last bits depend on how its factors are aligned."""
+    """Give the solver the rows that it carries."""
     for name, row in zip(stepper.solver.carries, stepper.carried, strict=True):
         for k, parameter in enumerate(stepper.parameters):
             stored = tensors.get(f"carried.{name}.{k}")
             own = None if stored is None else stepper.trained.share(k, stored)
+            # In memory of its own: the last bits of a product depend on how its factors are aligned.
             row[k] = None if own is None else torch.empty_like(parameter.detach()).copy_(own)
 
 
@@ -217,7 +222,7 @@ def _generators(device: torch.device) -> dict[str, torch.Tensor]:
 
 
 def _plain_generators() -> dict[str, Any]:
-    """Python's and NumPy's generators as JSON; nothing of ours draws from them, a user's own parts may."""
+    """Python's and NumPy's generators as JSON; nothing of ours draws from them, but a user's own parts may."""
     name, keys, *rest = np.random.get_state(legacy=True)
     return {"python_random": random.getstate(), "numpy_random": [name, [int(key) for key in keys], *rest]}
 

@@ -1,4 +1,4 @@
-"""Whether a resume point is what was written: its manifest of sizes and hashes, and what of it does not hold."""
+"""The manifest of a resume point, sizes and hashes of its files, and the check that it holds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mollm_cli.core.read_back import read_mapping
 
 MANIFEST = "manifest.json"
 VERSION = 1
-"""Raised whenever what a point holds is no longer read as it was."""
+"""Raised whenever a point of today would be read in another way."""
 
 
 def mark(file: Path) -> dict[str, Any]:
@@ -23,13 +23,13 @@ def mark(file: Path) -> dict[str, Any]:
 
 
 def write_manifest(folder: Path, name: str, files: Sequence[str]) -> None:
-    """Write manifest.json, the last of ``files``: the point is called ``name``."""
+    """Write manifest.json, after all of ``files``, for a point that is called ``name``."""
     content = {"version": VERSION, "point": name, "files": {file: mark(folder / file) for file in files}}
     (folder / MANIFEST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def damage(folder: Path, files: Sequence[str]) -> str | None:
-    """What is wrong with a point, in words; None where each of ``files`` is what its manifest says."""
+    """The fault of a point, in words; None where each of ``files`` is as its manifest says."""
     try:
         content = read_mapping(folder / MANIFEST, {"files": dict})
         marks = {file: content["files"][file] for file in files}
@@ -43,10 +43,11 @@ def damage(folder: Path, files: Sequence[str]) -> str | None:
 
 
 def difference(file: Path, marked: Any) -> str | None:
-    """What is wrong with one file, None where it is what was ``marked``. The size is looked at first."""
+    """The fault of one file, in words; None where it is as it was ``marked``."""
     try:
         if not file.is_file():
             return f"{file.name} is missing"
+        # The size first: it tells a torn file without reading it.
         wanted, found = marked.get("bytes"), file.stat().st_size
         if found != wanted:
             return f"{file.name} has {found} bytes in place of {wanted}"

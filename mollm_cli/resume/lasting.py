@@ -1,4 +1,4 @@
-"""What a run that goes on must keep of its configuration, and what may be another."""
+"""The keys that must keep their value when a run goes on, and those that need not."""
 
 from __future__ import annotations
 
@@ -39,22 +39,20 @@ FREE: Mapping[str, str] = {
     "run_dir": "where it lies",
     "resume": "that it goes on",
 }
-"""Keys that may change from one part of a run to the next, with all below them, and why; any other shapes its numbers.
+"""Keys that may change, with all below them, when a run goes on, and the reason; any other key shapes its numbers.
 
 "The same sums" are equal up to rounding, everything else to the bit."""
 
 
 def numbers(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of a resolved ``config`` that its numbers depend on, dotted, with their values."""
+    """The keys of a resolved ``config`` on which a run's numbers depend, dotted, with their values."""
     return {key: value for key, value in _flat(config, "") if not is_free(key)}
 
 
 def require_same(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """Raise RequestError naming each of ``numbers`` that is another ``after``, with both values.
-
-    A secret, which no file keeps, is not compared.
-    """
+    """Raise RequestError naming each key of ``numbers`` that has another value ``after``, with both values."""
     nothing = object()
+    # A secret is not compared, because no file keeps it.
     keys = [key for key in dict.fromkeys((*before, *after)) if HIDDEN not in (before.get(key), after.get(key))]
     changed = [key for key in keys if before.get(key, nothing) != after.get(key, nothing)]
     if changed:
@@ -72,7 +70,7 @@ def _said(values: Mapping[str, Any], key: str) -> str:
 
 
 def is_free(key: str) -> bool:
-    """Whether ``key`` may have another value when a run goes on."""
+    """True where ``key`` may have another value when a run goes on."""
     parts = key.split(".")
     return any(".".join(parts[:count]) in FREE for count in range(1, len(parts) + 1))
 

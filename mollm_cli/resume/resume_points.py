@@ -1,4 +1,4 @@
-"""resume/ of one run: the point to go on from, and the weights of the best progress evaluation so far."""
+"""The folder resume/ of one run: the point to go on from, and the weights of the best evaluation so far."""
 
 from __future__ import annotations
 
@@ -18,17 +18,22 @@ from mollm_cli.resume.intact import difference, mark
 from mollm_cli.resume.lasting import require_same
 
 INPUTS, MARK, ROWS, TOTAL = "inputs", "kept", "micro_batch", "total_steps"
-"""What a point notes beside the history: ``inputs``, the mark of the kept weights, rows in one forward pass, and how
-many steps the run was to have, which a learning-rate schedule depends on."""
+"""Notes of a point beside the history: ``inputs``, the mark of the kept weights, rows in one forward pass, and the
+steps that the run was to have, on which a learning-rate schedule depends."""
 
 
 @dataclass(slots=True)
 class ResumePoints:
-    """Saves and loads. needed: after which step the weights were kept that the point on disk refers to; at most one.
+    """Saves the resume points of a run, and loads the newest one.
 
-    inputs: what the numbers depend on, by name; a run is gone on with under the same only. settle_log: called before
-    a point is written, so that no step that it stands for is missing in train.jsonl. total: steps that the run is to
-    have, and former_total those that it was to have when its point was written; None: not known.
+    inputs: the values on which the run's numbers depend, by name; it goes on only with the same ones.
+    pieces: the rows in one forward pass, which a point notes where they are found by trying.
+    tell: hears of points that are passed over.
+    settle_log: called before a point is written, so that no step that it stands for is missing in train.jsonl.
+    total, former_total: steps that the run is to have, and those that it was to have when its point was written; None:
+        not known.
+    needed: the step whose kept weights the point on disk refers to; at most one.
+    marks: size and hash of the files of kept weights, by step.
     """
 
     folder: Path
@@ -44,10 +49,10 @@ class ResumePoints:
     marks: dict[int, Any] = field(default_factory=dict)
 
     def load(self) -> int:
-        """Go on from the newest whole point; returns its step, 0 where there is none: the run starts (again).
+        """Put the newest whole point back, and return its step; 0 where there is none and the run starts (again).
 
-        Raises RequestError where the run is to have fewer steps, where what the numbers depend on is another, and
-        where kept weights are gone or torn; nothing is put back then.
+        Raises RequestError where the run is to have fewer steps, where a value on which its numbers depend has changed,
+        and where kept weights are gone or torn; nothing is put back then.
         """
         found = checkpoint.points(self.folder, self.tell)
         if not found:
@@ -61,6 +66,7 @@ class ResumePoints:
         self.needed, self.former_total = self._best(), state.get(TOTAL)
         self.marks = {step: state[MARK] for step in self.needed if MARK in state}
         if self.pieces is not None and self.pieces.auto:
+            # As many rows as had room before: trying again would only run out of memory again.
             self.pieces.rows = max(1, min(self.pieces.rows, int(state.get(ROWS, self.pieces.rows))))
         return step
 
@@ -83,7 +89,7 @@ class ResumePoints:
                 )
 
     def save(self, step: int) -> None:
-        """Write a point; kept weights that it does not need are removed once it is read back. All processes call it."""
+        """Write a point, then remove kept weights that it does not need. All processes call this."""
         self.settle_log()
         best = self._best()
         extra = self.history.state() | {INPUTS: as_json(self.inputs), TOTAL: self.total}
@@ -93,26 +99,27 @@ class ResumePoints:
             extra[ROWS] = self.pieces.rows
         checkpoint.save(self.folder, step, self.stepper, extra)
         self.needed = best
+        # Only now: until the new point was read back, the one before it might have been needed, with its weights.
         if self._writes:
             checkpoint.keep_only(self.folder, self.needed)
 
     def keep(self, step: int) -> None:
-        """Write the weights as they are now, the best so far."""
+        """Write the weights as they are now, after the best evaluation so far."""
         file = checkpoint.keep(self.folder, step, self.stepper.trained)
         if self._writes:
             self.marks[step] = mark(file)
             checkpoint.keep_only(self.folder, {step} | self.needed)
 
     def settle(self, steps: int) -> None:
-        """Give the model the weights that the rule keeps of a run of ``steps`` steps."""
+        """Give the model the weights that the rule keeps from a run of ``steps`` steps."""
         kept = self.history.kept(steps)
-        self.stepper.trained.world.barrier()  # what was kept is on the disk
+        self.stepper.trained.world.barrier()  # the first process has written them to the disk
         if kept.step != steps:
             checkpoint.put_back(self.folder, kept.step, self.stepper.trained)
 
     @property
     def _writes(self) -> bool:
-        """Whether this process is the one that writes."""
+        """True for the process that writes."""
         return self.stepper.trained.world.first
 
     def _best(self) -> set[int]:
@@ -120,18 +127,18 @@ class ResumePoints:
 
 
 def recorded(folder: Path) -> dict[str, Any]:
-    """What the newest whole point in ``folder`` notes of its inputs; {} where there is none, or it notes nothing."""
+    """The inputs that the newest whole point in ``folder`` notes; {} where there is none, or it notes nothing."""
     found = checkpoint.points(folder)
     if not found:
         return {}
     try:
         noted = json.loads((found[-1] / checkpoint.STATE).read_text(encoding="utf-8"))["extra"][INPUTS]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return {}  # what is wrong with it is told when it is read
+        return {}  # its fault is told when it is loaded
     return noted if isinstance(noted, dict) else {}
 
 
 def as_json(values: Mapping[str, Any]) -> dict[str, Any]:
-    """``values`` as they come back from a file."""
+    """``values`` as they come back from a file, to be compared with those of a point."""
     read: dict[str, Any] = json.loads(json.dumps(dict(values), default=str))
     return read

@@ -1,6 +1,6 @@
-"""What the processes of a sharded run hold of a resume point, put together in one file and taken apart again.
+"""The shards of a run's processes, put together for a resume point and taken apart again.
 
-A point names whole tensors only, so that it goes on with any number of processes, sharded or not.
+A point holds whole tensors only, so that any number of processes can go on from it, sharded or not.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from mollm_cli.gradients.trained import Trained
 
 @dataclass(frozen=True, slots=True)
 class Shards:
-    """Names are those of a point: "model.NAME", "optimizer.K.KEY" and "carried.NAME.K" of the K-th parameter."""
+    """Tensors by their names in a point: "model.NAME", "optimizer.K.KEY", "carried.NAME.K" of the K-th parameter."""
 
     trained: Trained
 
     @property
     def writes(self) -> bool:
-        """Whether this process is the one that writes."""
+        """True for the process that writes."""
         return self.trained.world.first
 
     def agreed(self, found: bool) -> bool:
-        """What the process that writes has ``found``; replicas ask nobody."""
+        """The answer that the writing process has ``found``, the same on all; replicas need not ask."""
         return bool(self.trained.world.from_first(found)) if self.trained.sharded else found
 
     def gathered(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """``tensors`` with all of their shards, on the CPU of the process that writes; the others get none of them."""
+        """``tensors`` with all of their shards, on the CPU of the writing process; the others get none."""
         if not self.trained.sharded:
             return dict(tensors)
         found = {}
@@ -42,7 +42,7 @@ class Shards:
         return found
 
     def shared_out(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Of the optimizer's ``tensors`` this process's shards; others as they are."""
+        """The optimizer's ``tensors`` cut down to this process's shards; other tensors as they are."""
         if not self.trained.sharded:
             return dict(tensors)
         found = dict(tensors)
@@ -52,7 +52,7 @@ class Shards:
         return found
 
     def generators(self, states: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The states of this process's random generators, and "rng.NAME.RANK" of every other that holds shards."""
+        """The states of the random generators: this process's, and "rng.NAME.RANK" of every other that holds shards."""
         found = {f"rng.{name}": state for name, state in states.items()}
         if self.trained.sharded:
             for name, state in states.items():
@@ -62,7 +62,7 @@ class Shards:
         return found
 
     def generator(self, tensors: Mapping[str, torch.Tensor], name: str) -> torch.Tensor:
-        """The state of this process's generator; that of the first where a point knows of no other."""
+        """The state of this process's generator; the first process's where the point has none for it."""
         return tensors.get(f"rng.{name}.{self.trained.world.rank}", tensors[f"rng.{name}"])
 
     def _number(self, name: str) -> int:
