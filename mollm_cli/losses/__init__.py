@@ -1,1 +1,1 @@
-"""One loss a file: an ordered table of objectives."""
+"""One loss per file: an ordered table of objectives."""

@@ -12,7 +12,9 @@ from mollm_cli.objectives.label_log_probs import on
 def ceu(skip: int = 1, forget_weight: float = 1.0) -> Loss:
     """One row: mean CE(z, softmax(z with the label's logit at -inf)) on forget, the second a constant.
 
-    skip: how many of the first tokens of an answer are left alone (CE-U skips one). Source: CE-U, arXiv 2503.01224.
+    skip: the number of first tokens of an answer that are left alone (CE-U skips one).
+
+    Source: CE-U, arXiv 2503.01224.
     Raises ValueError.
     """
     if skip < 0:

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 def dpo(beta: float = 0.1, forget_weight: float = 1.0, retain_weight: float = 1.0) -> Loss:
     """Two rows: -mean_i log sigmoid(beta (D_win,i - D_lose,i)) on alternate and forget together, CE on retain.
 
-    D_i = log pi(y_i) - log pi_ref(y_i), summed over the answer; alternate wins: a refusal (TOFU's DPO with "I don't
-    know", arXiv 2401.06121) or another plausible answer (AltPO, arXiv 2409.13474), row i to the prompt of row i. beta:
-    how much a nat of difference counts. OpenUnlearning multiplies the forget row by 2 / beta: forget_weight=20.
-    Raises ValueError.
+    beta: the weight of a nat of difference.
+
+    D_i = log pi(y_i) - log pi_ref(y_i), summed over the answer. Alternate wins: a refusal (TOFU's DPO with "I don't
+    know", arXiv 2401.06121) or another plausible answer (AltPO, arXiv 2409.13474); row i answers the prompt of row i.
+    OpenUnlearning multiplies the forget row by 2 / beta: forget_weight=20. Raises ValueError.
     """
     if not beta > 0:
         raise ValueError(f"loss.beta must be > 0, found {beta}")

@@ -13,7 +13,7 @@ def ga_mismatch_kl(forget_weight: float = 0.5, alternate_weight: float = 1.0, kl
     """Three rows: -mean nll on forget, mean nll on alternate (unrelated answers to the forget prompts), KL on retain.
 
     The weights are those of the code of Yao et al., arXiv 2310.10683, which draws K = 5 unrelated answers to each
-    prompt anew at every step; here they are the rows of data.alternate, as many to a prompt as that set has.
+    prompt anew at every step. Here they are the rows of data.alternate, as many per prompt as that set has.
     """
     return Loss(
         "ga_mismatch_kl",

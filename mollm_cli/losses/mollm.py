@@ -14,7 +14,7 @@ def mollm(
 ) -> Loss:
     """Three rows: UCE on forget, cross-entropy and KL(ref || theta) on retain (Pan et al., arXiv 2412.20412).
 
-    A fourth, ours, where alternate_weight > 0: cross-entropy on alternate, what the model is to say instead.
+    A fourth row, ours, where alternate_weight > 0: cross-entropy on alternate, the answers to give instead.
 
     The paper's abstract fixes the three objectives and the common descent direction; its equations were not available
     to us. UCE and the direction programme are read from the same authors' FedOSD and FedLF: see docs/METHODS.md.

@@ -13,7 +13,9 @@ from mollm_cli.objectives.unlearning_cross_entropy import unlearning_cross_entro
 def mollm_pair(kl_share: float = 1.0, forget_weight: float = 1.0, retain_weight: float = 8.0) -> Loss:
     """Two rows: UCE on forget, CE + kl_share KL(ref || theta) on retain; one backward less than mollm. Ours.
 
-    kl_share: what a nat of KL weighs against one of cross-entropy, >= 0. Raises ValueError.
+    kl_share: the weight of a nat of KL against one of cross-entropy, >= 0.
+
+    Raises ValueError.
     """
     if not kl_share >= 0:
         raise ValueError(f"loss.kl_share must be >= 0, found {kl_share}")

@@ -17,11 +17,14 @@ def npo(
 ) -> Loss:
     """Two rows: -(2 / beta) mean_i log sigmoid(-beta (log pi(y_i) - log pi_ref(y_i))) on forget, CE or KL on retain.
 
-    beta: how soon a sequence counts as forgotten, per nat of its sum; -> 0 is gradient ascent on sequence sums.
-    retain: "ce" is the paper's NPO+RT, "kl" its NPO+KL; retain_weight=0 its plain NPO. The forget row is a mean over
-    sequences of sums over tokens, the retain row a mean over tokens, and both weigh 1, as the authors publish it.
-    Our KL(ref || theta) runs over target tokens only, that of the authors' code over prompts and padding too.
-    Source: Zhang et al., arXiv 2404.05868. Raises ValueError.
+    beta: the larger, the sooner a sequence counts as forgotten, per nat of its sum; -> 0 is gradient ascent on
+        sequence sums.
+    retain: "ce" is the paper's NPO+RT, "kl" its NPO+KL.
+    retain_weight: 0 is the paper's plain NPO.
+
+    The forget row is a mean over sequences of sums over tokens, the retain row a mean over tokens, and both weigh 1, as
+    the authors publish it. Our KL(ref || theta) runs over target tokens only, that of the authors' code over prompts
+    and padding too. Source: Zhang et al., arXiv 2404.05868. Raises ValueError.
     """
     if not beta > 0:
         raise ValueError(f"loss.beta must be > 0, found {beta}")

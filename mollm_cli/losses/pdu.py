@@ -11,8 +11,10 @@ from mollm_cli.objectives.logit_spread import logit_spread
 def pdu(eps: float | None = None, forget_weight: float = 1.0, retain_weight: float = 100.0) -> Loss:
     """Two rows: mean_t (max_v z - mean_v z)^2 on forget, subject to mean nll <= eps on retain (solver primal_dual).
 
-    eps: nats per retain token, required. retain_weight: the multiplier that the constraint starts with. Source:
-    Entesari et al., arXiv 2506.05314. Raises ValueError.
+    eps: nats per retain token, required.
+    retain_weight: the multiplier with which the constraint starts.
+
+    Source: Entesari et al., arXiv 2506.05314. Raises ValueError.
     """
     if eps is None or not eps > 0:
         raise ValueError(

@@ -18,11 +18,14 @@ def rmu(
     forget_weight: float = 1.0,
     retain_weight: float = 1200.0,
 ) -> Loss:
-    """Two rows: mean_t mean_j (h - c u)^2 on forget, mean_t mean_j (h - h_ref)^2 on retain, h what ``layer`` gives out.
+    """Two rows: mean_t mean_j (h - c u)^2 on forget, mean_t mean_j (h - h_ref)^2 on retain, h the output of ``layer``.
 
-    layer: from 0; the forward pass stops there. coefficient: the length c of the goal, 2 to 20 in print. u: uniform on
-    [0, 1)^H from ``direction_seed``, normalised once. Trained: the MLP's output matrices of layers l - 2 to l. Source:
-    Li et al. (WMDP), arXiv 2403.03218, whose means run over whole texts, ours over target tokens. Raises ValueError.
+    layer: from 0; the forward pass stops there.
+    coefficient: the length c of the goal, 2 to 20 in print.
+    direction_seed: draws u, uniform on [0, 1)^H and normalised once.
+
+    Trained are the MLP's output matrices of layers l - 2 to l. Source: Li et al. (WMDP), arXiv 2403.03218, whose means
+    run over whole texts, ours over target tokens. Raises ValueError.
     """
     if layer < 0:
         raise ValueError(f"loss.layer must be >= 0, found {layer}")

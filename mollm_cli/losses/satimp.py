@@ -13,7 +13,9 @@ from mollm_cli.objectives.saturation_importance import saturation_importance
 def satimp(beta1: float = 5.0, beta2: float = 1.0, forget_weight: float = 0.1, retain_weight: float = 1.0) -> Loss:
     """Two rows: -mean p_t^beta1 (1 - p_t)^beta2 nll_t on forget, both factors constants; CE on retain.
 
-    beta1: how soon a forgotten token is let go; beta2: how much tokens that are certain anyway are spared; both >= 0.
+    beta1: the larger, the sooner a forgotten token is let go, >= 0.
+    beta2: the larger, the more tokens that are certain anyway are spared, >= 0.
+
     Source: Yang et al., arXiv 2505.11953. Raises ValueError.
     """
     if not (beta1 >= 0 and beta2 >= 0):

@@ -13,8 +13,10 @@ from mollm_cli.objectives.simple_negative_preference import simple_negative_pref
 def simnpo(beta: float = 4.5, gamma: float = 0.0, forget_weight: float = 0.125, retain_weight: float = 1.0) -> Loss:
     """Two rows: -(2 / beta) mean_i log sigmoid(-(beta / |y_i|) log pi(y_i) - gamma) on forget, CE on retain.
 
-    beta: how soon an answer counts as forgotten, per nat of its mean token log-probability. gamma: the margin. No
-    reference model. Source: Fan et al., arXiv 2410.07163. Raises ValueError.
+    beta: the larger, the sooner an answer counts as forgotten, per nat of its mean token log-probability.
+    gamma: the margin.
+
+    There is no reference model. Source: Fan et al., arXiv 2410.07163. Raises ValueError.
     """
     if not beta > 0:
         raise ValueError(f"loss.beta must be > 0, found {beta}")

@@ -13,8 +13,10 @@ from mollm_cli.objectives.label_log_probs import on
 def undial(beta: float = 10.0, forget_weight: float = 1.0, retain_weight: float = 0.0) -> Loss:
     """One row: mean CE(theta, softmax(z_ref - beta onehot(y))) on forget; a second, CE on retain, where it weighs.
 
-    beta: by how much the label's logit is lowered, >= 0. Bounded below: it stops by itself. Source: Dong et al., arXiv
-    2402.10052; without retain rows, as OpenUnlearning has it. Raises ValueError.
+    beta: taken from the label's logit, >= 0.
+
+    The loss is bounded below, so it stops by itself. Source: Dong et al., arXiv 2402.10052; without retain rows, as
+    OpenUnlearning has it. Raises ValueError.
     """
     if not beta >= 0:
         raise ValueError(f"loss.beta must be >= 0, found {beta}")

@@ -13,7 +13,9 @@ from mollm_cli.objectives.weighted_gradient_ascent import weighted_gradient_asce
 def wga(beta: float = 1.0, forget_weight: float = 1.0, retain_weight: float = 1.0) -> Loss:
     """Two rows: -mean p_t^beta nll_t on forget, p_t a constant in the factor; CE on retain.
 
-    beta: how soon a token is let go, >= 0; 0 is grad_diff. Source: Wang et al., arXiv 2502.19301. Raises ValueError.
+    beta: the larger, the sooner a token is let go, >= 0; 0 is grad_diff.
+
+    Source: Wang et al., arXiv 2502.19301. Raises ValueError.
     """
     if not beta >= 0:
         raise ValueError(f"loss.beta must be >= 0, found {beta}")

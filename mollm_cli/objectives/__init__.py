@@ -1,1 +1,1 @@
-"""Pure tensor functions, no model inside: one objective a file."""
+"""One objective per file: a pure tensor function, with no model inside."""

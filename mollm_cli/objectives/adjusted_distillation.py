@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def adjusted_distillation(outputs: Outputs, beta: float) -> tuple[torch.Tensor, int]:
     """sum_t sum_v -q_v log p_v, q = softmax(z_ref - beta onehot(y)), each term in [entropy of q, inf) nats, and N.
 
-    Its minimum is p = q: what the starting model would say if it held the label for e^beta times less likely. Bounded
-    below, so it stops by itself. The gradient by the logits is p - q. Source: Dong et al., arXiv 2402.10052.
+    Its minimum is p = q, the starting model with the label held for e^beta times less likely. It is bounded below, so
+    it stops by itself. The gradient by the logits is p - q. Source: Dong et al., arXiv 2402.10052.
     Shapes: logits and reference_logits [N, V] -> scalar. Raises ValueError without reference logits.
     """
     if outputs.reference is None:

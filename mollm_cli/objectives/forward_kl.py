@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def forward_kl(outputs: Outputs) -> tuple[torch.Tensor, int]:
     """sum_t sum_v p_ref (log p_ref - log p), over the full vocabulary, in [0, inf) nats, and N.
 
-    The gradient by the logits is p - p_ref, taken in that form: exactly zero where the two models agree to the bit,
-    where automatic differentiation leaves rounding noise that a normalisation would blow up.
+    The gradient by the logits is p - p_ref, taken in that form: it is exactly zero where the two models agree to the
+    bit. Automatic differentiation leaves rounding noise there, which a normalisation would blow up.
     Shapes: logits and reference_logits [N, V] -> scalar. Raises ValueError without reference logits.
     """
     if outputs.reference is None:

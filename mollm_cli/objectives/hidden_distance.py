@@ -1,4 +1,4 @@
-"""How far hidden states have moved from the starting model's: the retain objective of RMU."""
+"""The distance of hidden states from the starting model's: the retain objective of RMU."""
 
 from __future__ import annotations
 

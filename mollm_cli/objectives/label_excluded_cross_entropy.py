@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 def label_excluded_cross_entropy(outputs: Outputs, skip: int) -> tuple[torch.Tensor, int]:
     """sum_t sum_v -q_v log p_v, q = softmax(z, the label's logit at -inf), a constant; in [0, inf) nats, and N.
 
+    skip: the first targets of each sequence that add nothing.
+
     The gradient by the logits is p - q: p_y at the label, -p_y q_v at the others, so it fades as the label is
-    forgotten. The first ``skip`` targets of each sequence add nothing. Source: CE-U, arXiv 2503.01224, whose mean runs
-    over the other targets only; ours counts the skipped ones, as every mean over tokens here does.
+    forgotten. Source: CE-U, arXiv 2503.01224, whose mean runs over the other targets only; ours counts the skipped
+    ones, as every mean over tokens here does.
     Shapes: logits [N, V] -> scalar.
     """
     import torch

@@ -1,4 +1,4 @@
-"""Log-probabilities of the labels: the quantity that most objectives are functions of."""
+"""Log-probabilities of the labels, of which most objectives are functions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def label_log_probs(outputs: Outputs) -> torch.Tensor:
 
 
 def reference_label_log_probs(outputs: Outputs) -> torch.Tensor:
-    """The same of the frozen starting model, without a graph; ``outputs`` must have a reference."""
+    """``label_log_probs`` of the frozen starting model, without a graph; ``outputs`` must have a reference."""
     import torch
 
     assert outputs.reference is not None
@@ -45,7 +45,7 @@ def sequence_sums(values: torch.Tensor, outputs: Outputs) -> torch.Tensor:
 
 
 def target_counts(values: torch.Tensor, outputs: Outputs) -> torch.Tensor:
-    """How many targets each sequence has, [B], of the type of ``values`` [N]."""
+    """The number of targets of each sequence, [B], in the type of ``values`` [N]."""
     return sequence_sums(values.new_ones(values.shape), outputs)
 
 
@@ -56,7 +56,7 @@ def sequence_means(values: torch.Tensor, outputs: Outputs) -> torch.Tensor:
 
 
 def on(role: Role, function: Callable[[Outputs], tuple[torch.Tensor, int]]) -> ObjectiveFunction:
-    """``function`` of one role's outputs, as an objective's function of all roles' outputs."""
+    """An objective's function of all roles' outputs, made from a ``function`` of one role's."""
 
     def read(outputs: Mapping[Role, Outputs]) -> tuple[torch.Tensor, int]:
         return function(outputs[role])

@@ -1,4 +1,4 @@
-"""How much more likely a whole answer is than it was to the starting model: what preference objectives compare."""
+"""The log-ratio of a whole answer, to the model and to the starting model, which preference objectives compare."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far the largest logit stands out: the forget objective of PDU, which flattens it."""
+"""The distance of the largest logit from the mean: the forget objective of PDU, which flattens it."""
 
 from __future__ import annotations
 
