@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
 
 from mollm_cli.gradients.direction_settings import Direction
+from mollm_cli.gradients.liveness import Liveness
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 from mollm_cli.solvers.normalized_sum import NormalizedSum
@@ -74,3 +78,32 @@ def test_a_solver_without_budget_skips_at_the_start_only():
     assert counts["backward"] == 2
     step(WHOLE, 0.1, record=False)
     assert counts["backward"] == 2 + 3
+
+
+@pytest.mark.parametrize(
+    "direction", [{}, {"metric": "adam"}, {"scope": "layer"}, {"gram": "sketch"}, {"gram": "factors"}], ids=str
+)
+def test_who_is_live_is_decided_once_in_a_step(direction, monkeypatch):
+    decide, decided = Liveness.live, []
+
+    def live(self, norms, losses, probability):
+        decided.append(decide(self, norms, losses, probability))
+        return decided[-1]
+
+    monkeypatch.setattr(Liveness, "live", live)
+    _, _, results = run(True, **direction)
+    assert [x.tolist() for x in decided] == [r.choice.live.tolist() for r in results]
+
+
+@pytest.mark.parametrize("gram", ["exact", "sketch"])
+def test_a_stepper_that_nobody_holds_takes_its_parts_along_at_once(gram):
+    """Its model is large: it must not wait for the garbage collector."""
+    solver = DualSpaceMGDA()
+    step, held = stepper(llama(), mollm(), solver, direction=Direction(gram=gram)), weakref.ref(solver)
+    gc.disable()
+    try:
+        step(WHOLE, 1e-4)
+        del step, solver
+        assert held() is None
+    finally:
+        gc.enable()
