@@ -44,10 +44,11 @@ class GramStep:
         """Take the step; ``record``: measure its first-order changes, those of resting objectives too."""
         names = state.names
         rows, skipped = self.gradients(state, losses, record)
+        # Totals and Gram matrix are read after all backward passes were queued: each read waits for the device.
         totals, probability = losses.totals()
         by_layer = rows.grams(state.trained.sums)
         gram = by_layer.sum(axis=0)
-        # A gradient that is not finite stops here: the optimizer has not moved, so the step can be told apart.
+        # A gradient that is not finite ends the run here, while the state before the step can still be saved.
         require_finite(np.diag(gram), [*names, *state.solver.carries], "gradient")
         norms = np.sqrt(np.maximum(np.diag(gram), 0.0))[: len(names)]
         live = state.liveness.live(norms, totals, probability)
@@ -61,6 +62,7 @@ class GramStep:
             # What was not measured is not told as zero.
             raw, realised = (np.where(skipped, np.nan, x) for x in (descent.raw, descent.realised))
             descent = replace(descent, raw=raw, realised=realised)
+        # The step is taken: from here on, and not before, the solver remembers it.
         remember(state.remembered, names, choice, state.direction.refresh_every)
         if choice.carried is not None:
             state.carried = rows.carry(choice.carried)
@@ -127,6 +129,7 @@ class GramStep:
             return None
         moves = adam.moves if adam is not None else lambda k: parameters[k].grad is not None
         rule = applied(state.optimizer, parameters, before, moves) if record else None
+        # The correction is the smallest in the optimizer's own metric, as its steps are.
         metric, held = preconditioner(state.optimizer, parameters), live if guard else None
         return guarded(parameters, before, rows.rows, norms, held, metric, rule, state.trained.sums)
 

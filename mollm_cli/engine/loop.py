@@ -86,6 +86,7 @@ def train(
     Raises RequestError before the first step, NonFiniteError before a bad update, InterruptionError after a step.
     """
     names = [o.name for o in stepper.loss.objectives]
+    # A run that a rule had ended before it was cut off must not take another step.
     tokens, seconds, step, stop = 0, 0.0, start, _over(start, rules, history)
     pieces = pieces or MicroBatches.of(settings)
     check_pieces(settings, stepper.trained.world.size)
@@ -101,6 +102,7 @@ def train(
             lr = rate.rate(step, rules.total_steps)
             # First-order changes are measured on logged steps only: they cost a copy of the parameters.
             logged = step % settings.log_every == 0
+            # Micro-batches may take the same step again with fewer rows (engine.micro_batch=auto).
             result = _step(partial(pieces.take, stepper, batches, lr, logged, step), step, batches, around, start)
             elapsed = max(time.perf_counter() - began, SHORTEST)
             tokens, seconds = tokens + result.tokens, seconds + elapsed
@@ -113,7 +115,7 @@ def train(
             # The point follows the line, so that no step which it stands for is missing in train.jsonl.
             if settings.checkpoint_every and step % settings.checkpoint_every == 0:
                 around.save(step)
-            _heed_signal(around, step)
+            _heed_signal(around, step)  # after a whole step, so that the point is one that a run can go on from
     return Outcome(step, str(stop or rules.last_word), tokens / seconds if seconds else 0.0)
 
 

@@ -114,8 +114,10 @@ def sketch_gradients(
     sketches = GradientSketches(trained.parameters, m, sketch, collect, taps)
     found = Sketched(sketches, list(groups), kept=KeptFactors() if keep else None)
     for group in groups:
+        # A role with one objective needs no second pass: its gradient is held until its weight is known.
         alone, whole = found.held is None and len(group[0]) == 1, losses.at_once(group)
         kept = found.kept if whole and not alone else None
+        # Of the last role the graph itself can wait, since no other role's activations come after it.
         last = whole and not alone and kept is None and group is groups[-1]
         for values in losses.of(group):
             rests = resting(losses, group)
@@ -183,6 +185,7 @@ def descend_by_sketch(
         optimizer.step()
         return None
     sketch = sketches.sketch
+    # Sketches of all parameters in place of a copy of them: s is linear, so s(Delta) is their difference.
     before = Images(sketch, trained.parameters)
     optimizer.step()
     change, squares = before.change_to(Images(sketch, trained.parameters))

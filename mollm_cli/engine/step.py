@@ -55,6 +55,7 @@ class Stepper(StepState):
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr
+        # None and not zero: a parameter that no live objective reaches must not move, not even by momentum.
         self.optimizer.zero_grad(set_to_none=True)
         result = self._move(self.losses(batches), record)
         # Shards were written to: the next forward pass must not use what was gathered of them before.
@@ -64,6 +65,7 @@ class Stepper(StepState):
     def _move(self, losses: BatchLosses, record: bool) -> StepResult:
         if self.kind is None:
             return fixed_step(self, losses)
+        # The first step of all, and every refresh_every-th, has no kept weights.
         kept = kept_weights(self.remembered, self.names, self.direction.refresh_every)
         return self.kind(self, losses, record) if kept is None else reused_step(self, losses, kept)
 

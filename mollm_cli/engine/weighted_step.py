@@ -47,8 +47,10 @@ def _take(
     used = weights.copy()
     for group in role_groups(state.loss.objectives):
         for values in losses.of(group):
+            # Known in time only where the role's batch came in one piece; else the kept weight stands.
             used[resting(losses, group)] = 0.0
             send_back(values, used)
+    # Read after the last backward pass: reading waits for the device, which has work until then.
     totals, probability = losses.totals()
     state.trained.settle()
     norm = state.clipping.clip(totals)

@@ -85,9 +85,10 @@ def guarded(
     def moved(k: int) -> ParameterChange:
         return ParameterChange(torch.sub, parameters[k].detach(), before[k])
 
+    # Both changes in one pass over the rows, which are larger than anything else here.
     found, lengths = first_order(rows, parameters, [moved] if rule is None else [moved, rule], sums)
     raw, length, predicted = found[0], float(lengths[0]), None if rule is None else found[1]
-    if live is None:
+    if live is None:  # nobody may be corrected: the step was only looked at
         return Descent(raw, raw, length, predicted=predicted)
     now, corrected, lines = raw, 0.0, [int(i) for i in np.flatnonzero(live)]
     matrix: Array | None = None
@@ -100,6 +101,7 @@ def guarded(
         matrix = grams(held, parameters, metric=metric, sums=sums)[0] if matrix is None else matrix
         corrected += _subtract(parameters, held, smallest_correction(matrix, now[lines] + beyond), metric, sums)
         now = first_order(rows, parameters, [moved], sums)[0][0]
+        # Rounding has eaten a part of the correction where a rise is left: aim further there, and only there.
         beyond = np.where(now[lines] > 0, BEYOND * (beyond + now[lines]), beyond)
     return Descent(raw, now, length, corrected / length if length > 0 else 0.0, predicted)
 
@@ -118,7 +120,7 @@ def _subtract(
         for row, multiplier in zip(rows, multipliers, strict=True):
             part = row[k]
             if part is not None and multiplier > 0:
-                part = raised(part, parameter.device)
+                part = raised(part, parameter.device)  # rows may be kept in half precision, or on the host
                 step = part * float(multiplier) if step is None else step.add_(part, alpha=float(multiplier))
         if step is not None:
             step.mul_(metric(k))

@@ -58,6 +58,7 @@ def choose(
     scale = np.ones(len(lengths))
     if settings.normalise == "mean" and mean_norm > 0:
         scale[: len(norms)] = np.where(norms > 0, mean_norm / np.where(norms > 0, norms, 1.0), 1.0)
+    # Scaling rows is scaling the Gram matrix: no gradient is touched before the weights are known.
     prepared = gram * np.outer(scale, scale)
     answer = solver.solve(prepared, losses, live, state)
     weights = answer.weights * scale

@@ -43,7 +43,7 @@ class Trained:
     def of(cls, model: Any, world: World = ALONE) -> Trained:
         """The parameters of ``model`` that require a gradient."""
         if hasattr(model, "reshard"):
-            model.reshard()
+            model.reshard()  # parameters that are gathered at the moment are not the ones that are trained
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         names, whole = [name for name, _ in named], [p for _, p in named]
         if not any(_is_sharded(p) for p in whole):
@@ -77,7 +77,7 @@ class Trained:
         if not self.sharded:
             return
         for part, whole in zip(self.parameters, self.whole, strict=True):
-            gradient, whole.grad = whole.grad, None
+            gradient, whole.grad = whole.grad, None  # or the next objective's would be added to it
             if gradient is not None:
                 local = gradient.to_local()  # type: ignore[attr-defined]
                 part.grad = local if part.grad is None else part.grad.add_(local)
@@ -106,6 +106,7 @@ class Trained:
         own = get_total_norm(gradients) if gradients else torch.zeros(())
         if self.world.size == 1:
             return own
+        # A norm adds up in squares, each shard's once; replicas take the first one's (``sums``).
         squares = self.sums(np.array([float(own) ** 2]))
         return torch.tensor(np.sqrt(squares[0]), dtype=own.dtype, device=own.device)
 

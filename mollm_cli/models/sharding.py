@@ -39,6 +39,7 @@ def shard(model: Any, world: World) -> Any:
     if world.size == 1:
         return model
     _check(model)
+    # Taken before the cut: afterwards nothing tells what the model's modules were.
     origin = _Origin(_hollow(model), world)
     _cut(model, world)
     _SHARDED[model] = origin
@@ -65,13 +66,14 @@ def gathered(model: Any) -> Any:
     origin, weights = _SHARDED[model], {}
     model.reshard()
     for name, value in model.state_dict().items():
-        full = whole(value).cpu()
+        full = whole(value).cpu()  # one at a time: all weights at once need not fit on a device
         if origin.world.first:
             weights[name] = full
     if not origin.world.first:
         return None
     plain = copy.deepcopy(origin.plain)
     plain.load_state_dict(weights, strict=False, assign=True)
+    # Assigning has torn tied weights apart.
     (plain.get_base_model() if hasattr(plain, "get_base_model") else plain).tie_weights()
     return plain
 
@@ -80,6 +82,7 @@ def frozen_twin(model: Any) -> Any:
     """A second sharded model with the weights that ``model`` has now; nothing trains it."""
     origin = _SHARDED[model]
     model.reshard()
+    # A sharded model cannot be copied, so the twin is cut anew from the hollow one and given copies of the shards.
     twin = copy.deepcopy(origin.plain).eval().requires_grad_(False)
     _cut(twin, origin.world)
     own = {name: torch.nn.Parameter(p.detach().clone(), requires_grad=False) for name, p in model.named_parameters()}
@@ -114,13 +117,17 @@ def _cut(model: Any, world: World) -> None:
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
     half = any(p.element_size() < 4 for p in model.parameters())
+    # Sums over processes are in float32, as those of replicas are; what a layer is given keeps its type.
     policy = MixedPrecisionPolicy(reduce_dtype=torch.float32 if half else None, cast_forward_inputs=False)
     mesh = init_device_mesh(world.device.split(":")[0], (world.size,))
     groups: list[Any] = [fully_shard(layer, mesh=mesh, mp_policy=policy) for layer in layers(model)]
+    # The head is read outside of the model's own forward pass: its group must stay gathered.
     fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
     for group in (*groups, model):
+        # Losses are divided by the counts of the whole step, so gradients add up; an average would divide twice.
         group.set_gradient_divide_factor(1.0)
         group.set_force_sum_reduction_for_comms(True)
+    # Several backward passes follow one forward pass.
     model.set_reshard_after_backward(False, recurse=False)
     warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view", UserWarning)  # nobody writes to it
 
