@@ -12,7 +12,7 @@ Storage = Literal["same", "bfloat16", "host"]
 
 @dataclass(frozen=True, slots=True)
 class Direction:
-    """How a programme's rows are prepared and its direction is used. Built by ``conf/direction``. Raises ValueError.
+    """The preparation of a programme's rows, and the use of its direction; conf/direction builds it. Raises ValueError.
 
     paper: the literal reading: every row takes part, no budget, no target, no guard. Freezes at step 0, over-forgets.
     normalise: "mean" scales live rows to their mean norm, so that the smallest gradient does not decide everything.

@@ -13,7 +13,7 @@ from mollm_cli.core.errors import MollmError, RequestError
 PASSED_ON = (MollmError, MemoryError)
 """Exceptions that are what they are, whoever's file brings them about."""
 PANIC = "PanicException"
-"""How a library in Rust says that it came upon something it had not thought of."""
+"""The exception by which a library in Rust says that it came upon something it had not thought of."""
 
 
 def cache_only(path: str) -> bool:
