@@ -16,7 +16,7 @@ from mollm_cli.core.errors import RequestError
 from mollm_cli.models.adapter import check_adapter, four_bits, with_adapter
 from mollm_cli.models.hub_models import cache_only, reading
 from mollm_cli.models.model_settings import Model
-from mollm_cli.models.rehearsed import rehearse, wants_rehearsal
+from mollm_cli.models.rehearsed import check_layers, rehearse, wants_rehearsal
 
 DROPOUTS = (
     "dropout", "attention_dropout", "activation_dropout", "hidden_dropout", "hidden_dropout_prob", "embd_pdrop",
@@ -76,6 +76,7 @@ def load_tokenizer(description: Model) -> Any:
     path = source(description)
     _require_tokenizer_files(path, description.path)
     options, folder = _options(description, path), snapshot(path, description.revision)
+    check_layers(description, folder)
     if wants_rehearsal(description, folder):
         AutoTokenizer.from_pretrained(str(resolve("embedded:tiny")))  # a process of its own would import it all again
         rehearse(description, folder, "tokenizer", lambda: _used(AutoTokenizer.from_pretrained(str(folder))))

@@ -2,18 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from mollm_cli.assets.locate import is_embedded
 from mollm_cli.core.bounded import bounded, forks
+from mollm_cli.core.budget import budget
+from mollm_cli.core.errors import RequestError
+from mollm_cli.core.read_back import read_mapping
 from mollm_cli.models.model_settings import Model
 
 REMEDY = "Set model.path to a folder written by save_pretrained, or to a Hub id (org/name)"
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5", ".msgpack", ".onnx")
 """Files that are not read for a tokenizer or an architecture."""
+LAYERS_A_SECOND = 20
+"""Layers for each second of limits.seconds: 600 by default, and no published model has 200."""
+LAYERS = re.compile(r"(^|_)(layers?|experts|depth|blocks)$")
+"""Keys of config.json that say how many parts a model has."""
 _TRIED: set[tuple[Any, ...]] = set()
+
+
+def check_layers(description: Model, folder: Path | None) -> None:
+    """Refuse more layers, or experts, than could be built, planned and stepped through. Raises RequestError.
+
+    Only what config.json says is looked at; where it is no mapping, whoever reads it says so.
+    """
+    if folder is None or is_embedded(folder):
+        return
+    most = round(LAYERS_A_SECOND * budget().seconds)
+    with suppress(OSError, ValueError):
+        for name, count in _counts(read_mapping(folder / "config.json")):
+            if count > most:
+                raise RequestError(
+                    f"model.path={description.path}: config.json must ask for at most {most} layers, found "
+                    f"{name}={count}. {REMEDY}, or raise limits.seconds={-(-count // LAYERS_A_SECOND)} on the command "
+                    "line"
+                )
+
+
+def _counts(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    for name, value in config.items():
+        if isinstance(value, int) and LAYERS.search(name):
+            yield name, value
+        elif isinstance(value, dict):
+            yield from _counts(value)
 
 
 def wants_rehearsal(description: Model, folder: Path | None) -> bool:

@@ -81,7 +81,18 @@ def test_a_folder_of_anything_is_one_message(name: str, folder: Path) -> None:
     assert said.startswith(f"model.path={folder}: ") and "Set model.path to " in said and len(said) < 700
 
 
-def test_ten_thousand_layers_are_not_built_for_long(folder: Path) -> None:
+@pytest.mark.parametrize("where", [{"num_hidden_layers": 10_000}, {"text_config": {"num_local_experts": 10_000}}])
+def test_ten_thousand_layers_are_refused_before_anything_is_built(where: dict[str, Any], folder: Path) -> None:
+    _edited(CONFIG, **where)(folder)
+    message = (
+        r"config\.json must ask for at most 40 layers, found num_\w+=10000\. Set .*, or raise limits\.seconds=500 on"
+    )
+    with pytest.raises(RequestError, match=message):
+        load_tokenizer(Model(str(folder)))
+
+
+def test_what_takes_long_to_build_is_not_built_for_long(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearsed, "LAYERS_A_SECOND", 10_000)
     _edited(CONFIG, num_hidden_layers=10_000)(folder)
     message = (
         r"reading the architecture must take at most .* raise limits\.(seconds|memory_gib)=\S+ on the command line"
