@@ -79,17 +79,14 @@ def train(
 ) -> Outcome:
     """Step until a rule says stop.
 
-    streams: the rows of each role.
     start: steps that were taken before, by the run that this one goes on with.
     pieces: rows in one forward pass; None: as ``settings`` ask.
 
     Raises RequestError before the first step, NonFiniteError before a bad update, InterruptionError after a step.
     """
-    names = [o.name for o in stepper.loss.objectives]
-    # A run that a rule had ended before it was cut off must not take another step.
     tokens, seconds, step, stop = 0, 0.0, start, _over(start, rules, history)
-    pieces = pieces or MicroBatches.of(settings)
     check_pieces(settings, stepper.trained.world.size)
+    pieces = pieces or MicroBatches.of(settings)
     # Batches are a function of the step alone, so a resumed run needs no position in the data.
     in_order = prefetched(streams, settings.rows, device, start, rules.total_steps, stepper.trained.world)
     with matmul_precision(settings), in_order as ready:
@@ -98,15 +95,15 @@ def train(
         while stop is None and step < rules.total_steps:
             step += 1
             began = time.perf_counter()
-            batches = next(ready)
-            lr = rate.rate(step, rules.total_steps)
+            batches, lr = next(ready), rate.rate(step, rules.total_steps)
             # First-order changes are measured on logged steps only: they cost a copy of the parameters.
             logged = step % settings.log_every == 0
-            # Micro-batches may take the same step again with fewer rows (engine.micro_batch=auto).
             result = _step(partial(pieces.take, stepper, batches, lr, logged, step), step, batches, around, start)
             elapsed = max(time.perf_counter() - began, SHORTEST)
             tokens, seconds = tokens + result.tokens, seconds + elapsed
-            record = {"step": step} | (step_record(result, names, lr, result.tokens / elapsed) if logged else {})
+            record = {"step": step} | (
+                step_record(result, stepper.names, lr, result.tokens / elapsed) if logged else {}
+            )
             if settings.evaluate_every and (step % settings.evaluate_every == 0 or step == rules.total_steps):
                 record |= _look(step, history, around)
                 stop = rules.after(history)
