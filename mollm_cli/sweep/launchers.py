@@ -106,7 +106,9 @@ class SlurmLauncher(SweepLauncher):
 
     at_once = True
 
-    def __init__(self, submitit_folder: str, max_num_timeout: int = 0, signal_delay_s: int = 120, **asked: Any) -> None:
+    def __init__(
+        self, submitit_folder: str, max_num_timeout: int = 20, signal_delay_s: int = 300, **asked: Any
+    ) -> None:
         self.folder, self.timeouts = submitit_folder, max_num_timeout
         self.notice, self.asked = signal_delay_s, asked | {"signal_delay_s": signal_delay_s}
 

@@ -54,7 +54,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "small objects.json.gz": lambda: gzip.compress(b"[" + b"{}," * 2_000_000 + b"{}]"),
     "short lines.jsonl.gz": lambda: gzip.compress(b"{}\n" * 1_000_000),
     "short cells.csv.gz": lambda: gzip.compress(b"a\n" + b"1\n" * 1_000_000),
-    "short lines.txt.gz": lambda: gzip.compress(b"a\n" * 1_000_000),
+    "short lines.txt.gz": lambda: gzip.compress(b"".join(b"%060d\n" % number for number in range(6_000_000)), 1),
     "equal rows.parquet": _equal_rows,
 }
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mollm_cli.models.blueprint import architecture
 
 from mollm_cli.assets.locate import resolve
 from mollm_cli.core.budget import Budget, spending
@@ -17,6 +16,7 @@ from mollm_cli.core.errors import RequestError
 from mollm_cli.models import rehearsed
 from mollm_cli.models.load_model import load_model, load_tokenizer
 from mollm_cli.models.model_settings import Model
+from mollm_cli.planning.blueprint import architecture
 
 CONFIG, TOKENIZER, SETTINGS = "config.json", "tokenizer.json", "tokenizer_config.json"
 

@@ -11,6 +11,7 @@ import torch
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.engine.engine_settings import Engine
+from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.optimizers.eight_bit import AdamW8bit
 from mollm_cli.optimizers.rules import AdamW
@@ -41,7 +42,7 @@ def test_eight_bits_and_a_compiler_are_looked_for(monkeypatch: pytest.MonkeyPatc
 def test_layers_are_compiled_where_asked_for(wanted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled, model = [], llama()
     monkeypatch.setattr(training, "compile_layers", compiled.append)
-    plan: Any = SimpleNamespace(loss=mollm(), solver=DualSpaceMGDA(), direction=training.Direction())
+    plan: Any = SimpleNamespace(loss=mollm(), solver=DualSpaceMGDA(), direction=Direction())
     loaded: Any = SimpleNamespace(model=model)
     training.build_stepper(asked(compile=wanted), plan, loaded, None, SimpleNamespace())  # type: ignore[arg-type]
     assert compiled == ([model] if wanted else [])
