@@ -77,6 +77,11 @@ def compose_job(config_name: str, overrides: Sequence[str]) -> DictConfig:
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as refused:
         text = str(refused)
         raise RequestError(explain(refused, lambda: _known(config_name, overrides, text))) from refused
+    except RecursionError as circle:
+        raise RequestError(
+            "a defaults list must not lead back to its own file, found YAML files that name each other without end; "
+            f"take one out of the other's defaults, or leave it out of the command line: {' '.join(overrides)[:300]}"
+        ) from circle
 
 
 def _compose(config_name: str, overrides: Sequence[str]) -> DictConfig:

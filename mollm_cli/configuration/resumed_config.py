@@ -116,6 +116,8 @@ def _stored(directory: Path) -> DictConfig:
     if not file.exists():
         return OmegaConf.create({})
     try:
+        if not file.is_file():  # a pipe would be waited for
+            raise ValueError("a folder, a pipe or a device in its place")
         check_yaml(file.read_text(encoding="utf-8"), str(file))
         config = OmegaConf.load(file)
     except (OSError, ValueError, RequestError, yaml.YAMLError, OmegaConfBaseException) as refused:

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from mollm_cli.configuration.choices import config_dir
 from mollm_cli.configuration.strangers import check_content
 from mollm_cli.core.errors import RequestError
-from mollm_cli.core.safe_yaml import check_yaml
+from mollm_cli.core.safe_yaml import check_yaml, require_mapping
 
 _choices_so_far = defaults_list._create_interpolation_map
 _PARSED: dict[tuple[str, str], ConfigResult] = {}
@@ -37,7 +37,9 @@ class FileConfigSource(file_config_source.FileConfigSource):
             return self._packaged(config_path)
         file = Path(self.path, self._normalize_file_name(config_path))
         if file.is_file():
-            check_yaml(_text(file), str(file))
+            text = _text(file)
+            check_yaml(text, str(file))
+            require_mapping(text, str(file))
         result = super().load_config(config_path)
         said = OmegaConf.to_container(result.config, resolve=False)
         check_content({"@package": result.header.get("package"), "": said}, str(file))

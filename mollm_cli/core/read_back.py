@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,10 @@ Shape = Mapping[str, Any]
 
 def read_mapping(file: Path, shape: Shape | None = None) -> dict[str, Any]:
     """The mapping in ``file``, whose values are as ``shape`` says. Raises OSError, and ValueError in words."""
-    if (size := file.stat().st_size) > LARGEST:
+    found = file.stat()
+    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+        raise ValueError("must be a file, found a folder, a pipe or a device")
+    if (size := found.st_size) > LARGEST:
         raise ValueError(f"must have at most {LARGEST >> 20} MiB, found {size >> 20} MiB")
     return mapping(file.read_bytes(), shape)
 

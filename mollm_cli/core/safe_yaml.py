@@ -36,6 +36,18 @@ def check_yaml(text: str, name: str) -> None:
     _check(text, name, yaml.SafeLoader)
 
 
+def require_mapping(text: str, name: str) -> None:
+    """Raise RequestError where ``text``, which has passed ``check_yaml``, holds another value than a mapping."""
+    import yaml
+
+    heads = (yaml.StreamStartEvent, yaml.DocumentStartEvent)
+    first = next(event for event in yaml.parse(text, Loader=yaml.SafeLoader) if not isinstance(event, heads))
+    empty = isinstance(first, yaml.ScalarEvent) and not first.value
+    if not (empty or isinstance(first, yaml.StreamEndEvent | yaml.MappingStartEvent)):
+        found = "a list" if isinstance(first, yaml.SequenceStartEvent) else "a single value"
+        raise RequestError(f"{name}: must hold keys with values, found {found}. Write lines of KEY: VALUE")
+
+
 def _check(text: str, name: str, loader: Any) -> None:
     import yaml
 

@@ -21,10 +21,10 @@ def refuse_link(run_dir: Path) -> None:
 
 
 def refuse_links(run_dir: Path) -> None:
-    """Raise RequestError where ``run_dir``, of a run or a sweep, is a link, or holds one.
+    """Raise RequestError where ``run_dir``, of a run or a sweep, is a link, or holds one, or what is no file.
 
     Files are replaced, appended to and removed by their names, so a link that was put there before a run began, is gone
-    on with or is purged would have that done elsewhere.
+    on with or is purged would have that done elsewhere. A pipe would have a run wait.
     """
     refuse_link(run_dir)
     for folder, folders, files in os.walk(run_dir):
@@ -33,6 +33,11 @@ def refuse_links(run_dir: Path) -> None:
                 raise RequestError(
                     f"the run directory must hold no link, found {place} -> {place.readlink()}. Remove it, or take "
                     "another directory"
+                )
+            if not (place.is_symlink() or place.is_file() or place.is_dir()):
+                raise RequestError(
+                    f"the run directory must hold files and folders only, found {place}, a pipe, a socket or a device. "
+                    "Remove it, or take another directory"
                 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import re
 import resource
@@ -15,7 +17,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from mollm_cli.cli.compare_runs import main as compare
 from mollm_cli.cli.main import main
@@ -109,17 +111,31 @@ def _child(place: Place, typed: Sequence[str]) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
     except BaseException as escaped:
-        os.write(2, f"Traceback: {type(escaped).__name__} escaped: {escaped}".encode(errors="replace"))
+        os.write(2, f"{sys.argv[0]}: Traceback: {type(escaped).__name__} escaped: {escaped}".encode(errors="replace"))
     finally:
         os._exit(code)
+
+
+class _Stderr:
+    """The stderr of the moment."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
 
 
 def _streams(place: Place) -> None:
     (place.folder / "stdin").write_text('"Who is it?"\n')
     for number, name in enumerate(("stdin", "stdout", "stderr")):
-        opened = os.open(place.folder / name, os.O_RDONLY if number == 0 else os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        opened = os.open(
+            place.folder / name, os.O_RDONLY if number == 0 else os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600
+        )
         os.dup2(opened, number)
         os.close(opened)
+    for name in [None, *logging.root.manager.loggerDict]:  # libraries imported with the command would have its streams
+        for handler in logging.getLogger(name).handlers:
+            if isinstance(handler, logging.StreamHandler):
+                with contextlib.suppress(AttributeError):  # one that looks for it itself
+                    handler.stream = _Stderr()
     sys.stdin, sys.stdout, sys.stderr = (os.fdopen(n, mode, encoding="utf-8") for n, mode in enumerate("rww"))
 
 
@@ -143,10 +159,8 @@ def _wait(process: int) -> bool:
 
 def _end_others(process: int) -> None:
     """What the command left running."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _told(err: str, program: str) -> str:

@@ -11,7 +11,7 @@ from tests.support.hostile.hostile_input import SHORT, Bases
 
 
 def made_bases(folder: Path) -> Bases:
-    """All three below ``folder``, and everything imported that a command needs, so that forks of this process are fast."""
+    """All three below ``folder``, and all imported that a command needs, so that forks are fast."""
     import datasets  # noqa: F401
     import peft
     import pyarrow.parquet  # noqa: F401

@@ -66,7 +66,12 @@ class Place:
 
     def made(self) -> Place:
         """The same place with its folders, the user's file, and a package ``trap`` that makes the canary."""
-        for folder in (self.folder, self.victim, self.theirs, *(self.folder / n for n in ("out", "cache", "cwd", "site"))):
+        for folder in (
+            self.folder,
+            self.victim,
+            self.theirs,
+            *(self.folder / n for n in ("out", "cache", "cwd", "site")),
+        ):
             folder.mkdir()
         (self.victim / "diary.txt").write_text("the user's\n")
         code = f"import pathlib\npathlib.Path({str(self.canary)!r}).touch()\ndef spring(*a, **k): pass\n"
@@ -90,7 +95,7 @@ class Place:
 
     def checked(self, *typed: str) -> list[str]:
         """``mollm-unlearn --check`` within the budget."""
-        return ["mollm-unlearn", "--check", *LIMITS, *typed]
+        return ["mollm-unlearn", "--check", *LIMITS, "direction.forget_target=0.01", *typed]
 
     def ran(self, *typed: str) -> list[str]:
         """A short ``mollm-unlearn`` within the budget."""
@@ -104,7 +109,8 @@ Make = Callable[[Place, random.Random], list[str]]
 @dataclass(frozen=True, slots=True)
 class Hostile:
     """family, kind: the rows of the table. refused: whether it must be; else it may also do no harm. changes: the run
-    directory, which the command is asked to change."""
+    directory, which the command is asked to change.
+    """
 
     family: str
     kind: str

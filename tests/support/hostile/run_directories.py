@@ -13,7 +13,18 @@ from typing import Any
 
 import yaml
 
-from tests.support.hostile.hostile_input import LIMITS, ODD_VALUES, PLANTED, VARIABLE, Hostile, Make, Place, deep, inputs, places, put
+from tests.support.hostile.hostile_input import (
+    LIMITS,
+    ODD_VALUES,
+    PLANTED,
+    VARIABLE,
+    Hostile,
+    Make,
+    Place,
+    deep,
+    inputs,
+    put,
+)
 from tests.support.hostile.yaml_files import NODES, TARGETS
 
 FAMILY = "run directories"
@@ -26,14 +37,13 @@ READ = ("purge", "try", "compare")
 def hostile_runs() -> list[Hostile]:
     """All of this family."""
     return [
-        *inputs(FAMILY, "config.yaml with code", _code(), changes=True, most=36),
+        *inputs(FAMILY, "config.yaml with code", _code(), changes=True, most=30),
         *inputs(FAMILY, "config.yaml that allows itself more", _allowing(), changes=True),
-        *inputs(FAMILY, "config.yaml of another shape", _configs(), refused=False, changes=True, most=36),
-        *inputs(FAMILY, "manifest.json of another shape", _manifests(), refused=False, changes=True, most=44),
-        *inputs(FAMILY, "resume points of another shape", _points(), refused=False, changes=True, most=36),
-        *inputs(FAMILY, "records of another shape", _records(), refused=False, changes=True, most=24),
+        *inputs(FAMILY, "config.yaml of another shape", _configs(), refused=False, changes=True, most=20),
+        *inputs(FAMILY, "manifest.json of another shape", _manifests(), refused=False, changes=True, most=36),
+        *inputs(FAMILY, "resume points of another shape", _points(), refused=False, changes=True, most=30),
+        *inputs(FAMILY, "records of another shape", _records(), refused=False, changes=True, most=20),
         *inputs(FAMILY, "links, pipes, folders in place of files", _links(), refused=False, changes=True, most=40),
-        *inputs(FAMILY, "sweep.json of another shape", _sweeps(), changes=True),
     ]
 
 
@@ -43,12 +53,13 @@ def _met(spoil: Spoil, *ways: str) -> Make:
     def write(place: Place, rng: random.Random) -> list[str]:
         run = place.copied_run()
         spoil(place, run)
-        return _line(place, rng.choice(ways or (*RESUMED, *READ)))
+        return line(place, rng.choice(ways or (*RESUMED, *READ)))
 
     return write
 
 
-def _line(place: Place, way: str) -> list[str]:
+def line(place: Place, way: str) -> list[str]:
+    """The command line that meets the run in the place."""
     more = ("engine.max_steps=3", *LIMITS)
     return {
         "resume": ["mollm-unlearn", f"resume={place.run}", *more],
@@ -104,11 +115,12 @@ def _code() -> Iterator[Make]:
 def _allowing() -> Iterator[Make]:
     asked: tuple[tuple[str, Any], ...] = (
         ("model.trust_remote_code", True), ("junit", "VICTIM/junit.xml"), ("github_summary", "VICTIM/diary.txt"),
-        ("run_name", f"${{oc.env:{VARIABLE}}}"), ("run_name", "${hydra:overrides.task}"), ("output_root", "${oc.dict.keys:x}"),
-        ("limits.seconds", 1e6), ("limits.memory_gib", 1e4), ("limits", {"_target_": "trap.spring"}), ("limits.extra", 1),
-        ("evaluation.judges", {"x": {"_target_": "trap.spring"}}), ("hydra", {"callbacks": {"x": {"_target_": "trap.x"}}}),
-        ("names", {"tracker": f"${{oc.env:{VARIABLE}}}"}), ("data.forget.path", f"${{oc.env:{VARIABLE}}}"),
-        ("gates", [f"${{oc.env:{VARIABLE}}}"]), ("model.path", "${oc.decode:x}"), ("model.trust_remote_code", "true"),
+        ("run_name", f"${{oc.env:{VARIABLE}}}"), ("run_name", "${hydra:overrides.task}"),
+        ("output_root", "${oc.dict.keys:x}"), ("limits", {"_target_": "trap.spring"}),
+        ("evaluation.judges", {"x": {"_target_": "trap.spring"}}),
+        ("hydra", {"callbacks": {"x": {"_target_": "trap.x"}}}), ("names", {"tracker": f"${{oc.env:{VARIABLE}}}"}),
+        ("data.forget.path", f"${{oc.env:{VARIABLE}}}"), ("gates", [f"${{oc.env:{VARIABLE}}}"]),
+        ("model.path", "${oc.decode:x}"), ("model.trust_remote_code", "true"),
     )  # fmt: skip
     for key, value in asked:
 
@@ -123,20 +135,65 @@ def _allowing() -> Iterator[Make]:
 
 
 def _configs() -> Iterator[Make]:
-    contents = ("", "[]", "5", "a: [", "\x00", deep(50), "x: &x [*x]\n", "a: 1\n", "x: " + "a" * (2 << 20), "model: ${model}\n", b"\xff")
+    contents = (
+        "",
+        "[]",
+        "5",
+        "a: [",
+        "\x00",
+        deep(50),
+        "x: &x [*x]\n",
+        "a: 1\n",
+        "x: " + "a" * (2 << 20),
+        "model: ${model}\n",
+        b"\xff",
+    )
     for content in contents:
         yield _met(_text("config.yaml", content))
-    for key in ("model", "data", "engine", "evaluation", "loss", "solver", "names", "seed", "optimizer", "tracker", "direction"):
+    for key in (
+        "model",
+        "data",
+        "engine",
+        "evaluation",
+        "loss",
+        "solver",
+        "names",
+        "seed",
+        "optimizer",
+        "tracker",
+        "direction",
+    ):
         for value in ODD_VALUES[:20]:
             yield _met(_config(lambda place, config, key=key, value=value: config | {key: value}))  # type: ignore[misc]
-    inner = ("model.path", "model.dtype", "data.forget", "data.sets", "engine.batch_size", "evaluation.oracle", "evaluation.limit")
+    inner = (
+        "model.path",
+        "model.dtype",
+        "data.forget",
+        "data.sets",
+        "engine.batch_size",
+        "evaluation.oracle",
+        "evaluation.limit",
+    )
     for key, value in product(inner, ODD_VALUES[:20]):
         node, name = key.split(".")
         yield _met(_config(lambda p, c, node=node, name=name, v=value: put(c, (node, name), v)))  # type: ignore[misc]
 
 
 def _manifests() -> Iterator[Make]:
-    contents = ("", "[]", "null", "5", "{", deep(100_000), '"x"', "{}", "\x00", '{"status": ' + "9" * 9000 + "}", '{"a":1}{', b"\xff\xfe")
+    contents = (
+        "",
+        "[]",
+        "null",
+        "5",
+        "{",
+        deep(100_000),
+        '"x"',
+        "{}",
+        "\x00",
+        '{"status": ' + "9" * 9000 + "}",
+        '{"a":1}{',
+        b"\xff\xfe",
+    )
     for content in contents:
         yield _met(_text("manifest.json", content))
     paths = ["VICTIM/diary.txt", "/etc/hostname", "../victim/diary.txt", "", "/", "\x00", "~", ".", "\ud800", "VICTIM"]
@@ -145,8 +202,9 @@ def _manifests() -> Iterator[Make]:
         for value in ([5], [None], [[]], {"a": 1}, "VICTIM/diary.txt", True, ["x" * 9000], ["VICTIM"]):
             yield _met(_json("manifest.json", key, value), "purge")
     keys = (
-        "status", "exit_code", "names", "model", "datasets", "content", "reference", "selection", "checkpoint", "versions",
-        "peak_memory_bytes", "gates", "seed", "wall_seconds", "evaluation_seconds", "lineage", "command", "started", "loss",
+        "status", "exit_code", "names", "model", "datasets", "content", "reference", "selection", "checkpoint",
+        "versions", "peak_memory_bytes", "gates", "seed", "wall_seconds", "evaluation_seconds", "lineage", "command",
+        "started", "loss",
     )  # fmt: skip
     for key, value in product(keys, ODD_VALUES):
         yield _met(_json("manifest.json", (key,), value))
@@ -178,7 +236,9 @@ def _points() -> Iterator[Make]:
         data = content if isinstance(content, bytes) else content.encode()
         yield _met(sealed(lambda point, data=data: (point / "state.json").write_bytes(data)), *ways)  # type: ignore[misc]
         yield _met(loose(lambda point, data=data: (point / "manifest.json").write_bytes(data)), *ways)  # type: ignore[misc]
-    for at, value in product((("files",), ("version",), ("point",), ("files", "state.json")), ([], 5, None, "x", {"a": 1})):
+    for at, value in product(
+        (("files",), ("version",), ("point",), ("files", "state.json")), ([], 5, None, "x", {"a": 1})
+    ):
         yield _met(loose(lambda point, at=at, v=value: _change(point / "manifest.json", at, v)), *ways)  # type: ignore[misc]
     state = ("step", "solver", "optimizer", "extra", "python_random", "numpy_random")
     below = ("start", "best", "last", "since", "inputs", "kept", "micro_batch", "total_steps")
@@ -195,18 +255,26 @@ def _change(file: Path, at: tuple[Any, ...], value: Any) -> None:
 
 def _records() -> Iterator[Make]:
     row = json.dumps({"id": 1, "text": PLANTED})
-    contents = ("[]\n", "5\n", "{}\n", deep(100_000) + "\n", row + "\n", "\x00\n", '{"step": 1' + "0" * 5000 + "}\n", "{\n{\n", b"\xff\n",
-                '{"step": 1, "loss.x": {}}\n', '{"step": 1, "loss.x": "\x1b[31m"}\n', '{"step": -1, "loss.x": NaN}\n')  # fmt: skip
+    contents = (
+        "[]\n", "5\n", "{}\n", deep(100_000) + "\n", row + "\n", "\x00\n", '{"step": 1' + "0" * 5000 + "}\n",
+        "{\n{\n", b"\xff\n", '{"step": 1, "loss.x": {}}\n', '{"step": 1, "loss.x": "\x1b[31m"}\n',
+        '{"step": -1, "loss.x": NaN}\n',
+    )  # fmt: skip
     for name in ("train.jsonl", "samples.jsonl", "metrics.json", "report.html"):
         for content in contents:
             yield _met(_text(name, content), *READ)
-    for place_, value in product(("before", "after", "oracle", "verdict", "yardstick", "descent", "attacks"), ODD_VALUES[:18]):
+    for place_, value in product(
+        ("before", "after", "oracle", "verdict", "yardstick", "descent", "attacks"), ODD_VALUES[:18]
+    ):
         yield _met(_json("metrics.json", (place_,), value), *READ)
 
 
 def _links() -> Iterator[Make]:
-    names = ("config.yaml", "manifest.json", "samples.jsonl", "report.html", "train.jsonl", "resume", "checkpoint", "metrics.json",
-             "resume/scores", ".manifest.json.1", "lock", "tensorboard", "wandb", "checkpoint/config.json")  # fmt: skip
+    names = (
+        "config.yaml", "manifest.json", "samples.jsonl", "report.html", "train.jsonl", "resume", "checkpoint",
+        "metrics.json", "resume/scores", ".manifest.json.1", "lock", "tensorboard", "wandb",
+        "checkpoint/config.json",
+    )  # fmt: skip
 
     def clear(file: Path) -> None:
         if file.is_dir() and not file.is_symlink():
@@ -217,12 +285,12 @@ def _links() -> Iterator[Make]:
             file.unlink(missing_ok=True)
 
     def linked(place: Place, file: Path) -> None:
-        os.symlink(place.victim / "diary.txt" if file.suffix else place.victim, file)
+        file.symlink_to(place.victim / "diary.txt" if file.suffix else place.victim)
 
     kinds: tuple[Callable[[Place, Path], object], ...] = (
-        linked, lambda place, file: os.mkfifo(file), lambda place, file: os.symlink(file.name, file),
+        linked, lambda place, file: os.mkfifo(file), lambda place, file: file.symlink_to(file.name),
         lambda place, file: os.link(place.victim / "diary.txt", file), lambda place, file: file.mkdir(),
-        lambda place, file: os.symlink("/dev/zero", file),
+        lambda place, file: file.symlink_to("/dev/zero"),
     )  # fmt: skip
     for name, kind in product(names, kinds):
 
@@ -235,28 +303,7 @@ def _links() -> Iterator[Make]:
 
     def whole(place: Place, run: Path) -> None:
         run.rename(place.folder / "elsewhere")
-        os.symlink(place.folder / "elsewhere", run)
+        run.symlink_to(place.folder / "elsewhere")
 
     for way in (*RESUMED, *READ):
         yield _met(whole, way)
-
-
-def _sweeps() -> Iterator[Make]:
-    good: dict[str, Any] = {"command": "unlearn", "base": ["loss=ga"], "lines": [["seed=1"]], "named": {}}
-    changes: list[Any] = [
-        [], 5, None, {}, good | {"command": "rm"}, good | {"command": 5}, good | {"lines": 5}, good | {"lines": [5]}, good | {"base": 5},
-        good | {"lines": [[5]]}, good | {"base": ["+tracker._target_=trap.spring"]}, good | {"base": ["hydra/callbacks=trap"]},
-        good | {"base": [f"run_name=${{oc.env:{VARIABLE}}}"]}, good | {"lines": [["+tracker._target_=os.system"]]}, good | {"named": 5},
-        good | {"base": ["hydra.job.env_set.LD_PRELOAD=x"]}, good | {"base": ["model.trust_remote_code=true"]}, good | {"base": ["("]},
-        good | {"base": ["--config-dir", "/etc"]}, good | {"lines": [["junit=/tmp/x"]]}, good | {"base": ["limits.seconds=99999"]},
-        good | {"base": ["hydra.searchpath=[pkg://trap]"]}, good | {"lines": [["loss=" + "(" * 900]]}, good | {"base": [None]},
-    ]  # fmt: skip
-    texts = [*(json.dumps(each) for each in changes), deep(100_000), "{", ""]
-    for text in texts:
-
-        def write(place: Place, rng: random.Random, text: str = text) -> list[str]:
-            place.run.mkdir()
-            (place.run / "sweep.json").write_text(text)
-            return ["mollm-unlearn", "--resume-sweep", str(place.run)]
-
-        yield write

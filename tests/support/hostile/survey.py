@@ -6,6 +6,7 @@ python -m tests.support.hostile.survey --out outputs/bench/hostile.json --page d
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -15,10 +16,13 @@ from pathlib import Path
 
 from tests.support.hostile.attempt import Outcome, attempt
 from tests.support.hostile.data_files import hostile_data
+from tests.support.hostile.harmless import harmless
 from tests.support.hostile.hostile_bases import made_bases
 from tests.support.hostile.hostile_input import Hostile
 from tests.support.hostile.model_folders import hostile_models
+from tests.support.hostile.model_weights import hostile_weights
 from tests.support.hostile.run_directories import hostile_runs
+from tests.support.hostile.sweep_files import hostile_sweeps
 from tests.support.hostile.yaml_files import hostile_yaml
 
 BEGIN, END = "<!-- hostile inputs -->", "<!-- end of hostile inputs -->"
@@ -26,13 +30,23 @@ HEAD = "| class of input | tried | refused with a message | went through, no har
 
 
 def every_input() -> list[Hostile]:
-    """All families."""
-    return [*hostile_yaml(), *hostile_runs(), *hostile_models(), *hostile_data()]
+    """All families, after what is harmless."""
+    return [
+        *harmless(),
+        *hostile_yaml(),
+        *hostile_runs(),
+        *hostile_sweeps(),
+        *hostile_models(),
+        *hostile_weights(),
+        *hostile_data(),
+    ]
 
 
 def survey(inputs: Iterable[Hostile], folder: Path) -> list[Outcome]:
     """What came of each, told on stderr where it is not as it should be."""
     bases = made_bases(folder)
+    gc.collect()
+    gc.freeze()  # what is imported is not looked at, so not copied, in the forks
     outcomes = []
     for hostile in inputs:
         outcomes.append(outcome := attempt(hostile, folder / "attempt", bases))

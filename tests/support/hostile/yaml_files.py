@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 from tests.support.hostile.hostile_input import ODD_VALUES, VARIABLE, Hostile, Make, Place, inputs
@@ -38,15 +38,23 @@ def hostile_yaml() -> list[Hostile]:
         *inputs(FAMILY, "bombs: aliases, depth, interpolations", _bombs()),
         *inputs(FAMILY, "lists of defaults that lead elsewhere", _defaults()),
         *inputs(FAMILY, "no YAML", _bytes()),
-        *inputs(FAMILY, "values of another type", _values(), refused=False, most=44),
+        *inputs(FAMILY, "values of another type", _values(), refused=False, most=26),
     ]
 
 
-def _experiment(place: Place, rng: random.Random, body: str | bytes, *typed: str) -> list[str]:
+def _experiment(
+    place: Place, rng: random.Random, body: str | bytes, ways: Sequence[tuple[str, ...]] = WAYS
+) -> list[str]:
     head = "# @package _global_\n"
     place.write("experiment/theirs.yaml", head.encode() + body if isinstance(body, bytes) else head + body)
-    way = rng.choice(WAYS)
-    return ["mollm-unlearn", *way, "--config-dir", str(place.theirs), "experiment=theirs", "limits.seconds=1", *typed]
+    return [
+        "mollm-unlearn",
+        *rng.choice(ways),
+        "--config-dir",
+        str(place.theirs),
+        "experiment=theirs",
+        "limits.seconds=1",
+    ]
 
 
 def _nested(key: str, body: str) -> str:
@@ -76,9 +84,9 @@ def _of_hydra() -> Iterator[Make]:
         "job_logging: {handlers: {x: {(): trap.spring}}}", "hydra_logging: {handlers: {x: {class: trap.spring}}}",
         "job_logging: {formatters: {x: {(): trap.spring}}}", "job_logging: {version: 1, root: {handlers: [x]}}",
         "job: {env_set: {LD_PRELOAD: trap.so}}", "job: {env_set: {PYTHONPATH: x}}", f"job: {{env_copy: [{VARIABLE}]}}",
-        "output_subdir: ../x", "mode: MULTIRUN", "searchpath: [pkg://trap]", "searchpath: [file:///etc]", "verbose: trap",
+        "output_subdir: ../x", "searchpath: [pkg://trap]", "searchpath: [file:///etc]", "verbose: trap",
         "launcher: {_target_: hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher, setup: [id]}",
-        "job: {config: {override_dirname: {kv_sep: /}}}", "runtime: {cwd: /}", "job: {name: ../../x}",
+        "job: {config: {override_dirname: {kv_sep: /}}}", "job: {name: ../../x}",
     )  # fmt: skip
 
     def make(body: str) -> Make:
@@ -111,7 +119,7 @@ def _tags() -> Iterator[Make]:
     bodies = (
         '!!python/object/apply:os.system ["%s"]', "!!python/name:os.system", "!!python/module:trap", "!<!x> a",
         '!!python/object/new:subprocess.Popen [["sh", "-c", "%s"]]', "!!python/object:trap.Evil {}", "!trap x",
-        "!!binary 'not base64 !'", "!!timestamp 2020-13-45", "2020-02-31", "!!python/tuple [1]", "!!int x", "!!bool q",
+        "!!binary 'not base64 !'", "!!timestamp 2020-13-45", "!!python/tuple [1]", "!!int x", "!!bool q",
         '!!python/object/apply:builtins.exec ["%s"]', "!!float {}", "!!omap [1]", "!!merge x", "!!python/complex 1j",
         "!!python/object/apply:builtins.eval ['1']",
     )  # fmt: skip
@@ -129,7 +137,7 @@ def _bombs() -> Iterator[Make]:
         return "evaluation: {metrics: {x: 1}}\n" + "\n".join(lines) + "\n"
 
     def interpolations(levels: int, width: int) -> str:
-        lines = [f"b{n}: '{'${b%d}' % (n - 1) * width}'" for n in range(1, levels)]
+        lines = [f"b{n}: '{f'${{b{n - 1}}}' * width}'" for n in range(1, levels)]
         return "b0: " + "x" * 40 + "\n" + "\n".join(lines) + f"\nrun_name: ${{b{levels - 1}}}\n"
 
     def nodes(levels: int) -> str:
@@ -154,18 +162,19 @@ def _bombs() -> Iterator[Make]:
     ]  # fmt: skip
 
     def make(body: str) -> Make:
-        return lambda place, rng: _experiment(place, rng, body)
+        return lambda place, rng: _experiment(place, rng, body, WAYS[:3])  # resolved, so that all is written out
 
     return (make(body) for body in bodies)
 
 
 def _defaults() -> Iterator[Make]:
     bodies = (
-        "defaults: [../../../../etc/passwd]", "defaults: [/etc/passwd]", "defaults: [theirs]", "defaults: [/experiment/b]",
-        "defaults: [{/tracker: ../theirs}]", "defaults: [{override hydra/launcher: trap}]", "defaults: [[[[]]]]",
+        "defaults: [../../../../etc/passwd]", "defaults: [/etc/passwd]", "defaults: [theirs]",
+        "defaults: [/experiment/b]", "defaults: [{/tracker: ../theirs}]",
+        "defaults: [{override hydra/launcher: trap}]", "defaults: [[[[]]]]",
         "defaults: [{override /loss: [ga, ga]}]", "defaults: {a: 1}", "defaults: 5", "defaults: [5, null, true]",
         "defaults: [{/loss@hydra.callbacks: ga}]", "defaults: [{override hydra/job_logging: default}]",
-        f"defaults: [{', '.join(['{optional /tracker@x%d: no}' % n for n in range(400)])}, b]",
+        f"defaults: [{', '.join([f'{{optional /tracker@x{n}: no}}' for n in range(400)])}, b]",
         "defaults: [{/model@_global_.hydra.job.env_set: tiny}]", "defaults: [file:///etc/hosts]", "defaults: [{}]",
         "defaults: [{/loss@: ga}]", "defaults: [pkg://trap/x]", "defaults: [b, b, b]",
     )  # fmt: skip
@@ -182,9 +191,10 @@ def _defaults() -> Iterator[Make]:
 
 def _bytes() -> Iterator[Make]:
     bodies = [
-        b"\x00", b"run_name: a\x00b\n", b"run_name: \xff\xfe\n", "run_name: a\n".encode("utf-16"), b"a: b: c\n", b"[",
-        b"run_name: \x1b[31mred\n", b"\ta: 1\n", b"- a\nb: 1\n", b"a: 'x\n", b"%YAML 9.9\n---\n", b"--- a\n--- b\n",
-        b"a: 1\na: 2\n", b"5\n", b"- 1\n", b"'text'\n", b"\xed\xa0\x80: 1\n", b"a: *b\n", b"@x\n", b"a: |9999999999\n b",
+        b"\x00", b"run_name: a\x00b\n", b"run_name: \xff\xfe\n", "run_name: a\n".encode("utf-16"), b"a: b: c\n",
+        b"[", b"run_name: \x1b[31mred\n", b"\ta: 1\n", b"- a\nb: 1\n", b"a: 'x\n", b"%YAML 9.9\n---\n",
+        b"--- a\n--- b\n", b"a: 1\na: 2\n", b"5\n", b"- 1\n", b"'text'\n", b"\xed\xa0\x80: 1\n", b"a: *b\n", b"@x\n",
+        b"a: |9999999999\n b",
     ]  # fmt: skip
     bodies += [random.Random(f"bytes {n}").randbytes(300) for n in range(6)]
 
@@ -199,9 +209,9 @@ def _values() -> Iterator[Make]:
         "seed", "run_name", "output_root", "gates", "model.path", "model.dtype", "model.lora_rank", "model.revision",
         "data.forget.path", "data.forget.limit", "data.forget.filter", "data.forget.template", "data.test_share",
         "data.forget.prompt_field", "data.forget.embedded", "engine.max_steps", "engine.batch_size", "engine.device",
-        "engine.clip_norm", "engine.processes", "optimizer.lr", "optimizer.betas", "evaluation.limit", "evaluation.oracle",
-        "evaluation.metrics", "evaluation.generate_tokens", "evaluation.keep_text", "direction", "solver", "tracker",
-        "engine", "data", "data.sets", "loss", "names", "limits",
+        "engine.clip_norm", "engine.processes", "optimizer.lr", "optimizer.betas", "evaluation.limit",
+        "evaluation.oracle", "evaluation.metrics", "evaluation.generate_tokens", "evaluation.keep_text", "direction",
+        "solver", "tracker", "engine", "data", "data.sets", "loss", "names", "limits",
     )  # fmt: skip
 
     def make(key: str, value: object) -> Make:
