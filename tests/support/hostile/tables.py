@@ -37,7 +37,7 @@ def arrow(rows: list[dict[str, Any]]) -> bytes:
     import pyarrow
 
     table, sink = pyarrow.Table.from_pylist(rows), io.BytesIO()
-    with pyarrow.ipc.newdata_file(sink, table.schema) as writer:
+    with pyarrow.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
     return sink.getvalue()
 
