@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-locked release-tools lock audit licences run test test-slow lint format tiny bench bench-gpu bench-data bench-descent bench-scaling bench-evaluation bench-quality profile golden errors fuzz mutants soak soak-long kills clean
+.PHONY: help install install-locked release-tools lock audit licences run test test-slow lint format tiny bench bench-gpu bench-data bench-descent bench-scaling bench-evaluation bench-quality profile golden errors fuzz mutants soak soak-long kills hostile clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -116,6 +116,9 @@ soak-long: install ## the same with 10,000 steps and 200 kills
 
 kills: install ## the embedded run killed at random, 40 times on one process and 10 on two; outputs/bench/kills.json
 	$(BIN)/python -m benchmarks.kills
+
+hostile: install ## every generated hostile input against the real commands; docs/SECURITY.md and outputs/bench/hostile.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.support.hostile.survey --out outputs/bench/hostile.json --page docs/SECURITY.md
 
 clean: ## remove .venv and caches (outputs/ stays)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist

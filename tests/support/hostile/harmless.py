@@ -7,7 +7,7 @@ import random
 from tests.support.hostile.hostile_input import Hostile, Place, inputs
 from tests.support.hostile.model_folders import checked
 from tests.support.hostile.rows import ROWS, forgetting, lines
-from tests.support.hostile.run_directories import READ, RESUMED, line
+from tests.support.hostile.run_directories import READ, RESUMED, met
 
 FAMILY = "harmless"
 
@@ -19,15 +19,11 @@ def harmless() -> list[Hostile]:
         place.write("experiment/theirs.yaml", "# @package _global_\nseed: 1\n")
         return place.checked("--config-dir", str(place.theirs), "experiment=theirs")
 
-    def run(way: str, place: Place) -> list[str]:
-        place.copied_run()
-        return line(place, way)
-
     makes = [
         yaml,
         lambda place, rng: forgetting(place, place.write("a.jsonl", lines(ROWS))),
         lambda place, rng: checked(place, place.copied_model()),
         lambda place, rng: place.ran(f"model.path={place.copied_model()}"),
-        *(lambda place, rng, way=way: run(way, place) for way in (*RESUMED, *READ)),
+        *(met(lambda place, run: None, way) for way in (*RESUMED, *READ)),
     ]
-    return inputs(FAMILY, "nothing damaged", makes, refused=False, changes=True)  # type: ignore[arg-type]
+    return inputs(FAMILY, "nothing damaged", makes, refused=False, changes=True)

@@ -47,18 +47,20 @@ def hostile_runs() -> list[Hostile]:
     ]
 
 
-def _met(spoil: Spoil, *ways: str) -> Make:
-    """ways: how the run is met, one of RESUMED and READ."""
+def met(spoil: Spoil, *ways: str) -> Make:
+    """A spoilt copy. ways: how it is met, one of RESUMED and READ."""
 
     def write(place: Place, rng: random.Random) -> list[str]:
-        run = place.copied_run()
+        way, run = rng.choice(ways or (*RESUMED, *READ)), place.copied_run()
+        if way == "auto":  # it leaves alone what has ended
+            _change(run / "manifest.json", ("status",), "interrupted")
         spoil(place, run)
-        return line(place, rng.choice(ways or (*RESUMED, *READ)))
+        return _line(place, way)
 
     return write
 
 
-def line(place: Place, way: str) -> list[str]:
+def _line(place: Place, way: str) -> list[str]:
     """The command line that meets the run in the place."""
     more = ("engine.max_steps=3", *LIMITS)
     return {
@@ -109,7 +111,7 @@ def _code() -> Iterator[Make]:
             inner[names[-1]] = {"_target_": target, "_args_": [place.trap]}
             return config
 
-        yield _met(_config(change), *RESUMED[:2])
+        yield met(_config(change), *RESUMED[:2])
 
 
 def _allowing() -> Iterator[Make]:
@@ -131,7 +133,7 @@ def _allowing() -> Iterator[Make]:
             inner[names[-1]] = value.replace("VICTIM", str(place.victim)) if isinstance(value, str) else value
             return config
 
-        yield _met(_config(change), *RESUMED[:2])
+        yield met(_config(change), *RESUMED[:2])
 
 
 def _configs() -> Iterator[Make]:
@@ -149,7 +151,7 @@ def _configs() -> Iterator[Make]:
         b"\xff",
     )
     for content in contents:
-        yield _met(_text("config.yaml", content))
+        yield met(_text("config.yaml", content))
     for key in (
         "model",
         "data",
@@ -164,7 +166,7 @@ def _configs() -> Iterator[Make]:
         "direction",
     ):
         for value in ODD_VALUES[:20]:
-            yield _met(_config(lambda place, config, key=key, value=value: config | {key: value}))  # type: ignore[misc]
+            yield met(_config(lambda place, config, key=key, value=value: config | {key: value}))  # type: ignore[misc]
     inner = (
         "model.path",
         "model.dtype",
@@ -176,7 +178,7 @@ def _configs() -> Iterator[Make]:
     )
     for key, value in product(inner, ODD_VALUES[:20]):
         node, name = key.split(".")
-        yield _met(_config(lambda p, c, node=node, name=name, v=value: put(c, (node, name), v)))  # type: ignore[misc]
+        yield met(_config(lambda p, c, node=node, name=name, v=value: put(c, (node, name), v)))  # type: ignore[misc]
 
 
 def _manifests() -> Iterator[Make]:
@@ -195,22 +197,22 @@ def _manifests() -> Iterator[Make]:
         b"\xff\xfe",
     )
     for content in contents:
-        yield _met(_text("manifest.json", content))
+        yield met(_text("manifest.json", content))
     paths = ["VICTIM/diary.txt", "/etc/hostname", "../victim/diary.txt", "", "/", "\x00", "~", ".", "\ud800", "VICTIM"]
     for key in (("caches",), ("reference", "files")):
-        yield _met(_json("manifest.json", key, paths), "purge")
+        yield met(_json("manifest.json", key, paths), "purge")
         for value in ([5], [None], [[]], {"a": 1}, "VICTIM/diary.txt", True, ["x" * 9000], ["VICTIM"]):
-            yield _met(_json("manifest.json", key, value), "purge")
+            yield met(_json("manifest.json", key, value), "purge")
     keys = (
         "status", "exit_code", "names", "model", "datasets", "content", "reference", "selection", "checkpoint",
         "versions", "peak_memory_bytes", "gates", "seed", "wall_seconds", "evaluation_seconds", "lineage", "command",
         "started", "loss",
     )  # fmt: skip
     for key, value in product(keys, ODD_VALUES):
-        yield _met(_json("manifest.json", (key,), value))
+        yield met(_json("manifest.json", (key,), value))
     for value in ({"files": 5}, {"files": [{"bytes": "x"}]}, [], "x", {"bytes": 10**400}):
-        yield _met(_json("manifest.json", ("purged",), value), "purge", "compare")
-    yield _met(_json("manifest.json", ("datasets",), {"a": {"hub": {"id": "'; touch x #\n\x1b[31m"}}}), "purge")
+        yield met(_json("manifest.json", ("purged",), value), "purge", "compare")
+    yield met(_json("manifest.json", ("datasets",), {"a": {"hub": {"id": "'; touch x #\n\x1b[31m"}}}), "purge")
 
 
 def _points() -> Iterator[Make]:
@@ -234,19 +236,19 @@ def _points() -> Iterator[Make]:
     ways = ("resume", "auto")
     for content in ("[]", "{}", "null", "", deep(100_000), "5", '{"step": 1}', b"\xff"):
         data = content if isinstance(content, bytes) else content.encode()
-        yield _met(sealed(lambda point, data=data: (point / "state.json").write_bytes(data)), *ways)  # type: ignore[misc]
-        yield _met(loose(lambda point, data=data: (point / "manifest.json").write_bytes(data)), *ways)  # type: ignore[misc]
+        yield met(sealed(lambda point, data=data: (point / "state.json").write_bytes(data)), *ways)  # type: ignore[misc]
+        yield met(loose(lambda point, data=data: (point / "manifest.json").write_bytes(data)), *ways)  # type: ignore[misc]
     for at, value in product(
         (("files",), ("version",), ("point",), ("files", "state.json")), ([], 5, None, "x", {"a": 1})
     ):
-        yield _met(loose(lambda point, at=at, v=value: _change(point / "manifest.json", at, v)), *ways)  # type: ignore[misc]
+        yield met(loose(lambda point, at=at, v=value: _change(point / "manifest.json", at, v)), *ways)  # type: ignore[misc]
     state = ("step", "solver", "optimizer", "extra", "python_random", "numpy_random")
     below = ("start", "best", "last", "since", "inputs", "kept", "micro_batch", "total_steps")
     for at in [*((key,) for key in state), *(("extra", key) for key in below)]:
         for value in ODD_VALUES[:16]:
-            yield _met(sealed(lambda point, at=at, v=value: _change(point / "state.json", at, v)), *ways)  # type: ignore[misc]
+            yield met(sealed(lambda point, at=at, v=value: _change(point / "state.json", at, v)), *ways)  # type: ignore[misc]
     for tensors in (b"", b"\xff" * 8, b"\x02" + b"\x00" * 7 + b"{}", b"\xff" * 7 + b"\x00{}"):
-        yield _met(sealed(lambda point, data=tensors: (point / "tensors.safetensors").write_bytes(data)), *ways)  # type: ignore[misc]
+        yield met(sealed(lambda point, data=tensors: (point / "tensors.safetensors").write_bytes(data)), *ways)  # type: ignore[misc]
 
 
 def _change(file: Path, at: tuple[Any, ...], value: Any) -> None:
@@ -262,11 +264,11 @@ def _records() -> Iterator[Make]:
     )  # fmt: skip
     for name in ("train.jsonl", "samples.jsonl", "metrics.json", "report.html"):
         for content in contents:
-            yield _met(_text(name, content), *READ)
+            yield met(_text(name, content), *READ)
     for place_, value in product(
         ("before", "after", "oracle", "verdict", "yardstick", "descent", "attacks"), ODD_VALUES[:18]
     ):
-        yield _met(_json("metrics.json", (place_,), value), *READ)
+        yield met(_json("metrics.json", (place_,), value), *READ)
 
 
 def _links() -> Iterator[Make]:
@@ -299,11 +301,11 @@ def _links() -> Iterator[Make]:
             (run / name).parent.mkdir(exist_ok=True)
             kind(place, run / name)
 
-        yield _met(spoil)
+        yield met(spoil)
 
     def whole(place: Place, run: Path) -> None:
         run.rename(place.folder / "elsewhere")
         run.symlink_to(place.folder / "elsewhere")
 
     for way in (*RESUMED, *READ):
-        yield _met(whole, way)
+        yield met(whole, way)

@@ -57,6 +57,8 @@ def survey(inputs: Iterable[Hostile], folder: Path) -> list[Outcome]:
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """A row for each class, and one for all."""
+    if not outcomes:
+        return HEAD
     classes: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         classes.setdefault(f"{outcome.family}: {outcome.kind}", []).append(outcome)
@@ -88,12 +90,13 @@ def main() -> int:
         os.environ["XDG_CACHE_HOME"] = f"{folder}/cache"
         chosen = [hostile for hostile in every_input() if arguments.only in hostile.name]
         outcomes = survey(chosen, Path(folder))
-    print(table(outcomes))
+    shown = table([outcome for outcome in outcomes if outcome.family != "harmless"])
+    print(shown)
     if arguments.out is not None:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps([outcome.plain() for outcome in outcomes], indent=1) + "\n")
     if arguments.page is not None:
-        into_page(arguments.page, table(outcomes))
+        into_page(arguments.page, shown)
     return int(any(outcome.faults for outcome in outcomes))
 
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -166,3 +168,12 @@ def test_a_secret_is_given_again(answer: Answer, unfinished: Path) -> None:
     message = "tracker.api_key is a secret that no run directory keeps, found ***; add tracker.api_key=VALUE"
     assert message in answer(UNLEARN, f"resume={unfinished}")[2]
     assert message not in answer(UNLEARN, f"resume={unfinished}", "tracker.api_key=abc", "--check")[2]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])
+def test_a_configuration_that_is_no_file(make: Any, answer: Answer, unfinished: Path) -> None:
+    file = unfinished / "config.yaml"
+    file.unlink()
+    make(file)
+    code, _, errors = answer(UNLEARN, f"resume={unfinished}")
+    assert code == 2 and f"{file} unreadable: a folder, a pipe or a device in its place" in errors

@@ -16,6 +16,9 @@ REFUSED = {
     "a: " + "[" * 40 + "]" * 40: "mine.yaml: lists and mappings must stand at most 32 deep in each other, found more",
     "a: !!python/object/apply:os.system [id]": "could not determine a constructor for the tag",
     "a: [": "mine.yaml: must be YAML, found: ",
+    "5": "mine.yaml: must hold keys with values, found a single value. Write lines of KEY: VALUE",
+    "- a": "mine.yaml: must hold keys with values, found a list. Write lines of KEY: VALUE",
+    "defaults: [mine]": "a defaults list must not lead back to its own file, found YAML files that name each other",
 }
 
 
@@ -27,7 +30,7 @@ def mine(tmp_path: Path) -> Path:
     return file
 
 
-@pytest.mark.parametrize("text", REFUSED, ids=["aliases", "deep", "python", "broken"])
+@pytest.mark.parametrize("text", REFUSED, ids=["aliases", "deep", "python", "broken", "value", "list", "circle"])
 @pytest.mark.parametrize("by_flag", [True, False])
 def test_yaml_that_is_not_composed(text: str, by_flag: bool, mine: Path, answer: Any) -> None:
     mine.write_text(f"# @package _global_\n{text}")
@@ -35,6 +38,12 @@ def test_yaml_that_is_not_composed(text: str, by_flag: bool, mine: Path, answer:
     where = ["--config-dir", str(folder)] if by_flag else [f"hydra.searchpath=[file://{folder}]"]
     code, printed, errors = answer(UNLEARN, *where, "experiment=mine", "--check")
     assert (code, printed) == (2, "") and REFUSED[text] in errors and len(errors.splitlines()) < 20
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "{}"])
+def test_a_file_may_say_nothing(text: str, mine: Path, answer: Any) -> None:
+    mine.write_text(text)
+    assert answer(UNLEARN, "--config-dir", str(mine.parents[1]), "experiment=mine", "--cfg", "job")[0] == 0
 
 
 def test_a_file_that_is_no_text(mine: Path, answer: Any) -> None:

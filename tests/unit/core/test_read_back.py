@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,10 @@ def test_whatever_comes_of_using_it_is_one_message() -> None:
     for passed in (RunError("mine"), MemoryError()):
         with pytest.raises(type(passed)), reading_back(Path("R"), "Restore it"):
             raise passed
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "manifest.json")
+    for place in (tmp_path, tmp_path / "manifest.json"):
+        with pytest.raises(ValueError, match="must be a file, found a folder, a pipe or a device"):
+            read_mapping(place)

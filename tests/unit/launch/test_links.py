@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,13 @@ def test_a_link_in_the_run_directory_is_refused(name: str, to: str, tmp_path: Pa
     (run / name).symlink_to(to)
     with pytest.raises(RequestError, match=f"must hold no link, found .*{name} -> {to}. Remove"):
         refuse_links(run)
+
+
+def test_what_is_neither_file_nor_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "resume").mkdir()
+    os.mkfifo(tmp_path / "resume" / "state.json")
+    with pytest.raises(RequestError, match=r"must hold files and folders only, found .*state.json, a pipe, a so"):
+        refuse_links(tmp_path)
 
 
 def test_a_run_directory_that_is_a_link_is_refused_and_one_in_a_link_is_not(tmp_path: Path) -> None:
