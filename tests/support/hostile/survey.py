@@ -22,6 +22,7 @@ from tests.support.hostile.hostile_input import Hostile
 from tests.support.hostile.model_folders import hostile_models
 from tests.support.hostile.model_weights import hostile_weights
 from tests.support.hostile.run_directories import hostile_runs
+from tests.support.hostile.run_links import hostile_links
 from tests.support.hostile.sweep_files import hostile_sweeps
 from tests.support.hostile.yaml_files import hostile_yaml
 
@@ -35,6 +36,7 @@ def every_input() -> list[Hostile]:
         *harmless(),
         *hostile_yaml(),
         *hostile_runs(),
+        *hostile_links(),
         *hostile_sweeps(),
         *hostile_models(),
         *hostile_weights(),
