@@ -115,23 +115,26 @@ def _stored(directory: Path) -> DictConfig:
     file = directory / "config.yaml"
     if not file.exists():
         return OmegaConf.create({})
+    if not file.is_file():  # a pipe would be waited for
+        raise _unreadable(file, "a folder, a pipe or a device in its place")
     try:
-        if not file.is_file():  # a pipe would be waited for
-            raise ValueError("a folder, a pipe or a device in its place")
         check_yaml(file.read_text(encoding="utf-8"), str(file))
         config = OmegaConf.load(file)
     except (OSError, ValueError, RequestError, yaml.YAMLError, OmegaConfBaseException) as refused:
-        why = str(refused).splitlines()[0]
-        raise RequestError(
-            f"resume must find the run's configuration, found {file} unreadable: {why}; start a new run, or repeat the "
-            "whole command line with resume=auto run_dir=DIR"
-        ) from refused
+        raise _unreadable(file, str(refused).splitlines()[0]) from refused
     if not isinstance(config, DictConfig) or not config:
         raise RequestError(
             f"resume must find the run's configuration, found no mapping in {file}; start a new run, or repeat the "
             "whole command line with resume=auto run_dir=DIR"
         )
     return config
+
+
+def _unreadable(file: Path, why: str) -> RequestError:
+    return RequestError(
+        f"resume must find the run's configuration, found {file} unreadable: {why}; start a new run, or repeat the "
+        "whole command line with resume=auto run_dir=DIR"
+    )
 
 
 def _choose(config: DictConfig, override: Override, folders: Sequence[Override], primary: str) -> None:
