@@ -12,6 +12,7 @@ from mollm_cli.cli.main import main
 from mollm_cli.configuration import allowance
 from mollm_cli.configuration.compose import compose_job, composed_plain, composing, jobs, parse
 from mollm_cli.configuration.programs import FINETUNE, UNLEARN
+from mollm_cli.configuration.resumed_config import require_lasting, resumed_config
 from mollm_cli.configuration.variations import Variations
 from mollm_cli.core.budget import Budget
 from mollm_cli.core.errors import RequestError
@@ -111,3 +112,13 @@ def test_a_yaml_does_not_give_itself_more(tmp_path: Path, capsys: pytest.Capture
     typed = ["--config-dir", str(tmp_path), "experiment=mine", "--check"]
     assert main(UNLEARN, typed) == 2
     assert "limits must be set on the command line, found another value in a YAML" in capsys.readouterr().err
+
+
+def test_a_run_that_is_gone_on_with_does_not_either(within: None, tmp_path: Path) -> None:
+    config = composed_plain(compose_job(UNLEARN.config, ["loss=ga"]))
+    config["limits"] = {"_target_": "mollm_cli.core.budget.Budget", "seconds": 5000.0, "memory_gib": 500.0}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    assert resumed_config(tmp_path, [], UNLEARN.config)["limits"] == allowance.node(Budget())
+    typed = parse(["limits.seconds=60"])
+    assert resumed_config(tmp_path, typed, UNLEARN.config)["limits"] == allowance.node(Budget(seconds=60))
+    require_lasting(tmp_path, config)

@@ -1,3 +1,4 @@
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -48,6 +49,22 @@ def test_a_cut_off_or_broken_file_is_scored_anew(tmp_path):
     for broken in (whole[:-20], whole.splitlines()[0], "", "[", whole.replace('"log_probs"', '"other"')):
         (tmp_path / "forget.jsonl").write_text(broken)
         assert store(tmp_path).read("forget", EXAMPLES) is None
+
+
+GOOD = {"log_probs": [-1.0], "correct": [True]}
+OTHER = [
+    [], 5, GOOD | {"log_probs": "ab"}, GOOD | {"log_probs": ["x"]}, {"log_probs": [], "correct": []},
+    GOOD | {"correct": []}, GOOD | {"generation": 5}, GOOD | {"judged": 5}, GOOD | {"samples": [5]},
+    GOOD | {"id": "x"}, GOOD | {"gradient_norm": ""},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", OTHER)
+def test_a_row_of_another_shape_is_scored_anew(tmp_path, row):
+    store(tmp_path).write("forget", SCORED)
+    head, first, _ = (tmp_path / "forget.jsonl").read_text().splitlines()
+    (tmp_path / "forget.jsonl").write_text("\n".join([head, first, json.dumps(row)]))
+    assert store(tmp_path).read("forget", EXAMPLES) is None
 
 
 @pytest.mark.parametrize(("content", "keep_text"), [("personal", "auto"), ("harmful", "auto"), ("ordinary", False)])
