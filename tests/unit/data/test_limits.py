@@ -76,7 +76,10 @@ def test_no_bomb_takes_much_memory(tmp_path: Path) -> None:
         "b.jsonl.bz2": (bz2.compress(line) * 100, "must unpack to at most 64 MiB"),
         "c.csv.xz": (lzma.compress(line, preset=0) * 100, "must unpack to at most 64 MiB"),
         "d.zip": (_zip(line * 35), "must unpack to at most 64 MiB"),
-        "e.arrow": (_arrow(nulls), "a file must have at most 2048 MiB, found 16777216 rows. Split it"),
+        "e.arrow": (
+            _arrow(nulls),
+            "found 16777216 rows. Split it|reading e.arrow must take at most 1024 MiB of memory",
+        ),
         "f.jsonl": (b"[" * MIB, "must hold JSON that can be read, found: "),
     }
     for name, (content, _) in bombs.items():
@@ -94,7 +97,7 @@ def test_no_bomb_takes_much_memory(tmp_path: Path) -> None:
     said = done.stdout.splitlines()
     assert len(said) == len(wanted)
     for line, message in zip(said, wanted, strict=True):
-        assert message in line and len(line) < 500
+        assert any(text in line for text in message.split("|")) and len(line) < 500
 
 
 @pytest.fixture
