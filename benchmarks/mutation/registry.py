@@ -33,6 +33,9 @@ class Registry:
     def __init__(self, root: Path, file: Path, areas: Sequence[str], folders: Sequence[str] = FOLDERS) -> None:
         self.root, self.file, self.areas, self.folders = root, file, list(areas), folders
         self.rows: dict[str, dict[str, Any]] = {}
+        for place in (PACKAGE, "tests"):  # as they are now, while the copies are made: somebody may go on writing
+            for source in (root / place).rglob("*.py"):
+                digest(root, source.relative_to(root).as_posix())
         if file.exists():
             for line in file.read_text(encoding="utf-8").splitlines():
                 row = json.loads(line)
