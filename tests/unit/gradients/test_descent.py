@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mollm_cli.gradients.descent import guarded
+from mollm_cli.gradients.descent import Descent, guarded
 from mollm_cli.gradients.inner import ParameterChange, first_order, grams
 from mollm_cli.optimizers.adam import preconditioner
 from mollm_cli.solvers.simplex import min_norm_point
@@ -54,6 +54,11 @@ def test_what_is_not_live_may_rise():
     assert parameter.tolist() == pytest.approx([-LR, -LR])
     assert found.correction == 0.0
     assert found.realised[1] == pytest.approx(LR)
+
+
+def test_where_nothing_moved_nothing_rose():
+    still = Descent(np.zeros(2), np.zeros(2), 0.0)
+    assert not still.rising(np.ones(2), np.array([True, True])).any()
 
 
 @pytest.mark.parametrize("length", [1e-3, 1.0, 1e3])
