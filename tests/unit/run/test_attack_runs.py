@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -11,8 +12,9 @@ from mollm_cli.core.types import Encoded, Result
 from mollm_cli.data.batches import Stream
 from mollm_cli.data.mixture import Share
 from mollm_cli.evaluation.attacks.attack_protocol import Finetuning
+from mollm_cli.evaluation.clock import Clock
 from mollm_cli.evaluation.measuring import Evaluation
-from mollm_cli.run.attack_runs import _add_robustness, finetuning
+from mollm_cli.run.attack_runs import Attacker, _add_robustness, finetuning
 from tests.support.tiny import llama
 
 ROWS = [Encoded(str(i), (1, 5 + i, 7, 9 + i), (-100, -100, 7, 9 + i)) for i in range(6)]
@@ -52,6 +54,24 @@ def test_robustness_is_the_oracles_gain_over_this_models(after: Any, oracle: Any
     _add_robustness({"after": evaluation}, "relearning", _curves(after, oracle))
     found = evaluation.details.get("attack_relearning_probability", {}).get("robustness")
     assert found == (None if expected is None else pytest.approx(expected))
+
+
+@pytest.mark.parametrize(("x", "details"), [("step", {"robustness": pytest.approx(0.25)}), ("bits", {}), (None, {})])
+def test_robustness_is_told_where_the_curve_goes_by_steps(
+    x: str | None, details: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    curves = {"judged": [0.2, 0.6], "never": [0.2, 0.3]}
+    points = {of: [(n, {"probability": Result(p)}) for n, p in enumerate(curve)] for of, curve in curves.items()}
+    monkeypatch.setattr(Attacker, "_tampered", lambda self, attack, description: points[description])
+    attack = SimpleNamespace(name="again", kind="weights", what="", cost="", headline="probability", x=x)
+    request: Any = SimpleNamespace(evaluation=SimpleNamespace(attacks={"again": attack}, margin=0.1))
+    models: Any = {"after": "judged", "oracle": "never", "start": None}
+    attacker = Attacker(request, cast(Any, None), torch.device("cpu"), {}, Clock(), cast(Any, None), **models)
+    found = {moment: Evaluation({}, {}, {}) for moment in ("after", "oracle")}
+    entry = attacker.run(found)["again"]
+    assert entry["curve"]["after"] == [(0, {"probability": 0.2}), (1, {"probability": 0.6})]
+    assert found["after"].values["attack_again_probability"] == 0.6
+    assert found["after"].details.get("attack_again_probability", {}) == details
 
 
 def test_without_an_oracle_there_is_none() -> None:
