@@ -23,6 +23,7 @@ def hostile_models() -> list[Hostile]:
     return [
         *inputs(FAMILY, "chat templates that work without end", _endless()),
         *inputs(FAMILY, "chat templates that raise or reach out", _templates()),
+        *inputs(FAMILY, "chat templates of another type", _typed(), refused=False),
         *inputs(FAMILY, "config.json of another shape", _configs(), refused=False, most=30),
         *inputs(FAMILY, "config.json of a giant", _giants()),
         *inputs(FAMILY, "tokenizer files of another shape", _tokenizers(), refused=False, most=30),
@@ -119,6 +120,9 @@ def _templates() -> Iterator[Make]:
             text_file("chat_template.jinja", template.replace("CANARY", canary))(model)
 
         yield spoilt(spoil)
+
+
+def _typed() -> Iterator[Make]:
     for value in (
         5,
         [],
