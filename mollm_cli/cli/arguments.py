@@ -37,11 +37,11 @@ class Arguments:
     multirun: bool = False
 
     def allowed(self, program: str, typed: Sequence[str]) -> Allowed:
-        """What the files of others may do, as ``program`` was told in the words ``typed``."""
+        """The permissions of others' files, as given to ``program`` in the words ``typed``."""
         return Allowed.typed(program, typed, self.overrides, self.allow_code, self.allow_env)
 
     def folders(self, own: Path) -> list[Path]:
-        """Where YAML files are looked for: ``own``, then --config-dir. Raises RequestError."""
+        """The folders that are searched for YAML files: ``own``, then --config-dir. Raises RequestError."""
         if self.config_dir is None:
             return [own]
         folder = Path(self.config_dir).expanduser().absolute()

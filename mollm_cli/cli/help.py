@@ -36,7 +36,7 @@ EXIT_CODES = {
 
 
 def help_text(command: Command, folders: Sequence[Path]) -> str:
-    """What ``--help`` prints: usage, groups with their choices, examples, flags, exit codes."""
+    """The text of ``--help``: usage, groups with their choices, examples, flags, exit codes."""
     parts = [
         f"{command.about}\n\nUsage: {command.program} [FLAGS] [GROUP=NAME ...] [KEY=VALUE ...]",
         "Groups (GROUP=NAME), and what can be chosen:",

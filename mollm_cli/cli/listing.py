@@ -1,4 +1,4 @@
-"""What ``--list GROUP`` prints."""
+"""The answer to ``--list GROUP``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command line is answered with: help, a listing, a configuration, a check, or a run."""
+"""The answers to a command line: help, a listing, a configuration, a check, or a run."""
 
 from __future__ import annotations
 

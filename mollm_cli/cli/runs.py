@@ -57,7 +57,7 @@ from mollm_cli.sweep.spec import GROUP, SweepSpec, budget, expanded, space, swee
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What will run, checked. composed: the run, or what the jobs of a sweep share. directory: its place.
+    """The runs to come, checked. composed: the run, or the part that the jobs of a sweep share. directory: its place.
 
     spec: the run, None of a sweep. requests: what will run, typed; of a sweep the jobs that show every value.
     fixed: the overrides that have one value. lines: the overrides of each job of a sweep.
@@ -177,7 +177,7 @@ def _name(base: DictConfig, multirun: bool) -> str:
 
 
 def _params(base: DictConfig, overrides: Sequence[Override]) -> list[Override]:
-    """What a YAML asks Hydra's sweeper to sweep over (hydra.sweeper.params), where it is not typed."""
+    """The keys that a YAML asks Hydra's sweeper to sweep over (hydra.sweeper.params), if they are not typed."""
     typed = {override.get_key_element() for override in overrides}
     params = base.hydra.sweeper.get("params") or {}
     for key, values in params.items():
@@ -204,7 +204,7 @@ def _announced(plan: _Plan, sweep: SweepSpec, typed: Sequence[Override], overrid
 
 
 def _refuse_lost_files(requests: Sequence[Request]) -> None:
-    """What the gates are to be told in can be written, and no job overwrites another's JUnit file."""
+    """Check that the gates' report can be written, and that no job overwrites another's JUnit file."""
     for asked in requests:
         gate_reports.files(asked.junit, asked.github_summary)
     named = [asked.junit for asked in requests if asked.junit is not None]

@@ -41,7 +41,7 @@ def choices(group: str, folders: Sequence[Path]) -> dict[str, str]:
 
 
 def head(file: Path) -> str:
-    """What a YAML file says of itself: the first line of its comment, in whole sentences; "" where it has none."""
+    """The summary of a YAML file: the first line of its comment, in whole sentences; "" if it has none."""
     lines = itertools.takewhile(lambda line: line.startswith("#"), file.read_text(encoding="utf-8").splitlines())
     comment = [line.removeprefix("#").strip() for line in lines]
     first, *rest = [line for line in comment if line and not line.startswith("@package")] or [""]

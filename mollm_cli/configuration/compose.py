@@ -98,12 +98,12 @@ def _compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
 
 @cache
 def _own(config_name: str) -> DictConfig:
-    """What our own files alone compose."""
+    """The configuration that our own files alone compose."""
     return compose(config_name, overrides=[], return_hydra_config=True)
 
 
 def _known(config_name: str, overrides: Sequence[str], refusal: str) -> tuple[DictConfig, list[str]]:
-    """What there is to choose from: the configuration and its groups, without the overrides that ``refusal`` quotes."""
+    """The names to choose from: the configuration and its groups, without the overrides that ``refusal`` quotes."""
     innocent = [text for text in overrides if f"'{text.lstrip('+~').split('=')[0]}'" not in refusal]
     try:
         composed = _compose(config_name, innocent)
@@ -177,7 +177,7 @@ def _resolved(job: DictConfig) -> dict[str, Any]:
 def within_limits(
     work: Callable[[], dict[str, Any]], again: Callable[[], dict[str, Any]] | None = None
 ) -> dict[str, Any]:
-    """What ``work`` makes of a configuration: a few ${...} in it may stand for any length. Raises RequestError.
+    """The result of ``work``, within limits, since a few ${...} can expand to any length. Raises RequestError.
 
     again: what is done here where the result is one that JSON has not; ``work`` where it is None.
     """
@@ -224,7 +224,7 @@ def _of_hydra(override: Override) -> bool:
 
 
 def job_count(overrides: Sequence[Override]) -> int:
-    """How many jobs ``overrides`` make; a sweep that its sweeper alone can expand is not counted."""
+    """The number of jobs that ``overrides`` make; a sweep that its sweeper alone can expand is not counted."""
     return math.prod(map(len, _axes(overrides)))
 
 

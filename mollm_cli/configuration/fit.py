@@ -110,7 +110,7 @@ def _spell(value: object) -> str:
 
 
 def _hint(value: object, annotation: Any, key: str) -> str:
-    """What to do: the nearest choice, or the quotes that make a text of a number."""
+    """The remedy: the nearest choice, or the quotes that make a text of a number."""
     kinds = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
     choices = [str(a) for k in kinds if get_origin(k) is Literal for a in get_args(k)]
     if choices and isinstance(value, str):

@@ -1,4 +1,4 @@
-"""What Hydra's own node may ask of a run. Hydra composes it; the door (launch/) starts it, not Hydra's runner."""
+"""The part of Hydra's own node that a run heeds. Hydra composes a run; the door (launch/) starts it, not Hydra."""
 
 from __future__ import annotations
 

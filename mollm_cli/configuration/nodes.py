@@ -17,7 +17,7 @@ MISSING = "???"
 
 
 def construct(node: object, key: str) -> Any:
-    """What ``node``, found at ``key`` of the resolved configuration, stands for.
+    """The object that ``node``, found at ``key`` of the resolved configuration, stands for.
 
     A mapping with a ``_target_`` is checked and called, inner nodes first; other mappings and lists are walked.
     Raises RequestError for an unknown or missing key, a value of the wrong type, a mandatory value that was not
@@ -35,7 +35,7 @@ def construct(node: object, key: str) -> Any:
 
 
 def required(key: str) -> str:
-    """What is said of a mandatory value that was not given."""
+    """The refusal of a mandatory value that was not given."""
     return f"{key} is required and has no default; set {key}=VALUE"
 
 

@@ -56,7 +56,7 @@ def _no_option(file: str, options: Sequence[str]) -> str:
 
 
 def unknown_key(key: str, config: Mapping[Any, Any], groups: Sequence[str]) -> str:
-    """Where the dotted ``key`` (or group@package) leaves the tree of ``config``, and the nearest names there."""
+    """The place where a dotted ``key`` (or group@package) leaves the tree ``config``, and the nearest names there."""
     if "@" in key:
         packaged = [group for group in groups if group.startswith(f"{key.partition('@')[0]}@")]
         return f"{key} is not in the defaults list; {nearest(key, packaged)}; to add it: +{key}=NAME"
@@ -91,7 +91,7 @@ def nameless(override: str) -> str:
 
 
 def depth(override: str) -> int:
-    """How deep brackets stand in each other, at the most; quoted ones count too."""
+    """The greatest depth of nested brackets; quoted ones count too."""
     levels = accumulate((c in "[{(") - (c in "]})") for c in override)
     return max(levels, default=0)
 

@@ -1,4 +1,4 @@
-"""What was asked, as cheap objects: checked whole before anything is read or loaded."""
+"""A request as cheap objects, checked as a whole before anything is read or loaded."""
 
 from __future__ import annotations
 

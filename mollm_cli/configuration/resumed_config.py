@@ -40,7 +40,7 @@ class Resume:
 
 
 def resuming(overrides: Sequence[Override]) -> Resume | None:
-    """What ``resume`` and ``run_dir`` among ``overrides`` ask for; None for a fresh run. Raises RequestError."""
+    """The run that ``resume`` and ``run_dir`` among ``overrides`` name; None for a fresh run. Raises RequestError."""
     given = {o.key_or_group: o.value() for o in overrides if o.key_or_group in KEYS and not o.is_delete()}
     resume, run_dir = given.get("resume"), given.get("run_dir")
     if run_dir is not None and resume != "auto":

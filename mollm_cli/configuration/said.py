@@ -9,7 +9,7 @@ from mollm_cli.core.allowed import allowed
 from mollm_cli.core.errors import RequestError
 
 REMOTE_CODE = "trust_remote_code"
-"""Whether a model's own code runs, wherever it stands."""
+"""The key, wherever it stands, by which a model's own code runs."""
 _WRITTEN = ("junit", "github_summary")
 """Files outside the run directory that are written to."""
 

@@ -1,4 +1,4 @@
-"""What YAML files that are not ours may not say: code, the environment, and how Hydra runs jobs.
+"""Things that strangers' YAML files may not decide: code, the environment, and how Hydra runs jobs.
 
 Looked at when a file is read, before Hydra or OmegaConf resolves anything of it; and once more when all is composed.
 """
@@ -21,7 +21,7 @@ from mollm_cli.core.safe_yaml import load_yaml
 _OPENED = re.compile(r"\$\{([^:{}$]*)([:}]?)\s*([^\s,:{}$]*)")
 _RESOLVERS = ("now", "embedded_oracle")
 _OF_HYDRA = re.compile(r"runtime\.choices\..+|job\.num")
-"""What ``${hydra:...}`` may read. The rest knows what was typed, and with hydra.job.env_copy the environment."""
+"""Places that ``${hydra:...}`` may read. The rest knows what was typed, and with hydra.job.env_copy the environment."""
 _CODE = ("setup", "additional_parameters", "submitit_folder")
 """Keys of our launchers that hold commands, or say where pickles lie."""
 _FREE = ("hydra.run.dir", "hydra.sweep.dir", "hydra.searchpath", "hydra.sweeper.params", "hydra.sweeper.max_batch_size")
@@ -114,7 +114,7 @@ def _harmless(place: str, value: Any, same: Mapping[str, Any]) -> bool:
 
 
 def _is_free(place: str, known: Collection[str]) -> bool:
-    """Whether any file may set ``place``: a plain option of a launcher of ours is among the ``known`` keys."""
+    """True if any file may set ``place``: a plain option of a launcher of ours is among the ``known`` keys."""
     option = place in known and place.startswith("hydra.launcher.") and place.split(".")[2] not in _CODE
     return option or _below(place, _FREE)
 

@@ -1,4 +1,4 @@
-"""Which code a configuration may name: a list of what is allowed, not of what is not."""
+"""The code that a configuration may name: a list of what is allowed, not of what is not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mollm_cli.core.errors import RequestError, nearest
 TARGET = "_target_"
 OWN = "mollm_cli"
 LAUNCHERS = {"mollm_cli.sweep.launchers.LocalLauncher", "mollm_cli.sweep.launchers.SlurmLauncher"}
-"""What runs the jobs of a sweep; no other node may name it."""
+"""The launchers, which run the jobs of a sweep; no other node may name one."""
 OF_HYDRA = {
     "hydra.launcher": LAUNCHERS | {"hydra._internal.core_plugins.basic_launcher.BasicLauncher"},
     "hydra.sweeper": {"hydra._internal.core_plugins.basic_sweeper.BasicSweeper"},
@@ -69,7 +69,7 @@ def _of_files() -> Collection[str]:
 
 
 def within(name: str, package: str) -> bool:
-    """Whether the dotted ``name`` is ``package`` or below it."""
+    """True if the dotted ``name`` is ``package`` or below it."""
     return f"{name}.".startswith(f"{package}.")
 
 
@@ -102,7 +102,7 @@ def locate(target: object, key: str) -> functools.partial[Any]:
 
 
 def _walked(target: str, package: str | None, key: str) -> Any:
-    """What stands at ``target``; no step leads through a module of another package."""
+    """The object at ``target``; no step leads through a module of another package."""
     first, *rest = target.split(".")
     path, found = first, importlib.import_module(first)
     for name in rest:

@@ -38,7 +38,7 @@ class Variations:
         return within_limits(lambda: self._varied(composed, values, overrides), lambda: self._anew(overrides))
 
     def _is_value(self, override: Override) -> bool:
-        """Whether an override sets a value. Where it could be a choice, or Hydra's own, it is taken for one."""
+        """True if an override sets a value. One that could be a choice, or Hydra's own, counts as a choice."""
         key = override.get_key_element().lstrip("+~")
         if "@" in key or "/" in key or key.startswith("hydra."):
             return False

@@ -64,7 +64,7 @@ def check_files() -> None:
 
 
 def _choices_if_needed(overrides: Overrides, defaults: list[InputDefault], self_added: bool) -> DictConfig:
-    """What ``${...}`` in a defaults list can name; made for every file, mostly unread, it is a quarter of composing."""
+    """The choices that ``${...}`` in a defaults list can name; to make them always takes a quarter of composing."""
     if any(default.is_interpolation() for default in defaults):
         return _choices_so_far(overrides, defaults, self_added)
     return OmegaConf.create()

@@ -1,4 +1,4 @@
-"""What the command line allows to the files of strangers, which may allow nothing to themselves."""
+"""Permissions that the command line gives to strangers' files, which cannot give themselves any."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Allowed:
     def typed(
         cls, program: str, words: Sequence[str], overrides: Sequence[str], code: Sequence[str], variables: Sequence[str]
     ) -> Allowed:
-        """What the command line of ``program`` allows: ``words`` are all of it, ``overrides`` those with a value.
+        """The permissions on a command line of ``program``: ``words`` are all of it, ``overrides`` those with a value.
 
         An override that reads a variable of the environment names that variable.
         """
@@ -43,7 +43,7 @@ class Allowed:
 
     @classmethod
     def from_plain(cls, said: Mapping[str, Any]) -> Allowed:
-        """What another process of this run was told, as ``dataclasses.asdict`` and JSON give it."""
+        """The permissions of another process of this run, from ``dataclasses.asdict`` by way of JSON."""
         return cls(tuple(said["code"]), tuple(said["variables"]), tuple(said["keys"]), said["line"])
 
     def with_flag(self, flag: str) -> str:
@@ -56,7 +56,7 @@ _CURRENT: ContextVar[Allowed] = ContextVar("allowed", default=_NOTHING)
 
 
 def allowed() -> Allowed:
-    """What the command line that is answered allows; nothing where none is."""
+    """The permissions of the command line that is being answered; none outside of one."""
     return _CURRENT.get()
 
 

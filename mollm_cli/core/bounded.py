@@ -25,20 +25,20 @@ from mollm_cli.core.crossing import Crossing
 from mollm_cli.core.errors import RequestError
 
 ITEMS, END, REFUSED, FAILED, FULL = b"i", b"e", b"r", b"f", b"m"
-"""What a piece of the pipe is: items, their end, a RequestError, any other exception, no memory."""
+"""The kinds of pieces in the pipe: items, their end, a RequestError, any other exception, no memory."""
 TOGETHER_ITEMS, TOGETHER_BYTES = 256, 1 << 20
 """Items go through the pipe together, up to so many, or to about so many bytes."""
 CLOCK = 10
-"""How many times longer than of the processor the work may take by the clock: a machine may be busy."""
+"""The wall-clock limit as a multiple of the processor limit: a machine may be busy."""
 DATA_PAGES = 5
-"""Where /proc/self/statm has the pages that RLIMIT_DATA is held against: what is written, not libraries and files."""
+"""The field of /proc/self/statm that RLIMIT_DATA is held against: pages written, not libraries and files."""
 LINUX = sys.platform == "linux"
 _within = False
-"""Whether this process is one that has limits already."""
+"""True in a process that has limits already."""
 
 
 def forks() -> bool:
-    """Whether work is done in a process of its own: what it changes is not changed here."""
+    """True if work is done in a process of its own: its changes do not reach this one."""
     return LINUX and not _within
 
 

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 BYTES_A_SECOND = 100_000
-"""What is large may take longer: a tenth of what the slowest of our readers (tokenizers) comes to."""
+"""Bytes that add a second to the limit of a large file: a tenth of the speed of our slowest reader (tokenizers)."""
 MEMORY_PER_BYTE = 16
 """And more memory: a JSON file of short rows comes to ten times its size in Python's objects."""
 

@@ -24,7 +24,7 @@ from torch.autograd.function import once_differentiable
 from mollm_cli.core.target_states import TargetStates, TokenFunction
 
 CHUNK_BYTES = 64 * 2**20
-"""What float32 logits of one chunk take at most: 131 tokens at a vocabulary of 128k. Four such tensors exist at a time
+"""The most that float32 logits of one chunk take: 131 tokens at a vocabulary of 128k. Four such tensors exist at a time
 in a label's log-probability, five in the KL, six in UNDIAL's distillation (``python -m benchmarks.loss_memory``)."""
 
 Piece = tuple[torch.Tensor, torch.Tensor, "torch.Tensor | None"]
@@ -32,7 +32,7 @@ Piece = tuple[torch.Tensor, torch.Tensor, "torch.Tensor | None"]
 
 
 def chunk_rows(vocabulary: int) -> int:
-    """How many tokens' logits exist at once, at least 1: float32 [rows, vocabulary] takes CHUNK_BYTES or less.
+    """Tokens whose logits exist at once, at least 1: float32 [rows, vocabulary] takes CHUNK_BYTES or less.
 
     Up to so many targets the logits of a batch are computed whole. Raises ValueError.
     """
@@ -64,7 +64,7 @@ class LinearHead:
 
     @property
     def parameters(self) -> tuple[torch.Tensor, ...]:
-        """What of it may have a gradient."""
+        """The parameters that may have a gradient."""
         return self.stored or ((self.weight,) if self.bias is None else (self.weight, self.bias))
 
     def pull_back(self, rows: torch.Tensor, slope: torch.Tensor, totals: Sequence[torch.Tensor | None]) -> torch.Tensor:
@@ -99,7 +99,7 @@ class ModuleHead:
 
     @property
     def parameters(self) -> tuple[torch.Tensor, ...]:
-        """What of it has a gradient."""
+        """The parameters that have a gradient."""
         return tuple(p for p in self.module.parameters() if p.requires_grad)
 
     def pull_back(self, rows: torch.Tensor, slope: torch.Tensor, totals: Sequence[torch.Tensor | None]) -> torch.Tensor:
@@ -115,7 +115,7 @@ class ModuleHead:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What is done with every chunk of ``size`` tokens."""
+    """A function and the heads that it is applied with to every chunk of ``size`` tokens."""
 
     function: TokenFunction
     head: Callable[[torch.Tensor], torch.Tensor]

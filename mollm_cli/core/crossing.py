@@ -18,7 +18,7 @@ KINDS: dict[str, tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {
     "bytes": (bytes, bytes.hex, bytes.fromhex),
     "uuid": (uuid.UUID, str, uuid.UUID),
 }
-"""What a table may hold beside JSON's own: how it is written as text, and read."""
+"""Types that a table may hold beside JSON's own: how each is written as text, and read."""
 
 
 class Crossing:
@@ -33,7 +33,7 @@ class Crossing:
         return self._encoder.encode(value).encode()
 
     def unpack(self, packed: bytes) -> Any:
-        """What was packed; tuples are lists now."""
+        """The values that were packed; tuples come back as lists."""
         return json.loads(packed, object_hook=self._read) if self.mark.encode() in packed else json.loads(packed)
 
     def _written(self, value: Any) -> dict[str, Any]:

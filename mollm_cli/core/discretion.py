@@ -20,9 +20,9 @@ _IN_CLEAR: ContextVar[bool] = ContextVar("in_clear", default=False)
 HINT = "evaluation.keep_text=true shows what it says"
 PACKAGE = Path(__file__).parents[1]
 TEXTS = (PACKAGE / "data", PACKAGE / "metrics")
-"""What reads texts: an exception that has passed through here may quote one."""
+"""Folders that read texts: an exception that has passed through one of them may quote a text."""
 MODELS = PACKAGE / "evaluation"
-"""What reads texts and puts them to models: a RuntimeError from here is torch's, which knows numbers only."""
+"""The folder that puts texts to models: a RuntimeError from here is torch's, which knows numbers only."""
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def telling(in_clear: bool) -> Iterator[None]:
 
 
 def in_clear() -> bool:
-    """Whether messages may hold texts of data files now."""
+    """True if messages may quote texts of data files now."""
     return _IN_CLEAR.get()
 
 
@@ -48,12 +48,12 @@ def told(value: object) -> str:
 
 
 def cause(problem: BaseException) -> str:
-    """What another program says of a data file, as a message may hold it: the kind of problem alone."""
+    """Another program's complaint about a data file, as a message may hold it: the kind of problem alone."""
     return f"{problem}" if in_clear() else f"{type(problem).__name__} ({HINT})"
 
 
 def origin(problem: BaseException) -> BaseException | None:
-    """What a message is raised from: ``problem``, or nothing where its own words, which a trace holds, are not told."""
+    """The cause of a message: ``problem``, or None if its own words, which a trace shows, must not be told."""
     return problem if in_clear() else None
 
 
@@ -90,7 +90,7 @@ def _told_trace(error: BaseException, silent: bool) -> str:
 
 
 def _may_quote(error: BaseException) -> bool:
-    """Whether an error has passed through what reads rows."""
+    """True if an error has passed through code that reads rows."""
     folders = TEXTS if isinstance(error, RuntimeError) else (*TEXTS, MODELS)
     files = (Path(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__))
     return any(file.is_relative_to(folder) for file in files for folder in folders)

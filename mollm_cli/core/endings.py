@@ -1,4 +1,4 @@
-"""What an exception makes of a command: status, exit code and last words, in one place for all processes of it."""
+"""The end that an exception makes of a command: status, exit code and last words, for all processes of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 """Signals that end a run, with its exit code then: 128 and the signal's number, as a shell has it."""
 INTERRUPTED = tuple(CODES.values())
 STATUS = {GateError: "gate_failed", InterruptionError: "interrupted"}
-"""How a run ends by the error that ends it; by others it fails."""
+"""The status of a run by the error that ends it; any other error makes it "failed"."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -28,7 +28,7 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a command ends. told: "" where there is nothing to say. defect: of ours, so that its trace is needed."""
+    """The end of a command. told: "" if there is nothing to say. defect: a fault of ours, so its trace is needed."""
 
     status: str
     code: int
@@ -42,7 +42,7 @@ def heeded() -> list[signal.Signals]:
 
 
 def end_by(error: BaseException, run_dir: Path | None = None) -> End:
-    """How ``error`` ends a command; run_dir: of a run that can be gone on with."""
+    """The end that ``error`` puts to a command. run_dir: the directory of a run that can be continued."""
     if isinstance(error, MollmError):
         return End(STATUS.get(type(error), "failed"), error.exit_code, str(error))
     if isinstance(error, KeyboardInterrupt):

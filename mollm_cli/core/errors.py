@@ -25,7 +25,7 @@ class MollmError(Exception):
 
 
 class RequestError(MollmError):
-    """What was asked cannot be done: configuration, data, model files or output folder."""
+    """A request that cannot be met: the configuration, data, model files or output folder are wrong."""
 
     exit_code = 2
 

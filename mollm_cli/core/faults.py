@@ -1,4 +1,4 @@
-"""What a machine does to a command, as a message: a full or broken disk, a folder that is gone, no memory."""
+"""Faults of the machine as messages: a full or broken disk, a folder that is gone, no memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from mollm_cli.core.errors import MollmError, RequestError, RunError
 
 NUMBERED = re.compile(r"\(os error (\d+)\)")
-"""How libraries written in Rust (safetensors, tokenizers) name an errno in an exception of their own."""
+"""The form in which libraries written in Rust (safetensors, tokenizers) name an errno in their own exceptions."""
 ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 RIGHTS = (errno.EROFS, errno.EACCES, errno.EPERM)
 PLACES = (*RIGHTS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
@@ -19,7 +19,7 @@ DISK = (errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.ETIMEDOUT, err
 LINKS = (errno.ELOOP, errno.ENOTDIR)
 LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 ON_HOST = "DefaultCPUAllocator"
-"""What torch names in the RuntimeError that it raises for main memory."""
+"""The words by which torch names main memory in the RuntimeError that it raises."""
 
 
 def explained(error: BaseException, run_dir: Path | None = None) -> MollmError | None:
@@ -71,7 +71,7 @@ def _fault(number: int, where: str, again: str) -> RunError | None:
 
 
 def _gone(error: BaseException, run_dir: Path) -> bool:
-    """Whether the directory is gone, or another is in its place (core/manifest.py says so of the folder itself)."""
+    """True if the directory is gone, or another is in its place (core/manifest.py says so of the folder itself)."""
     return not run_dir.exists() or getattr(error, "filename", None) == str(run_dir)
 
 

@@ -43,7 +43,7 @@ class Manifest:
 
     @staticmethod
     def exit_code(run_dir: Path) -> int:
-        """How the run in ``run_dir`` ended; 1 where nothing says it, or where the run has not ended."""
+        """The exit code of the run in ``run_dir``; 1 if nothing tells it, or if the run has not ended."""
         code = Manifest.read(run_dir).get("exit_code")
         return code if isinstance(code, int) else 1
 
@@ -76,6 +76,6 @@ class Manifest:
 
 
 def _place(folder: Path) -> tuple[int, int]:
-    """Which folder it is, whatever its name."""
+    """The identity of the folder, whatever its name."""
     found = folder.stat()
     return found.st_dev, found.st_ino

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def target_positions(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Where a batch is predicted, and what.
+    """The positions of a batch that predict a target, and the targets.
 
     labels: int64 [B, T], IGNORE where there is no target. Returns (sequence, position, target), each int64 [N]:
     the logits at [sequence, position] predict ``target`` = labels[sequence, position + 1]. Row-major order.

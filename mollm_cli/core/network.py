@@ -46,13 +46,13 @@ REMEDIES: dict[Cause, str] = {
 
 
 def offline() -> bool:
-    """Whether the environment forbids the network."""
+    """True if the environment forbids the network."""
     flags = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
     return any(os.environ.get(flag, "").upper() in ("1", "ON", "YES", "TRUE") for flag in flags)
 
 
 def endpoint() -> str:
-    """Where the Hub is."""
+    """The address of the Hub."""
     return os.environ.get("HF_ENDPOINT") or HUB
 
 
@@ -77,7 +77,7 @@ def _probe(place: str) -> str | None:
 
 
 def cause(error: BaseException) -> Cause:
-    """What kept something of the Hub from being loaded, from the whole chain of exceptions."""
+    """The cause that kept something of the Hub from loading, found in the whole chain of exceptions."""
     chain: list[BaseException] = []
     link: BaseException | None = error
     while link is not None and link not in chain:
@@ -94,7 +94,7 @@ def cause(error: BaseException) -> Cause:
 
 
 def remedy(error: BaseException, what: str, path: str) -> str:
-    """What to do about ``error``, empty where nothing is known beyond what it says itself.
+    """The remedy for ``error``, empty if nothing is known beyond the error's own words.
 
     ``what``: the configuration node (model, data.forget); ``path``: how that node names files of the user's own.
     """

@@ -47,7 +47,7 @@ def smallest_correction(matrix: Array, changes: Array) -> Array:
 
 
 def correction_gap(matrix: Array, changes: Array, multipliers: Array) -> float:
-    """How far ``multipliers`` [k] are from the optimality conditions of ``smallest_correction``; <= 1e-9 is optimal.
+    """Distance of ``multipliers`` [k] from the optimality conditions of ``smallest_correction``; <= 1e-9 is optimal.
 
     The largest of -u_i, (c - Al)_i / sqrt(A_ii), and |u_i (Al - c)_i| / sqrt(A_ii) over the longest of u, each
     relative to s = max_i |c_i| / sqrt(A_ii), u_i = l_i sqrt(A_ii); what rounding alone can make of them is taken off

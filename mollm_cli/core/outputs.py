@@ -1,4 +1,4 @@
-"""What a model says at the target positions of one batch, and functions of it token by token.
+"""A model's output at the target positions of one batch, and functions of it token by token.
 
 Axis letters: N target tokens, V vocabulary, H hidden.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What a model says at the N target positions of one batch.
+    """A model's output at the N target positions of one batch.
 
     said: logits [N, V], or the states that they follow from where they are many; labels [N]; sequence [N], the row of
     the batch a target stands in; sequences, the number B of rows; reference: the same as ``said`` of the frozen

@@ -32,16 +32,16 @@ class OwnedFolder:
     handle: int
 
     def names(self) -> list[str]:
-        """What is in it, sorted."""
+        """The names in the folder, sorted."""
         with os.scandir(self.handle) as found:
             return sorted(entry.name for entry in found)
 
     def is_file(self, name: str) -> bool:
-        """Whether ``name`` is a file; a link to one is none."""
+        """True if ``name`` is a file; a link to one is not."""
         return (found := self._found(name)) is not None and stat.S_ISREG(found.st_mode)
 
     def is_folder(self, name: str) -> bool:
-        """Whether ``name`` is a folder; a link to one is none."""
+        """True if ``name`` is a folder; a link to one is not."""
         return (found := self._found(name)) is not None and stat.S_ISDIR(found.st_mode)
 
     def size(self, name: str) -> int:
@@ -62,7 +62,7 @@ class OwnedFolder:
             os.close(handle)
 
     def read(self, name: str) -> bytes:
-        """What the file ``name`` holds. Raises OSError, also where it is no file."""
+        """The content of the file ``name``. Raises OSError, also if it is no file."""
         with self._named(name), os.fdopen(os.open(name, _READ, dir_fd=self.handle), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise FileNotFoundError(errno.ENOENT, "not a file")

@@ -17,11 +17,11 @@ FOLDER, FILE = 0o700, 0o600
 _USERS = "MOLLM_UMASK"
 """The variable that tells child processes the umask that the user has set."""
 KeepText = bool | Literal["auto"]
-"""Whether prompts, answers and generations are kept: of all rows, of none, or ("auto") of ordinary ones."""
+"""The choice of which prompts, answers and generations are kept: all, none, or ("auto") those of ordinary rows."""
 
 
 def shows_text(content: Content, keep_text: KeepText) -> bool:
-    """Whether the text of rows with this content may be kept and shown."""
+    """True if the text of rows with this content may be kept and shown."""
     return content == "ordinary" if keep_text == "auto" else keep_text
 
 
@@ -37,7 +37,7 @@ def make_private(folder: Path) -> None:
 
 
 def is_private(folder: Path) -> bool:
-    """Whether nobody but the owner can enter ``folder``; who opened it, meant it."""
+    """True if nobody but the owner can enter ``folder``; a folder that was opened to others was opened on purpose."""
     return not folder.stat().st_mode & 0o077
 
 

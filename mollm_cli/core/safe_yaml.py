@@ -15,7 +15,7 @@ DEEPEST = 32
 
 
 def load_yaml(text: str, name: str) -> Any:
-    """What ``text``, the content of the file ``name``, says. Raises RequestError where ``check_yaml`` does."""
+    """The value of ``text``, the content of the file ``name``. Raises RequestError as ``check_yaml`` does."""
     import yaml
 
     quick = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it

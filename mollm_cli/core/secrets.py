@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 HIDDEN = "***"
-"""What stands in place of a secret."""
+"""The text that stands in place of a secret."""
 SHORTEST = 8
 """Characters: a shorter value is looked for nowhere, since it would be found in ordinary words."""
 _KEY = r"(api|access|private|secret|auth|signing|encryption|service|account|master|shared|ssh|client)[_-]?keys?"
@@ -26,7 +26,7 @@ _SHAPES = re.compile(
     r"|-----BEGIN [A-Z ]*PRIVATE KEY( BLOCK)?-----.*?(-----END [A-Z ]*PRIVATE KEY( BLOCK)?-----|\Z)",
     re.DOTALL,
 )
-"""What a secret looks like wherever it stands: the forms of well-known services, who logs in by an address."""
+"""The look of a secret, wherever it stands: the forms of well-known services, and a login inside an address."""
 _GIVEN = re.compile(
     rf"\b(?P<name>[\w.-]*(token|secret|password|passwd|pwd|signature|\bsig|{_KEY})\s*=\s*)[^\s&;,'\"]{{{SHORTEST},}}",
     re.IGNORECASE,
@@ -35,7 +35,7 @@ _GIVEN = re.compile(
 
 
 def is_secret(key: str) -> bool:
-    """Whether the last part of the dotted ``key`` (or the name of an environment variable) names a secret."""
+    """True if the last part of the dotted ``key`` (or the name of an environment variable) names a secret."""
     return bool(_NAMES.search(key.rpartition(".")[2]))
 
 

@@ -1,4 +1,4 @@
-"""What a solver is asked and what it answers."""
+"""The question put to a solver and its answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KL_ROOM = 0.02
 
 
 class Status(StrEnum):
-    """How a direction came about. Expected numerical outcomes are values, not exceptions."""
+    """The outcome of a solver. Expected numerical outcomes are values, not exceptions."""
 
     FIXED = "fixed"  # weights that depend on nothing
     CONVERGED = "converged"  # the programme's optimality conditions hold

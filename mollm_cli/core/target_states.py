@@ -21,7 +21,7 @@ Every token is read by itself: the numbers of n tokens are those of each alone. 
 
 @dataclass(frozen=True, slots=True)
 class TargetStates:
-    """What enters the language-model head at the N targets, and the head: logits that are not computed yet.
+    """The states that enter the language-model head at the N targets, and the head: logits not computed yet.
 
     hidden [N, H], with its graph; head: [n, H] -> logits [n, V], each row by itself.
     """

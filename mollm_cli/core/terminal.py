@@ -93,7 +93,7 @@ def plain_streams() -> Iterator[None]:
 
 
 def _let_go(stream: TextIO) -> None:
-    """What ``stream`` has not taken by now is dropped: Python would try once more at its end, and exit with 120."""
+    """Drop the output that ``stream`` has not taken yet: Python would try once more at its end, and exit with 120."""
     try:
         stream.flush()
     except (OSError, ValueError):

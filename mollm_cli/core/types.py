@@ -149,11 +149,11 @@ class Loss:
 
     @property
     def needs_reference(self) -> bool:
-        """Whether any objective compares with the frozen starting model."""
+        """True if any objective compares with the frozen starting model."""
         return any(o.reference for o in self.objectives)
 
     def compares(self, role: Role) -> bool:
-        """Whether any objective compares what the model says of ``role`` with the frozen starting model."""
+        """True if any objective compares the model's output on ``role`` with that of the frozen starting model."""
         return any(o.reference and role in o.roles for o in self.objectives)
 
     def layer(self, role: Role) -> int | None:
@@ -209,7 +209,7 @@ class Result:
 
 
 class Described(Protocol):
-    """What every metric says of itself."""
+    """The properties that every metric has."""
 
     @property
     def name(self) -> str:
@@ -218,7 +218,7 @@ class Described(Protocol):
 
     @property
     def unit(self) -> str:
-        """What the value is counted in."""
+        """The unit of the value."""
         ...
 
     @property
@@ -228,12 +228,12 @@ class Described(Protocol):
 
     @property
     def better(self) -> Literal["higher", "lower", "toward_yardstick"]:
-        """Which way is better: of a metric of one set, on rows that should stay."""
+        """The direction that is better: for a metric of one set, on rows that should stay."""
         ...
 
     @property
     def needs(self) -> frozenset[str]:
-        """What the scorer must provide and which sets it fits: the words of metrics/__init__.py.
+        """The words of metrics/__init__.py for what the scorer must provide and which sets the metric fits.
 
         On several sets: where it can; "oracle": measured beside an oracle only.
         """

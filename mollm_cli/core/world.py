@@ -36,7 +36,7 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that writes."""
+        """True if this process is the one that writes."""
         return self.rank == 0
 
     def sum_(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -143,7 +143,7 @@ def after_first(world: World) -> Iterator[None]:
 
 
 def on_this_machine() -> int:
-    """How many processes of the run are on this machine."""
+    """The number of the run's processes on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))
 
 

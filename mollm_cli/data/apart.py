@@ -45,7 +45,7 @@ def from_items(items: Iterable[Sequence[Any]]) -> list[Encoded]:
 
 
 def _ours(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether ``tokenizer`` is one of this package, or one that does the same in all."""
+    """True if ``tokenizer`` is one of this package, or behaves the same in every way."""
     if tokenizer not in _KNOWN:
         embedded = is_embedded(getattr(tokenizer, "name_or_path", "") or ".")
         if embedded:

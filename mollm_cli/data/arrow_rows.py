@@ -18,11 +18,11 @@ STATE = "state.json"
 SPLITS = "dataset_dict.json"
 """The file that makes a folder one of splits, each of them a folder of ``save_to_disk``."""
 IPC_FILE = b"ARROW1"
-"""How an Arrow file begins; without it the same records are a stream, as ``datasets`` writes them."""
+"""The first bytes of an Arrow file; without them the same records are a stream, as ``datasets`` writes them."""
 TOGETHER = 256
 """Rows that are made Python objects at once."""
 ROW_BYTES, VALUE_BYTES = 256, 16
-"""What a row and a value come to in memory, at the least."""
+"""The least memory that a row and a value take."""
 
 
 def read_parquet(content: bytes, name: str) -> Numbered:

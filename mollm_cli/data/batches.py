@@ -100,5 +100,5 @@ class Stream:
         return self._kept[1]
 
     def epoch(self, step: int) -> float:
-        """How many times the rows have been passed when ``step`` begins."""
+        """The number of passes over the rows, fractions included, when ``step`` begins."""
         return step * self.batch_size / self.count

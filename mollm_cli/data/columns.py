@@ -1,4 +1,4 @@
-"""Where a value stands in a row: a column, or a place inside one such as ``meta.author.0.name``."""
+"""The value at a place in a row: a column, or a path inside one such as ``meta.author.0.name``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 ABSENT: Final = object()
-"""What ``look`` gives where there is nothing; null is a value."""
+"""The result of ``look`` if there is nothing at the place; null is a value."""
 
 
 def look(values: Mapping[str, Any], path: str) -> Any:

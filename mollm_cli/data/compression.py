@@ -20,7 +20,7 @@ UNPACK: dict[str, Callable[[Any], IO[bytes]]] = {
     ".bz2": bz2.BZ2File,
     ".xz": lzma.LZMAFile,
 }
-"""What unpacks a file on the way, by its extension."""
+"""Extension -> a function that unpacks such a file while it is read."""
 ZIP = ".zip"
 PROBLEMS = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
 ZIP_PROBLEMS = (*PROBLEMS, zipfile.BadZipFile, RuntimeError, NotImplementedError, KeyError)

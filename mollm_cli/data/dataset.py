@@ -108,17 +108,17 @@ class Dataset:
 
     @property
     def has_source(self) -> bool:
-        """Whether there is anything to read."""
+        """True if there is anything to read."""
         return bool(self.path or self.embedded or self.hub or self.from_model)
 
     @property
     def sampled(self) -> bool:
-        """Whether the rows are texts of the starting model."""
+        """True if the rows are texts of the starting model."""
         return bool(self.from_model and not self.path)
 
     @property
     def replaced(self) -> bool:
-        """Whether the user's path stands in for the source of the description."""
+        """True if the user's path stands in for the source of the description."""
         return bool(self.path and (self.embedded or self.hub))
 
     def _source_problem(self) -> str | None:

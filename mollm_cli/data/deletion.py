@@ -22,7 +22,7 @@ from mollm_cli.data.source_row import Source, SourceRow
 from mollm_cli.data.streaming import stream_rows
 
 MOST_NAMED = 20
-"""How many rows a message names."""
+"""The number of rows that a message names."""
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class Ids:
         return cls(key, lines)
 
     def take(self, id: str) -> bool:
-        """Whether ``id`` is asked for; if so, it is found."""
+        """True if ``id`` is asked for; if so, it counts as found."""
         if id in self.lines:
             self.found.add(id)
         return id in self.lines
@@ -132,7 +132,7 @@ class _Division:
         return self.deleted is not None and id is not None and self.deleted.take(id)
 
     def loaded(self, cache: bool) -> dict[Role, Loaded]:
-        """What was read. Raises RequestError where no row is to be forgotten, or none is left."""
+        """The sets that were read. Raises RequestError if no row is to be forgotten, or if none is left."""
         for role in ("forget", "retain"):
             if role in self.datasets and not self.examples[role]:
                 raise RequestError(self._none(role))
@@ -166,7 +166,7 @@ def spelled(value: Any) -> str:
 
 
 def report(loaded: Mapping[Role, Loaded]) -> list[str]:
-    """What people should know of a division: ids not found, duplicates left out. Rows by number, no text, no id."""
+    """Notes on a division for people: ids not found, duplicates left out. Rows by number, no text, no id."""
     lines = []
     for role, key in (("forget", "data.forget.ids"), ("deleted", "data.deleted")):
         ids = loaded[role].fingerprint.get("ids") if role in loaded else None

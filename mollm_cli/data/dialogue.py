@@ -37,7 +37,7 @@ class Dialogue(str):
         return self
 
     def __getnewargs__(self) -> tuple[Any, ...]:
-        """What copies are made from."""
+        """The turns, as copies of the dialogue are built from them."""
         return (self.turns,)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 ANCHORS = ("\n", ":", ".", "0")
-"""What a text may be put after so that it is tokenized as a continuation, without the space some put before a text."""
+"""Texts that another can follow as a continuation, so that no tokenizer puts its leading space before it."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Encoder:
 
     @property
     def pad_id(self) -> int:
-        """What batches are filled with: the padding token, or the end token (masks come from lengths)."""
+        """The token that fills up batches: the padding token, or else the end token (masks come from lengths)."""
         pad, end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
         return int(end if pad is None else pad)
 
@@ -106,7 +106,7 @@ class Encoder:
         return target if ends else [*target, int(self.tokenizer.eos_token_id)]
 
     def _lead(self, prompt: str, template: str) -> list[int]:
-        """What stands before every text; a chat template writes it itself."""
+        """The tokens that begin every text; a chat template writes them itself."""
         return [] if prompt and is_chat(self.tokenizer, template) else self._leading
 
     def _continued(self, text: str) -> list[int]:

@@ -26,11 +26,11 @@ EXTENSIONS = (*TEXT_READERS, *TABLE_READERS)
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".npy", ".npz", ".joblib")
 BOM = b"\xef\xbb\xbf"
 CACHED = ("datasets--", "models--")
-"""How the Hub's cache names the folder of a repository."""
+"""Beginnings of the names that the Hub's cache gives to folders of repositories."""
 Read = tuple[str | None, int, Any]
 """(name, 1-based row, columns) of a row; (None, 0, {path, bytes, sha256}) when a file is at its end."""
 ABOUT = ("dataset_info.json", "dataset_infos.json", SPLITS, STATE)
-"""What ``datasets`` writes beside its data."""
+"""Files that ``datasets`` writes beside its data."""
 
 
 def read_files(path: str | Sequence[str], key: str, whole: bool = False) -> Source:
@@ -83,7 +83,7 @@ def _bounded(
 
 
 def all_rows(files: Sequence[Path], key: str, whole: bool) -> Iterator[Read]:
-    """What ``read_files`` reads, in this process. Raises RequestError."""
+    """The items of ``read_files``, read in this process. Raises RequestError."""
     for file in files:
         content = _content(file, key)
         for name, data in unpacked(content, file.name, EXTENSIONS):

@@ -1,4 +1,4 @@
-"""Which rows a dataset keeps: one rule per field, and all of them must hold."""
+"""Rules that select a dataset's rows: one rule per field, and a row must pass all of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def check_rule(rule: Any) -> None:
 
 
 def keeps(rule: Any, value: Any) -> bool:
-    """Whether ``value`` passes ``rule``.
+    """True if ``value`` passes ``rule``.
 
     Flags ({name: true or false}, as the harm categories of PKU-SafeRLHF) are the names that are set: a rule that is a
     name, or a list of names, passes where one of them is. Raises ValueError where min or max meets what is no number,

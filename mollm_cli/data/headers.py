@@ -20,7 +20,7 @@ targets task text title topic type url user user_id value
 KNOWN = {*NAMES.split(), "Answer", "Best Answer", "Category", "Question", "Source", "Text", "Type"}
 """Names of columns as published training sets have them: no person is called so."""
 MOST = 12
-"""How many columns a message tells of."""
+"""The number of columns that a message names."""
 LONG = 60
 """Characters that a header cell hardly has."""
 VALUE = re.compile(r"[\w.+-]+@[\w-]+\.\w+|\d[\d\s./:-]*|\S+(\s+\S+){3,}|.*[.!?]")
@@ -55,14 +55,14 @@ def _others(others: list[tuple[int, int]]) -> Iterable[str]:
 
 
 def looks_like_row(cells: Collection[str], known: Collection[str] = ()) -> bool:
-    """Whether the first line of a CSV is hardly a header: no name is known, and a cell is empty, long or a value."""
+    """True if the first line of a CSV is hardly a header: no name is known, and a cell is empty, long or a value."""
     if any(cell in KNOWN or cell in known for cell in cells):
         return False
     return any(len(cell) > LONG or not cell.strip() or VALUE.fullmatch(cell.strip()) for cell in cells)
 
 
 def row_for_header(cells: Collection[str], header: str = "question,answer") -> str:
-    """What to say of a CSV without a header; goes on after "found"."""
+    """The words for a CSV without a header, to go on after "found"."""
     lengths = " and ".join(str(len(cell)) for cell in list(cells)[:MOST]) + (" and more" if len(cells) > MOST else "")
     shown = f" ({columns(cells)})" if in_clear() else ""
     return (

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COMMIT = re.compile("[0-9a-f]{40}")
 GENERATION = ("DatasetGeneration", "CastError")
-"""How ``datasets`` calls what goes wrong in rows."""
+"""Beginnings of the names that ``datasets`` gives to exceptions about rows."""
 
 
 def read_hub(dataset: Dataset, key: str) -> Source:
@@ -84,7 +84,7 @@ def _published(dataset: Dataset) -> tuple[str | None, list[dict[str, Any]]]:
 
 
 def _of_rows(problem: BaseException | None) -> bool:
-    """Whether rows could not be read, of which the explanation may quote one; else it is about what was asked for."""
+    """True if rows could not be read, and the explanation may quote one; False if the request itself was wrong."""
     while problem is not None:
         kind = type(problem)
         if kind.__module__.split(".")[0] in ("pyarrow", "pandas", "json") or kind.__name__.startswith(GENERATION):

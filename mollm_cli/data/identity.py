@@ -1,4 +1,4 @@
-"""When two rows are the same, and when they are about the same."""
+"""Two tests for pairs of rows: the same row, and a row about the same thing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def normalised(text: str) -> str:
 
 
 def subject(example: Example) -> str:
-    """What an example is about: its prompt, or (plain text) all of it."""
+    """The subject of an example: its prompt, or all of a plain text."""
     return normalised(example.prompt or example.answer)
 
 

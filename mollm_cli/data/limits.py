@@ -1,4 +1,4 @@
-"""How much a file of a stranger may come to in memory before it is refused."""
+"""The size in memory up to which a stranger's file is read; a larger one is refused."""
 
 from __future__ import annotations
 

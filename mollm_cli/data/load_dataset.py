@@ -30,7 +30,7 @@ class Loaded:
 
     @property
     def content(self) -> Content:
-        """What kind of text this is."""
+        """The kind of text that the rows hold."""
         return self.dataset.content
 
     @property

@@ -1,4 +1,4 @@
-"""In which order rows are passed: shuffled by seed and epoch, rows of like length side by side."""
+"""The order in which rows are passed: shuffled by seed and epoch, with rows of like length side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What two roles must not share: rows to forget and to retain, and prompts that are tested and trained on."""
+"""Rows that two roles must not share: both forgotten and retained, or both trained on and tested."""
 
 from __future__ import annotations
 

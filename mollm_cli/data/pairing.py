@@ -1,4 +1,4 @@
-"""Which dataset feeds which role, and all of them loaded: tests carved, overlap refused."""
+"""Datasets paired with roles and loaded together: test rows are carved off, and overlap is refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMPANIONS: dict[Role, tuple[Role, ...]] = {"forget": ("forget_test", "holdout")
 SETS = "sets."
 MIX = "mix.retain."
 Answer = Callable[[Loaded, Role], Loaded]
-"""What gives rows of a role their answers: the starting model, which this layer does not know."""
+"""A function that gives the rows of a role their answers: the starting model, which this layer does not know."""
 TESTS: dict[Role, Role] = {"forget": "forget_test", "retain": "retain_test"}
 
 
@@ -143,12 +143,12 @@ def present(pairing: Pairing) -> dict[Role, Dataset]:
 
 
 def called(place: str) -> str:
-    """What the rows of a place are called: ``sets.NAME`` and ``mix.retain.NAME`` are NAME."""
+    """The name of the rows at a place: ``sets.NAME`` and ``mix.retain.NAME`` are both NAME."""
     return place.rpartition(".")[2]
 
 
 def mixture(pairing: Pairing) -> dict[str, float]:
-    """What retain is made of: its own rows and those mixed in, with their weights."""
+    """The parts of retain: its own rows and the sets mixed in, with their weights."""
     places = present(pairing)
     return {called(p): dataset.weight for p, dataset in places.items() if p == "retain" or p.startswith(MIX)}
 
@@ -201,7 +201,7 @@ def load_roles(
 
 
 def _divided(pairing: Pairing) -> dict[Role, Loaded]:
-    """What comes of one reading of ``pairing.source``: nothing where there is none."""
+    """The sets that one reading of ``pairing.source`` yields; empty if there is no source."""
     if pairing.source is None:
         return {}
     retain = pairing.retain if pairing.retain.path == pairing.forget.path else None

@@ -1,4 +1,4 @@
-"""What the model will read and what it is asked for, as a person may see it."""
+"""A preview for people: the text that the model will read, and the text that it has to predict."""
 
 from __future__ import annotations
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 PLAIN = "Question: {prompt}\nAnswer: "
-"""What "auto" means where the tokenizer has no chat template."""
+"""The template that "auto" stands for if the tokenizer has no chat template."""
 BETWEEN = "\n\n"
-"""What stands between the turns of a conversation that no chat template writes."""
+"""The text between the turns of a conversation if no chat template writes it."""
 WORD = re.compile(r"\w+")
 JINJA = "No filter test named object dict list str has no attribute element is undefined"
 """Words of Jinja's own messages."""
@@ -25,7 +25,7 @@ DATE = "26 Jul 2024"
 
 
 def is_chat(tokenizer: PreTrainedTokenizerBase, template: str) -> bool:
-    """Whether ``template`` means the tokenizer's chat template."""
+    """True if ``template`` means the tokenizer's chat template."""
     return template == "auto" and bool(getattr(tokenizer, "chat_template", None))
 
 
@@ -115,6 +115,6 @@ def _written(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], add_gene
 
 
 def _own_words(problem: Exception, tokenizer: PreTrainedTokenizerBase) -> str:
-    """What a template refuses with, where all of it are words of the template; others may be a row's."""
+    """The words with which a template refuses, if all of them are the template's own; others may come from a row."""
     own = {*WORD.findall(str(tokenizer.chat_template)), *WORD.findall(JINJA)}
     return str(problem) if own.issuperset(WORD.findall(str(problem))) else cause(problem)

@@ -8,7 +8,7 @@ from typing import Any
 
 Values = dict[str, Any]
 Numbered = Iterator[tuple[int, Values]]
-"""What a reader of one format gives: (1-based row, columns). In line-based formats the row is the line."""
+"""Rows as a reader of one format yields them: (1-based row, columns). In line-based formats the row is the line."""
 
 
 @dataclass(frozen=True, slots=True)

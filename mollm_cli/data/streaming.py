@@ -76,7 +76,7 @@ def _unpacking(file: io.BufferedIOBase, name: str) -> IO[bytes]:
 
 
 def _is_array(file: Path) -> bool:
-    """Whether a file that is called .jsonl holds one JSON array, which is no sequence of lines."""
+    """True if a file called .jsonl holds one JSON array instead of a sequence of lines."""
     try:
         with file.open("rb") as opened:
             return _unpacking(opened, file.name).read(4096).removeprefix(BOM).lstrip().startswith(b"[")

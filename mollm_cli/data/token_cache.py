@@ -99,7 +99,7 @@ class TokenCache:
 
 
 def cache_folder() -> Path:
-    """Where token ids are kept: mollm-unlearn/tokens in the user's cache folder (XDG_CACHE_HOME, or ~/.cache)."""
+    """The folder of token ids: mollm-unlearn/tokens in the user's cache folder (XDG_CACHE_HOME, or ~/.cache)."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mollm-unlearn" / "tokens"
 
 

@@ -1,4 +1,4 @@
-"""How every command and every run ends: with an exit code, whatever happens."""
+"""The end of every command and every run: an exit code, whatever happens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mollm_cli.core.terminal import plain_streams
 
 
 def ended(program: str, answer: Callable[[], int]) -> End:
-    """How ``answer`` ends: with the code that it returns, or by what it raises, which is told on stderr.
+    """Run ``answer`` to its end: the code that it returns, or that of the exception it raises, told on stderr.
 
     Nowhere else does an exception become an exit code.
     """

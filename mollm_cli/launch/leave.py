@@ -12,9 +12,9 @@ from typing import NoReturn
 from mollm_cli.core.endings import CODES
 
 ORPHANED_SECONDS = 60.0
-"""How long a process goes on, to finish its step and save, when the one that has started it is gone."""
+"""Seconds in which a process finishes its step and saves, once the process that started it is gone."""
 LAST_SECONDS = 5.0
-"""How long it then has after a second signal, which ends it without a point, and a third, which is written down."""
+"""Seconds it then has after a second signal, which ends it without a point, and a third, which is written down."""
 LOOK_SECONDS = 0.5
 
 

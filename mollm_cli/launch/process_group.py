@@ -1,4 +1,4 @@
-"""What the processes of a run tell one another beside their sums: that one of them has ended, and how.
+"""The channel between the processes of a run, beside their sums: one of them has ended, and how.
 
 Rank 0 hears every other process, and each hears rank 0, over connections of their own and in threads of their own: a
 process that is killed closes them, so that nobody waits in a sum for one that is gone.
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     pass
 
 WAIT_SECONDS = 7200
-"""How long a process waits in a sum for another that is there and does not come to it."""
+"""Seconds that a process waits in a sum for another that is there and does not come to it."""
 GRACE_SECONDS = 15.0
-"""How long a process has for its own ending once another has failed; then it is ended where it stands."""
+"""Seconds that a process has for its own ending once another has failed; then it is ended where it stands."""
 NEWS_SECONDS = 3.0
-"""How long the news of a failure may take: a sum that has lost a process fails a moment before it comes."""
+"""Seconds that the news of a failure may take: a sum that has lost a process fails a moment before it comes."""
 LONGEST = 1 << 14
 """Bytes of an ending on its way."""
 FINE = (0, 3)
@@ -37,7 +37,7 @@ FINE = (0, 3)
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How process ``rank`` ended, for manifest.json and for a person; told: None where it ended without a word."""
+    """The end of process ``rank``, for manifest.json and for people; told: None if it ended without a word."""
 
     rank: int
     status: str
@@ -107,11 +107,11 @@ class ProcessGroup:
 
     @property
     def parted(self) -> bool:
-        """Whether all have told one another that they came to the end of their work."""
+        """True if all have told one another that they came to the end of their work."""
         return not any(thread.is_alive() for thread in self._threads) and self.trouble(0.0) is None
 
     def ending_of_first(self) -> Ending | None:
-        """What rank 0 has said of its ending; None where it has said nothing."""
+        """Rank 0's word on its ending; None if it has said nothing."""
         return self._endings.get(0)
 
     def _send(self, rank: int, text: bytes) -> None:
@@ -162,7 +162,7 @@ def company() -> Iterator[ProcessGroup]:
 
 
 def _kind() -> Literal["cpu", "cuda"]:
-    """Whether each process may have a GPU; nobody imports torch for a process that is alone."""
+    """True if each process may have a GPU; a process that is alone imports no torch for it."""
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return "cpu"
     import torch

@@ -1,4 +1,4 @@
-"""How many processes a run has: what was asked is held against what has been started."""
+"""The number of processes of a run: the request held against what has been started."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def launched() -> tuple[int, int] | None:
 
 
 def follows() -> bool:
-    """Whether this process does what rank 0 says, which reads the command line for all."""
+    """True if this process obeys rank 0, which reads the command line for all."""
     place = launched()
     return place is not None and place[0] > 0
 
 
 def to_start(asked: Request) -> int:
-    """How many processes are to be started for a run; 1 where it runs in this one, alone or with those that are there.
+    """The number of processes to start for a run; 1 if it runs in this one, alone or with those that are there.
 
     Raises RequestError where a launcher has started another number than was asked for.
     """

@@ -1,4 +1,4 @@
-"""What a manifest begins with: what was typed, when, and by which versions of what it was run."""
+"""The beginning of a manifest: the command line, the time, and the versions of everything that ran it."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from mollm_cli.launch.lock import held
 
 MANIFEST, SAMPLES, REPORT = "manifest.json", "samples.jsonl", "report.html"
 HALF = re.compile(rf"\.({re.escape(SAMPLES)}|{re.escape(REPORT)})\.\d+")
-"""What a killed process left of a file that has texts."""
+"""Names of unfinished files, left by a killed process, that have texts."""
 CACHES = {"tokens": 2, "answers": 2, "reference": 3}
 """The folders of our cache, and how many parts the path of a file has from there on."""
 
@@ -176,7 +176,7 @@ def _told(file: Path, size: int) -> dict[str, Any]:
 
 
 def _note(home: OwnedFolder, facts: Mapping[str, Any], removed: list[dict[str, Any]]) -> None:
-    """What was purged into the manifest, after what an earlier purge noted; the list of caches is empty now."""
+    """Note in the manifest what was purged, after the notes of earlier purges; the list of caches is empty now."""
     before = facts.get("purged")
     earlier = before.get("files") if isinstance(before, Mapping) else None
     known = [file for file in earlier if isinstance(file, dict)] if isinstance(earlier, list) else []

@@ -43,7 +43,7 @@ def follow() -> int:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """What Python and its libraries print is not seen; a crash below Python still is."""
+    """Hide the output of Python and its libraries; a crash below Python still shows."""
     with contextlib.ExitStack() as stack:
         nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
         stack.enter_context(contextlib.redirect_stdout(nowhere))

@@ -1,4 +1,4 @@
-"""What one run is, as plain data that goes from process to process."""
+"""One run as plain data that goes from process to process."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def _ended(context: Context, signals: Signals, body: Body, peers: ProcessGroup) 
 
 
 def _unforeseen(failed: BaseException, run_dir: Path, peers: ProcessGroup) -> End:
-    """How what no part of the run raises by itself ends it.
+    """The end of a run by an error that no part of it raises itself.
 
     Where another process has ended before its time, sums with it fail, and signals follow: its ending is the reason.
     """
@@ -150,7 +150,7 @@ def _last_words(manifest: Manifest, code: int) -> int:
 
 
 def _leave(request: Request, run_dir: Path, command: str, manifest: Manifest) -> None:
-    """What is told when a run has ended, however it did; none of it changes how."""
+    """Tell what there is to tell when a run has ended, however it did; none of it changes the end."""
     _tell_gates(request, manifest, command)
     if run_dir.is_dir():
         with privacy.as_open_as(run_dir):
@@ -158,7 +158,7 @@ def _leave(request: Request, run_dir: Path, command: str, manifest: Manifest) ->
 
 
 def _clear(run_dir: Path) -> None:
-    """What a killed run left unfinished."""
+    """Remove what a killed run left unfinished."""
     for depth, folder in enumerate((run_dir, run_dir / "resume"), start=1):
         sweep(folder, depth)
 

@@ -20,7 +20,7 @@ from mollm_cli.core.manifest import Manifest
 from mollm_cli.launch.run_spec import RunSpec
 
 GRACE_SECONDS = 25.0
-"""How long the others have when one has failed: their own patience (launch/process_group.py), and last files."""
+"""Seconds that the others have when one has failed: their own patience (launch/process_group.py), and last files."""
 LOOK_SECONDS = 0.1
 Processes = Sequence["subprocess.Popen[bytes]"]
 

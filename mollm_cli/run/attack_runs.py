@@ -63,7 +63,7 @@ class Attacker:
 
     @property
     def suite(self) -> Suite:
-        """Which attacks, and on how many rows."""
+        """The suite, which says which attacks are made and on how many rows."""
         return self.request.evaluation
 
     def run(self, found: dict[str, Evaluation]) -> dict[str, dict[str, Any]]:
@@ -131,7 +131,7 @@ def _add(evaluation: Evaluation, name: str, results: dict[str, Result]) -> None:
 
 
 def _add_robustness(found: dict[str, Evaluation], name: str, curves: dict[str, list[Any]]) -> None:
-    """How much slower it relearns than the oracle (arXiv 2506.12618), beside the attacked probability."""
+    """The slowness of relearning against the oracle's (arXiv 2506.12618), beside the attacked probability."""
     ends = {moment: (points[0][1]["probability"], points[-1][1]["probability"]) for moment, points in curves.items()}
     if "oracle" not in ends or any(value is None for pair in ends.values() for value in pair):
         return

@@ -1,4 +1,4 @@
-"""What a run is handed by the door (launch/) that has opened its directory."""
+"""The things that the door (launch/), having opened a run's directory, hands to the run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Stops(Protocol):
     received: int | None
     """The exit code of the signal that came."""
     waits: bool
-    """Whether a signal waits until somebody looks at ``received``; elsewhere it is raised where the program stands."""
+    """True if a signal waits until somebody looks at ``received``; else it is raised where the program stands."""
 
 
 @dataclass(frozen=True, slots=True)

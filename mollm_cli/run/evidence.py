@@ -1,4 +1,4 @@
-"""What a run shows for itself: the scores of its models, moment by moment, and metrics.json and samples.jsonl."""
+"""The evidence of a run: the scores of its models, moment by moment, and metrics.json and samples.jsonl."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from mollm_cli.run.attack_runs import Attacker
 from mollm_cli.run.prepare import Prepared, check_context
 
 SCORES = Path("resume") / "scores"
-"""Where a run keeps its scores until it has ended."""
+"""The folder in which a run keeps its scores until it has ended."""
 
 
 def plain_model(path: str, like: Model) -> Model:
@@ -79,13 +79,13 @@ class Evidence:
 
     @property
     def sharded(self) -> bool:
-        """Whether models lie in shards, one a process."""
+        """True if models lie in shards, one per process."""
         engine = self.request.engine
         return self.world.size > 1 and engine is not None and engine.parallel == "fsdp"
 
     @property
     def sharing(self) -> WorkSharing:
-        """Which process evaluates what."""
+        """The share of the evaluation that each process takes."""
         return WorkSharing(self.world, together=self.sharded)
 
     def place(self, model: Any) -> None:
@@ -173,7 +173,7 @@ class Evidence:
                 )
 
     def _write(self, found: dict[str, Evaluation], attacks: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        """What rank 0 has found and written; every process gets it, and holds its gates against the same numbers."""
+        """Rank 0's results, as written; every process gets them, and holds its gates against the same numbers."""
         written: dict[str, Any] = self.world.from_first(self._written(found, attacks) if self.world.first else None)
         return written
 

@@ -39,7 +39,7 @@ FEW_ROWS = 100
 
 
 def sizes(request: Request, plan: TrainingSet, prepared: Prepared, device: str, base: int = 0) -> Sizes:
-    """What ``request`` comes to as far as memory goes; base: bytes of the process itself.
+    """The memory plan of ``request``. base: bytes of the process itself.
 
     Raises RequestError where the model's config.json cannot be read.
     """
@@ -67,7 +67,7 @@ def _scoring(request: Request, prepared: Prepared) -> Scoring:
 
 
 def _models_attacked(attack: Any) -> int:
-    """How many times the weights an attack holds; one that trains has a gradient and two moments beside them."""
+    """The multiple of the weights that an attack holds; one that trains has a gradient and two moments beside them."""
     return {"comparison": 2, "weights": 4 if hasattr(attack, "steps") else 1}.get(attack.kind, 0)
 
 
@@ -89,7 +89,7 @@ def require_room(given: Sizes, found: MemoryPlan, free: int | None) -> None:
 def before_loading(
     request: Request, plan: TrainingSet, prepared: Prepared, device: torch.device
 ) -> dict[str, Any] | None:
-    """What a run on CUDA does unasked: plan, say the peak, refuse what does not fit; returns what the manifest keeps.
+    """Plan a run on CUDA unasked: say the peak, and refuse a run that does not fit; returns what the manifest keeps.
 
     Where no plan can be made that is said, and the run goes on (None).
     """
@@ -138,7 +138,7 @@ def foretell(request: Request, planned: Callable[[Request, Prepared], TrainingSe
 
 
 def cheaper(given: Sizes, found: MemoryPlan, few: bool) -> list[Remedy]:
-    """What a run on a CPU, or one that forgets few rows, may well do with less; nothing where it already does."""
+    """Advice for a run on a CPU, or one that forgets few rows, which may do with less; nothing if it already does."""
     if given.device != "cpu" and not few:
         return []
     for change in (low_rank, smaller_micro_batch):

@@ -26,13 +26,13 @@ from mollm_cli.models.load_model import fingerprint, load_model, source
 VERSION = 1
 """Raised whenever the same model, prompts and settings would give other answers."""
 MOST_TOKENS = 128
-"""How long an answer may be: as long as most published forget answers, and short enough for a laptop."""
+"""The most tokens of an answer: as many as most published forget answers have, and few enough for a laptop."""
 
 LIMITS = (
     "What the model does not say by itself is not protected, it may say what is to be forgotten "
     "(data.drop_overlap, data.near_duplicates), and retain metrics are on its own texts"
 )
-"""What whoever retains the model's own texts must know."""
+"""The note for anyone who retains the model's own texts."""
 
 
 @dataclass(frozen=True, slots=True)

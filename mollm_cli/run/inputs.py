@@ -1,4 +1,4 @@
-"""What the numbers of a run depend on: noted in every resume point, compared before one is gone on with."""
+"""The inputs that a run's numbers depend on: noted in every resume point, and compared before a run is continued."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which runs a model came through: one request after another, each with what it was asked to forget."""
+"""The runs that a model came through: one request after another, each with the data that it was to forget."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _entry(run: str, parent: dict[str, Any], files: Sequence[dict[str, Any]]) ->
 
 
 def warning(runs: Sequence[dict[str, Any]]) -> str | None:
-    """What to say where the weights are not those that the last run wrote."""
+    """The note for weights that are not those that the last run wrote."""
     if not runs or runs[-1]["unchanged"]:
         return None
     return (

@@ -1,4 +1,4 @@
-"""What is told of the steps: train.jsonl, the terminal and the tracker; by one of several processes alone."""
+"""The log of the steps, in train.jsonl, on the terminal and in the tracker; written by one process alone."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def explained(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device, or the host, had no room."""
+    """True if a device, or the host, ran out of memory."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or ON_HOST in str(error)
 
 

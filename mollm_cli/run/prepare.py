@@ -32,7 +32,7 @@ from mollm_cli.models.load_model import load_tokenizer
 from mollm_cli.run.generated import Answers
 
 SPARE_BYTES = 64 << 20
-"""What a run writes beside weights: log, samples, report."""
+"""Bytes that a run writes beside weights: log, samples, report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Prepared:
 
     @property
     def sets(self) -> dict[str, Loaded]:
-        """What is evaluated: everything but rows that only serve training."""
+        """The rows that are evaluated: all but those that only serve training."""
         return {name: rows for name, rows in self.loaded.items() if name != "alternate"} | dict(self.attacked)
 
     @property
@@ -107,7 +107,7 @@ def _prepared(request: Request, generate: bool) -> Prepared:
 
 
 def _check_suite(suite: Suite, prepared: Prepared) -> None:
-    """What a suite needs beside the rows that it fits: refused now, not after the training."""
+    """Check a suite's needs beside the rows that it fits, so that it is refused now and not after the training."""
     check_membership(suite, prepared.loaded)
     check_judges(suite)
     if suite.harness is not None:
@@ -118,7 +118,7 @@ def _check_suite(suite: Suite, prepared: Prepared) -> None:
 
 
 def _place(name: str, retained: Mapping[str, float]) -> str:
-    """Where under ``data`` a role or set is described."""
+    """The key under ``data`` where a role or set is described."""
     if name in ROLES:
         return name
     return f"{MIX if name in retained else SETS}{name}"
@@ -168,7 +168,7 @@ def check_context(prepared: Prepared, model: Any, path: str) -> None:
 
 
 def written_bytes(parameter_bytes: int, trainable_bytes: int) -> int:
-    """What a run writes at most: checkpoint/, resume/ with two points (weights and two moments), kept weights."""
+    """The most that a run writes: checkpoint/, resume/ with two points (weights and two moments), kept weights."""
     return parameter_bytes + (2 * 3 + 3) * trainable_bytes + SPARE_BYTES
 
 

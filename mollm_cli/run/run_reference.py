@@ -80,7 +80,7 @@ class References:
 
     @property
     def kind(self) -> Kind:
-        """What ``of`` builds, as far as the configuration tells: head, rows and disk may still ask for a copy."""
+        """The kind that ``of`` builds, by the configuration alone: head, rows and disk may still ask for a copy."""
         kind = reference_kind(self.request.model, self.plan.loss.needs_reference)
         if kind == "cache" and self.request.model.reference == "auto":
             try:
@@ -152,7 +152,7 @@ class References:
         self.tell(f"reference: filled in {time.perf_counter() - began:.1f} s")
 
     def _settle(self, cache: StateCache, needed: int, model: Any) -> None:
-        """Where ``needed`` bytes go: to the cache's folder, or else into memory, if a copy would take more."""
+        """Settle where ``needed`` bytes go: to the cache's folder, or else into memory, if a copy would take more."""
         problem = self._withheld() if cache.folder is None else self._refusal(cache.folder, needed, model)
         problem = holders(model).from_first(problem)  # a disk fills up while others look at it
         if problem is None:

@@ -26,7 +26,7 @@ MAX_TOKENS = 64
 
 @dataclass(frozen=True, slots=True)
 class SideBySide:
-    """How a prompt is put and answered. template, system: as in data/dataset.py; seed: None is greedy, else drawn."""
+    """A prompt is put and answered so. template, system: as in data/dataset.py; seed: None is greedy, else drawn."""
 
     template: str
     system: str | None

@@ -1,4 +1,4 @@
-"""How long a training takes, from three steps on the real rows and a model of the same shape with random weights."""
+"""An estimate of a training's time: three steps on the real rows and a model of the same shape with random weights."""
 
 from __future__ import annotations
 

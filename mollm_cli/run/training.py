@@ -148,7 +148,7 @@ def run_training(
 
 
 def _said_of_start(start: int, points: ResumePoints, schedule: str) -> Iterator[str]:
-    """Where a run goes on, and that its learning rates no longer follow the length that it had."""
+    """Notes on where a run goes on, and that its learning rates no longer follow the length that it had."""
     if start:
         yield f"going on after step {start}"
     former, now = points.former_total, points.total

@@ -1,4 +1,4 @@
-"""What a run trains on: a loss with its solver, and the rows of every role that it reads."""
+"""The objects that a run trains with: a loss with its solver, and the rows of every role that it reads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mollm_cli.solvers.weighted_sum import WeightedSum
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """What is trained on: the loss with its solver, rows per role and the sets they are made of, whose rows lead."""
+    """The loss with its solver, the rows per role, the sets that they are made of, and the role whose rows lead."""
 
     loss: Loss
     solver: Solver

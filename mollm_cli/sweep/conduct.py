@@ -97,7 +97,7 @@ def _detach(directory: Path) -> None:
 
 
 def _found(jobs: SweepLedger) -> list[str]:
-    """What a named sweep recommends, or a search has found."""
+    """The recommendation of a named sweep, or the findings of a search."""
     named = jobs.named
     if not named:
         return []

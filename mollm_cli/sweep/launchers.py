@@ -33,16 +33,16 @@ LOOK_SECONDS = 0.1
 SHARED = (
     "timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node", "mem_gb", "nodes", "name", "stderr_to_stdout",
 )  # fmt: skip
-"""What submitit asks of every cluster; the rest is Slurm's."""
+"""The parameters that submitit has for every cluster; the rest are Slurm's."""
 Process = subprocess.Popen[bytes]
 
 
 class SweepLauncher(Launcher):
-    """What both have: they keep the ledger in hydra.sweep.dir. stopped: the exit code of the signal that came."""
+    """The part that both launchers share: the ledger in hydra.sweep.dir. stopped: the exit code of a signal."""
 
     stopped: int | None = None
     at_once = False
-    """Whether the first signal is no request but the end."""
+    """True if the first signal ends the jobs at once instead of asking them to end."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take the sweep's directory from ``config``; a job composes and runs in a process of its own."""

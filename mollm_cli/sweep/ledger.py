@@ -104,11 +104,11 @@ class SweepLedger:
         return ["resume=auto", f"run_dir={place}", *self.lines[number]]
 
     def shown(self, number: int) -> str:
-        """What a job differs in, for people."""
+        """The overrides in which a job differs from the others, for people."""
         return " ".join(shown_override(text) for text in self.lines[number] if text not in self.base)
 
     def state(self, number: int) -> str:
-        """What there is of a job: "finished" (a gate may have failed), "running" (in another process) or "missing"."""
+        """The state of a job: "finished" (a gate may have failed), "running" (in another process) or "missing"."""
         if Manifest.read(self.folder(number)).get("status") in FINISHED:
             return "finished"
         with held(self.folder(number)) as alone:
@@ -123,7 +123,7 @@ class SweepLedger:
         return [Manifest.exit_code(self.folder(number)) for number in range(len(self.lines))]
 
     def ended(self, number: int) -> bool:
-        """Whether the manifest of a job says how it ended."""
+        """True if the manifest of a job says how it ended."""
         return Manifest.read(self.folder(number)).get("status") not in (None, "running")
 
     def settle(self, number: int, code: int) -> None:
@@ -143,7 +143,7 @@ class SweepLedger:
         Manifest.amend(folder, **(self._facts(number) | Manifest.read(folder) | told))
 
     def _facts(self, number: int) -> dict[str, Any]:
-        """What the overrides of a job tell of it, where it did not come to write its own manifest."""
+        """Facts about a job that its overrides tell, for one that did not come to write its own manifest."""
         given = {_key(text): text.partition("=")[2] for text in self.lines[number]}
         seed = given.get("seed", "")
         return {

@@ -1,4 +1,4 @@
-"""What a sweep found: the best values by the rule of conf/sweep, as an experiment file that the next run can name."""
+"""The outcome of a sweep: the best values by the rule of conf/sweep, as an experiment file for the next run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mollm_cli.sweep.spec import SweepSpec
 ENDED = ("completed", "gate_failed")
 EXPERIMENT = "experiment"
 STOPS = ("engine.max_steps", "engine.keep", "engine.stop_at_target")
-"""What a recommendation sets beside the parameters."""
+"""Keys that a recommendation sets beside the parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class SweepTrial:
 
     @property
     def reached(self) -> bool:
-        """Whether the kept evaluation is at or below the forget target."""
+        """True if the kept evaluation is at or below the forget target."""
         forget = self.selection.get("forget_probability")
         return self.target is not None and forget is not None and forget <= self.target
 
@@ -56,7 +56,7 @@ class Setting:
 
     @property
     def reached(self) -> int:
-        """How many of its jobs reached the target."""
+        """The number of its jobs that reached the target."""
         return sum(trial.reached for trial in self.trials)
 
     @property

@@ -53,7 +53,7 @@ def search(jobs: SweepLedger, run: Callable[[SweepLedger, int], int | None]) -> 
 
 
 def front(jobs: SweepLedger) -> list[str]:
-    """What has been found, by line: the trials that no other one dominates."""
+    """The result so far, one line for each trial that no other one dominates."""
     study = _study(jobs.directory, 0)
     told = [f"sweep={jobs.named['name']}: {len(study.best_trials)} of {len(jobs.lines)} trials are on the front"]
     for trial in sorted(study.best_trials, key=lambda each: each.values):
@@ -115,7 +115,7 @@ def _spelled(value: object) -> str:
 
 
 def _tell(study: optuna.Study, jobs: SweepLedger) -> None:
-    """What became of the jobs, where the study does not know it yet; those that are to be gone on with stay open."""
+    """Tell the study the results of jobs that it does not know yet; a job that is to go on stays open."""
     from optuna.trial import TrialState, create_trial
 
     known = {trial.user_attrs.get("job") for trial in study.get_trials(states=[TrialState.COMPLETE])}

@@ -1,4 +1,4 @@
-"""What submitit runs on a node: it starts one job as a process, waits for it, and answers what Slurm says."""
+"""The function that submitit runs on a node: it starts one job as a process, waits for it, and answers Slurm."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mollm_cli.sweep.ledger import SweepLedger
 
 POLL_SECONDS = 0.3
 KILL_WAIT_SECONDS = 120
-"""How long Slurm may take between SIGTERM and SIGKILL (KillWait, GraceTime)."""
+"""The longest time that Slurm may take between SIGTERM and SIGKILL (KillWait, GraceTime)."""
 _PATIENCE = 0.8
 """The part of Slurm's notice that a job has for its step and its resume point; then it is queued again without."""
 
@@ -60,7 +60,7 @@ class SlurmWorker:
 
 
 class Notice:
-    """What submitit's signal asks, of which the job is told once; since: when it came, inf where it has not.
+    """The request in submitit's signal, of which the job is told once; since: when it came, inf if it has not.
 
     Its answer, which lets Slurm kill the job soon, waits for what the job saves.
     """
@@ -74,7 +74,7 @@ class Notice:
 
     @property
     def overdue(self) -> bool:
-        """Whether an answer that waits any longer may come too late."""
+        """True if an answer that waits any longer may come too late."""
         return time.monotonic() - self.since > _PATIENCE * self._seconds
 
     def answer(self) -> None:

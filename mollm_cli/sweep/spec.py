@@ -82,7 +82,7 @@ def _values(param: Any) -> list[Any]:
 
 
 def is_range(param: object) -> bool:
-    """Whether a parameter is drawn from between two numbers."""
+    """True if a parameter is drawn from between two numbers."""
     if not isinstance(param, Mapping) or not {"low", "high"} <= param.keys() <= {"low", "high", "log", "step"}:
         return False
     low, high, step = param["low"], param["high"], param.get("step", 1)
@@ -136,7 +136,7 @@ def _spelled(value: object) -> str:
 
 
 def space(sweep: SweepSpec, typed: Sequence[Override], overrides: Sequence[Override]) -> dict[str, Any]:
-    """What a search draws from, of the ``expanded`` overrides: ranges, and lists of values as they are typed."""
+    """The ranges, and the lists of values as typed, that a search draws from, out of ``expanded`` overrides."""
     given = {override.get_key_element().lstrip("+~") for override in typed}
     several = {o.get_key_element(): list(o.sweep_string_iterator()) for o in overrides if o.is_sweep_override()}
     return {key: sweep.params[key] if _ranges(sweep, key) and key not in given else several[key] for key in several}
@@ -147,7 +147,7 @@ def _ranges(sweep: SweepSpec, key: str) -> bool:
 
 
 def budget(sweep: SweepSpec, overrides: Sequence[str], requests: Sequence[Request], runs: int) -> str:
-    """How many runs of how many steps the sweep comes to, at most."""
+    """The number of runs, and of steps in each, that the sweep comes to at most."""
     steps = max(request.engine.max_steps for request in requests if request.engine is not None)
     params = [shown_override(text) for text in overrides if text.partition("=")[0] in sweep.params]
     runs = sweep.search.get("trials", runs)
