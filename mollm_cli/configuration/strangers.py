@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from mollm_cli.configuration.allowance import KEY as LIMITS
 from mollm_cli.configuration.choices import config_dir
 from mollm_cli.configuration.targets import TARGET, require_allowed
 from mollm_cli.core.allowed import VARIABLE, allowed
@@ -76,6 +77,11 @@ def check_override(text: str, file: str) -> None:
     check_text(text, f"{file}: {key}")
     if key.rpartition(".")[2] == TARGET:
         require_allowed(value.strip("'\""), key.removesuffix(f".{TARGET}"), file)
+    if key.partition(".")[0] == LIMITS and key not in allowed().keys:
+        raise RequestError(
+            f"{file}: {key} is for the command line alone to raise, found {text}. If you mean it, type: "
+            f"{allowed().with_flag(text)}"
+        )
     if key.partition("@")[0].startswith("hydra/"):
         if key not in ("hydra/launcher", "hydra/sweeper"):
             _refuse_hydra(key.replace("/", "."), file)

@@ -6,6 +6,7 @@ a job that has finished, or runs, is not started, and one that fails or is kille
 
 from __future__ import annotations
 
+import secrets
 import signal
 import subprocess
 import sys
@@ -119,7 +120,10 @@ class SlurmLauncher(SweepLauncher):
         missing = [number for number in numbers if jobs.state(number) == "missing"]
         if not missing:
             return
-        executor = submitit.AutoExecutor(folder=self.folder, cluster="slurm", slurm_max_num_timeout=self.timeouts)
+        # submitit reads pickles there and a sweep directory may be anybody's: only one that nobody could guess is ours.
+        before, number, after = self.folder.partition("%j")
+        folder = f"{before.rstrip('/')}/{secrets.token_hex(8)}/{number}{after}"
+        executor = submitit.AutoExecutor(folder=folder, cluster="slurm", slurm_max_num_timeout=self.timeouts)
         asked = {key if key in SHARED else f"slurm_{key}": value for key, value in self.asked.items()}
         executor.update_parameters(**asked)
         for job in executor.map_array(SlurmWorker(self.directory, self.notice, allowed()), missing):

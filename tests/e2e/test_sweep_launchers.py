@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 
@@ -105,6 +106,8 @@ def test_a_slurm_array_whose_job_is_preempted(root: Path, tmp_path: Path, monkey
         out, err = sweep.communicate(timeout=300)
     directory = Path(out.strip())
     assert (sweep.returncode, (slurm / "requeued.txt").read_text()) == (0, "1\n"), err
+    (pickles,) = (directory / ".submitit").iterdir()
+    assert re.fullmatch("[0-9a-f]{16}", pickles.name)  # nobody can have put files of the same names there
     assert (directory / "1" / "saved").stat().st_mtime_ns < (slurm / "requeued.txt").stat().st_mtime_ns
     assert [row["status"] for row in table(directory)] == ["completed"] * 2
     assert ran(directory) == [(0, "False"), (1, "False"), (1, "True")]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mollm_cli.core.allowed import Allowed, allowing
 from mollm_cli.core.errors import RequestError
 from mollm_cli.launch.lock import held
 from mollm_cli.sweep.ledger import FILE, SweepLedger
@@ -101,3 +102,12 @@ def test_a_secret_is_not_written_down_and_is_given_again(tmp_path: Path) -> None
 def test_another_launcher(tmp_path: Path) -> None:
     jobs = _jobs(tmp_path, "seed=0", base=["hydra/launcher=local", "hydra.launcher.n_jobs=2"])
     assert jobs.with_base(["hydra.launcher.n_jobs=4"]).base == ("hydra/launcher=local", "hydra.launcher.n_jobs=4")
+
+
+def test_a_sweep_directory_raises_no_limit_by_itself(tmp_path: Path) -> None:
+    line = "limits.memory_gib=900"
+    _jobs(tmp_path, "seed=1", base=[line]).write()
+    with pytest.raises(RequestError, match=r"sweep\.json: limits\.memory_gib is for the command line alone"):
+        SweepLedger.read(tmp_path)
+    with allowing(Allowed.typed("mollm-unlearn", [line], [line], (), ())):
+        assert SweepLedger.read(tmp_path).with_secrets({"limits.memory_gib": line}).base == (line,)
