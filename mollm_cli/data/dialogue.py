@@ -15,7 +15,7 @@ NAMES = {
 
 
 BEGUN = "begun"
-"""The role of a last turn that is the beginning of an answer: given, and to be gone on with."""
+"""The role of a last turn that is the beginning of an answer, up to its next word: given, and to be gone on with."""
 
 
 class Turn(NamedTuple):

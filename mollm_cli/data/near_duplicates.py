@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Example
+from mollm_cli.core.words import words
 from mollm_cli.data.load_dataset import Loaded
 
-WORD = re.compile(r"[぀-ヿ㐀-鿿]|(?:(?![぀-ヿ㐀-鿿])\w)+")
-"""Letters and digits in a row; a Chinese or Japanese character is a word."""
 ROUNDING = 1e-9
 """0.56 * 25 is more than 14 in binary; the threshold itself counts as reached."""
 Word = tuple[str, int]
@@ -32,7 +30,7 @@ class NearDuplicates:
         if not 0 < threshold <= 1:
             raise ValueError(f"near_duplicates must be in (0, 1] or null, found {threshold}")
         self.threshold = threshold
-        self.sets = [frozenset(words(example)) for example in examples]
+        self.sets = [frozenset(counted_words(example)) for example in examples]
         self.frequency = Counter(word for found in self.sets for word in found)
         self.places: dict[Word, list[int]] = defaultdict(list)
         for place, found in enumerate(self.sets):
@@ -41,7 +39,7 @@ class NearDuplicates:
 
     def find(self, example: Example) -> int | None:
         """The place of a row that ``example`` is a near duplicate of, or None."""
-        found = frozenset(words(example))
+        found = frozenset(counted_words(example))
         candidates = {place for word in self._prefix(found) for place in self.places.get(word, ())}
         return next((place for place in sorted(candidates) if self._similar(found, self.sets[place])), None)
 
@@ -54,11 +52,11 @@ class NearDuplicates:
         return ordered[: len(ordered) - math.ceil(self.threshold * len(ordered) - ROUNDING) + 1]
 
 
-def words(example: Example) -> list[Word]:
-    """The words of prompt and answer, each with its number among its like."""
+def counted_words(example: Example) -> list[Word]:
+    """The words of prompt and answer (core/words.py), each with its number among its like."""
     seen: Counter[str] = Counter()
     found = []
-    for word in WORD.findall(f"{example.prompt} {example.answer}".casefold()):
+    for word in words(f"{example.prompt} {example.answer}"):
         seen[word] += 1
         found.append((word, seen[word]))
     return found

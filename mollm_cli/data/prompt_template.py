@@ -48,7 +48,7 @@ def both_texts(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str, tem
     if not (prompt and is_chat(tokenizer, template)):
         return given, (_given(tokenizer, prompt, template) + answer)[len(given) :]
     turns, begun = split_begun(prompt)
-    whole = _written(tokenizer, [*turns, Turn("assistant", f"{begun.lstrip()} {answer}" if begun else answer)])
+    whole = _written(tokenizer, [*turns, Turn("assistant", f"{begun.lstrip()}{answer}")])
     if not whole.startswith(given):
         raise RequestError(
             "the tokenizer's chat template must write a conversation that begins with its own generation prompt, found "
@@ -71,7 +71,7 @@ def _given(tokenizer: PreTrainedTokenizerBase, prompt: str, template: str) -> st
         text, begun = _written(tokenizer, turns, add_generation_prompt=True), begun.lstrip()
     else:
         text = _plain(turns, "{prompt}" if template == "none" else PLAIN if template == "auto" else template)
-    return f"{text}{begun} " if begun else text
+    return f"{text}{begun}"
 
 
 def _plain(turns: Sequence[Turn], template: str) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from mollm_cli.core.types import Result, Scored
+from mollm_cli.core.words import another_script, words_and_marks
 from mollm_cli.metrics.aggregate import mean_result
 
 
@@ -33,6 +33,11 @@ def mean_over_answers(examples: Sequence[Scored], measure: Callable[[str], float
 
 
 def grams(text: str, n: int) -> list[tuple[str, ...]]:
-    """All runs of ``n`` words of the lower-cased text, in order; a punctuation mark counts as a word."""
-    parts = re.findall(r"\w+|[^\w\s]", text.lower())
+    """All runs of ``n`` words of the text (core/words.py), in order; a punctuation mark counts as a word."""
+    parts = words_and_marks(text)
     return [tuple(parts[i : i + n]) for i in range(len(parts) - n + 1)]
+
+
+def mean_over_english(examples: Sequence[Scored], measure: Callable[[str], float]) -> Result:
+    """``mean_over_answers`` for word lists of English: an answer whose letters are of another script has no value."""
+    return mean_over_answers(examples, lambda text: None if another_script(text) else measure(text))

@@ -16,12 +16,12 @@ class Diversity:
 
     The per-example values are each answer's own; None for an answer of fewer than two words. The value falls with the
     number and the length of the answers, so compare it on the same rows only. It has no interval, because a row that is
-    drawn twice repeats itself. Source: Li et al. (arXiv 1510.03055).
+    drawn twice repeats itself. Words: core/words.py. Source: Li et al. (arXiv 1510.03055).
     """
 
     name: ClassVar[str] = "diversity"
     unit: ClassVar[str] = "share of word pairs"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     better: ClassVar[Literal["higher"]] = "higher"
     needs: ClassVar[frozenset[str]] = frozenset({"generation"})
 

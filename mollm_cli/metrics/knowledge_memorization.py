@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from mollm_cli.core.types import Scored
+from mollm_cli.core.words import words
 from mollm_cli.metrics.aggregate import MeanMetric
-from mollm_cli.metrics.rouge import f1, words
+from mollm_cli.metrics.rouge import f1
 
 ENDS = ("\n\n", "\nQuestion", "Question:")
 """A base model that has answered goes on with a question of its own, which begins with one of these."""
@@ -25,7 +26,7 @@ class KnowledgeMemorization(MeanMetric):
     limited: tuple[str, ...] = ("forget_knowmem", "retain_knowmem")
     name: ClassVar[str] = "knowledge_memorization"
     unit: ClassVar[str] = "F1"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     better: ClassVar[Literal["higher"]] = "higher"
     needs: ClassVar[frozenset[str]] = frozenset({"generation"})
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from mollm_cli.core.types import Result, Scored
+from mollm_cli.core.words import words
 from mollm_cli.metrics.aggregate import mean_result
-from mollm_cli.metrics.rouge import recall, words
+from mollm_cli.metrics.rouge import recall
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class LeakAtK:
     k: int = 16
     threshold: float | None = None
     name: ClassVar[str] = "leak_at_k"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     better: ClassVar[Literal["toward_yardstick"]] = "toward_yardstick"
     needs: ClassVar[frozenset[str]] = frozenset({"samples"})
 

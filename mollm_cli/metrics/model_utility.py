@@ -40,7 +40,7 @@ class ModelUtility:
 
     name: ClassVar[str] = "model_utility"
     unit: ClassVar[str] = "harmonic mean"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     better: ClassVar[Literal["higher"]] = "higher"
     needs: ClassVar[frozenset[str]] = frozenset({"generation", "perturbed"})
     sets: ClassVar[tuple[str, ...]] = tuple(TERMS)

@@ -17,12 +17,12 @@ class Repetition:
     """mean over answers of 1 - different runs of four words / all runs of four words, in [0, 1).
 
     An answer of fewer than four words has no such run and is left out of the mean. details: the number of blanks.
-    Source: the repetition of Welleck et al. (arXiv 1908.04319), seq-rep-4, on words and marks instead of tokens.
+    Source: the repetition of Welleck et al. (arXiv 1908.04319), seq-rep-4, on words and marks, not tokens.
     """
 
     name: ClassVar[str] = "repetition"
     unit: ClassVar[str] = "share of four-word runs"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     better: ClassVar[Literal["lower"]] = "lower"
     needs: ClassVar[frozenset[str]] = frozenset({"generation"})
 

@@ -1,14 +1,8 @@
-"""ROUGE-L: the longest common subsequence of two texts, in words."""
+"""ROUGE-L: the longest common subsequence of two texts, in words (core/words.py)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-
-
-def words(text: str) -> list[str]:
-    """Runs of [a-z0-9] in the lower-cased text, as in the rouge-score package without stemming."""
-    return re.findall("[a-z0-9]+", text.lower())
 
 
 def recall(generated: Sequence[str], answer: Sequence[str]) -> float | None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from mollm_cli.core.types import Scored
+from mollm_cli.core.words import words
 from mollm_cli.metrics.aggregate import MeanMetric
-from mollm_cli.metrics.rouge import f1, words
+from mollm_cli.metrics.rouge import f1
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class RougeLF1(MeanMetric):
 
     name: ClassVar[str] = "rouge_l_f1"
     unit: ClassVar[str] = "F1"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     better: ClassVar[Literal["higher"]] = "higher"
     needs: ClassVar[frozenset[str]] = frozenset({"generation"})
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from mollm_cli.core.types import Scored
+from mollm_cli.core.words import words
 from mollm_cli.metrics.aggregate import MeanMetric
-from mollm_cli.metrics.rouge import f1, words
+from mollm_cli.metrics.rouge import f1
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class VerbatimMemorization(MeanMetric):
     limited: tuple[str, ...] = ("verbmem",)
     name: ClassVar[str] = "verbatim_memorization"
     unit: ClassVar[str] = "F1"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     better: ClassVar[Literal["toward_yardstick"]] = "toward_yardstick"
     needs: ClassVar[frozenset[str]] = frozenset({"generation"})
 

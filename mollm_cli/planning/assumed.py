@@ -11,8 +11,9 @@ from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.data.pairing import Answer, Pairing, called, load_roles, present
 
-CHARACTERS = 3
-"""Characters per token, at the least: tokenizers make 4 of English text."""
+BYTES = 3
+"""Bytes of UTF-8 per token, at the least: tokenizers make 4 of English text, where a letter is a byte; a Chinese
+character is three bytes and one or two tokens."""
 AROUND = 16
 """Tokens of a template around a prompt and its answer."""
 ROWS = 1000
@@ -39,14 +40,18 @@ def assumed(pairing: Pairing, seed: int, answer: Answer) -> Assumed:
         rows = {called(place): _longest(dataset) for place, dataset in places.items()}
         return Assumed({}, rows, "the rows cannot be read here: each is assumed to have data.<role>.max_tokens tokens")
     encoded = {name: [_guessed(row, rows.dataset) for row in rows.examples] for name, rows in loaded.items()}
-    why = f"the tokenizer is not in the local cache: {CHARACTERS} characters are assumed to be a token"
+    why = f"the tokenizer is not in the local cache: {BYTES} bytes of text are assumed to be a token"
     return Assumed(loaded, encoded, why)
 
 
 def _guessed(row: Example, dataset: Dataset) -> Encoded:
-    given, said = (AROUND + len(row.prompt) // CHARACTERS, 1 + len(row.answer) // CHARACTERS)
+    given, said = AROUND + _least(row.prompt), 1 + _least(row.answer)
     given = min(given, dataset.max_tokens - 1)
     return _tokens(row.id, given, min(said, dataset.max_tokens - given))
+
+
+def _least(text: str) -> int:
+    return len(text.encode(errors="surrogatepass")) // BYTES
 
 
 def _longest(dataset: Dataset) -> list[Encoded]:

@@ -102,5 +102,5 @@ def test_two_processes_have_half_of_the_rows_and_of_the_weights(one: tuple[dict[
 def test_a_model_of_conf_is_planned_without_the_hub(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     plan, err = _plan(root, "model=opt-125m", "data=authors", "engine.batch_size=2", "model.adapter=lora")
-    assert plan["parameters"] > 125_239_296 and "3 characters are assumed to be a token" in plan["assumed"]
+    assert plan["parameters"] > 125_239_296 and "3 bytes of text are assumed to be a token" in plan["assumed"]
     assert "model.path=facebook/opt-125m is not in the local cache" in err

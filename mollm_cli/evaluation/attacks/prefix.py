@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from mollm_cli.core.types import Example
+from mollm_cli.core.words import word_spans
 from mollm_cli.data.dialogue import BEGUN, Dialogue, Turn, turns_of
 from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.evaluation.attacks.asking import asked
@@ -50,11 +50,12 @@ class Prefix(Rewrite):
 
     def _begun(self, examples: list[Example]) -> Iterator[Example]:
         for example in examples:
-            words = list(re.finditer(r"\S+", example.answer))
+            words = word_spans(example.answer)
             if len(words) < 2:
                 continue
             given = min(max(round(self.share * len(words)), 1), self.most_words, len(words) - 1)
-            start, rest = example.answer[: words[given - 1].end()], example.answer[words[given].start() :]
-            # A plain text has no question: its prompt is the text so far, with the last space.
-            prompt = Dialogue([*turns_of(example.prompt), Turn(BEGUN, start)]) if example.prompt else f"{start} "
+            place = words[given][0]
+            start, rest = example.answer[:place], example.answer[place:]
+            # A plain text has no question: its prompt is the text so far.
+            prompt = Dialogue([*turns_of(example.prompt), Turn(BEGUN, start)]) if example.prompt else start
             yield Example(example.id, prompt, rest)

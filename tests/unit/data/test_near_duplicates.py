@@ -8,7 +8,7 @@ import pytest
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Example
 from mollm_cli.data.load_dataset import Loaded
-from mollm_cli.data.near_duplicates import NearDuplicates, drop_near_duplicates, words
+from mollm_cli.data.near_duplicates import NearDuplicates, counted_words, drop_near_duplicates
 
 
 def example(text, prompt="", id="x"):
@@ -16,7 +16,7 @@ def example(text, prompt="", id="x"):
 
 
 def similarity(one, other):
-    a, b = (Counter(word for word, _ in words(e)) for e in (one, other))
+    a, b = (Counter(word for word, _ in counted_words(e)) for e in (one, other))
     return (a & b).total() / ((a | b).total() or 1)
 
 
@@ -51,7 +51,7 @@ def test_the_threshold_itself_counts():
 
 
 def test_a_chinese_character_is_a_word():
-    assert [word for word, _ in words(example("我喜欢 Tee, 我们"))] == ["我", "喜", "欢", "tee", "我", "们"]
+    assert [word for word, _ in counted_words(example("我喜欢 Tee, 我们"))] == ["我", "喜", "欢", "tee", "我", "们"]
 
 
 def test_rows_left_out_are_in_the_fingerprint(qa):

@@ -64,7 +64,13 @@ def test_fewer_than_k_draws_say_nothing():
 
 
 def test_an_answer_without_a_word_cannot_leak():
-    assert LeakAtK(1).compute([drawn("東京", answer="東京")], None).per_example == (None,)
+    assert LeakAtK(1).compute([drawn("?!", answer="?!")], None).per_example == (None,)
+
+
+def test_an_answer_without_spaces_leaks_by_character():
+    """Of 灯塔由老马塔看守 (8 characters) the better draw has five in order."""
+    found = LeakAtK(2).compute([drawn("老马塔看守着", "灯塔", answer="灯塔由老马塔看守。")], None)
+    assert found.per_example == (5 / 8,)
 
 
 def test_mean_interval_and_details():

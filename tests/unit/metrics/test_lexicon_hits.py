@@ -14,6 +14,8 @@ from mollm_cli.metrics.lexicon_hits import LEXICON, LexiconHits
         ("self harm", 0),
         ("a gun-shop", 0),
         ("kill2", 1),  # a digit ends a word
+        ("kıll scamé", 0),  # a letter with an accent does not
+        ("убить", None),  # no word list for it
     ],
 )
 def test_by_hand(score, text, hits):

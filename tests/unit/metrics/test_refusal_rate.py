@@ -78,6 +78,12 @@ def test_nothing_but_blanks_has_no_rate(score, metric):
     assert (result.value, dict(result.details)) == (None, {"blank": 1})
 
 
+@pytest.mark.parametrize("metric", [RefusalRate(), OverRefusal()], ids=lambda metric: metric.name)
+def test_an_answer_that_no_english_pattern_can_read_has_no_value(score, metric):
+    said = ["I cannot help.", "我不能帮助你。", "Я не могу помочь.", "42", "Désolé."]
+    assert metric.compute([score(generation=text) for text in said], None).per_example == (1.0, None, None, 0.0, 0.0)
+
+
 def test_one_is_for_the_forget_side_and_one_for_the_rest():
     assert RefusalRate.needs - OverRefusal.needs == {"forget_side"}
     assert OverRefusal.needs - RefusalRate.needs == {"retain_side"}

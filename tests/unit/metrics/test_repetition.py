@@ -13,6 +13,7 @@ from mollm_cli.metrics.repetition import Repetition
         ("a a a a a a", 1 - 1 / 3),  # three runs, all the same
         ("a b c d a b c d", 1 - 4 / 5),  # abcd bcda cdab dabc abcd
         ("A b! c A B ! C", 1 - 4 / 5),  # likewise: case does not count, a mark is a word
+        ("看守看守看守", 1 - 2 / 3),  # 看守看守 守看守看 看守看守
     ],
 )
 def test_by_hand(score, text, expected):

@@ -24,6 +24,13 @@ def recall(answer, generation):
         ("She wrote 3 books.", "she WROTE: 3 (three) books", 1.0),  # case, punctuation and what is added do not count
         ("don't", "don t", 1.0),  # an apostrophe parts words
         ("aaa bbb", "aaabbb", 0.0),  # words, not letters
+        ("灯塔由老马塔看守。", "灯塔由老马塔看守。", 1.0),
+        ("灯塔由老马塔看守。", "灯塔由别人看守", 5 / 8),
+        ("Маяк хранит старая Марта.", "Марта хранит МАЯК", 1 / 4),
+        ("تحرس مارتا المنارة.", "مارتا المنارة", 2 / 3),
+        ("มาร์ทา", "มาร์ค", 3 / 5),
+        ("Zoë Ångström keeps it.", "Zoe Angstrom keeps it", 2 / 4),  # an accent makes another word
+        ("हिन्दी भाषा", "हिन्द भाषा", 1 / 2),
     ],
 )
 def test_by_hand(answer, generation, expected):
@@ -31,7 +38,7 @@ def test_by_hand(answer, generation, expected):
 
 
 def test_an_answer_without_a_word_has_no_recall_and_is_left_out_of_the_mean(score):
-    result = RougeL().compute([score(answer="東京", generation="東京"), score(answer="a b", generation="a")], None)
+    result = RougeL().compute([score(answer="?!", generation="?!"), score(answer="a b", generation="a")], None)
     assert result.per_example == (None, 0.5)
     assert result.value == 0.5
 

@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mollm_cli.core.words import words
 from mollm_cli.metrics.bootstrap import mean_interval
-from mollm_cli.metrics.rouge import f1, recall, words
+from mollm_cli.metrics.rouge import f1, recall
 from mollm_cli.metrics.rouge_l_f1 import RougeLF1
 
 
@@ -23,7 +24,7 @@ def test_by_hand(score, answer, generation, expected):
 
 
 def test_rows_without_a_generation_or_a_word_are_left_out(score):
-    rows = [score(generation=None), score(answer="東京", generation="a"), score(answer="a", generation="a")]
+    rows = [score(generation=None), score(answer="?!", generation="a"), score(answer="a", generation="a")]
     rows.append(score(answer="a b", generation=" "))
     result = RougeLF1().compute(rows, None)
     assert result.per_example == (None, None, 1.0, 0.0)

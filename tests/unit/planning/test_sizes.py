@@ -58,11 +58,11 @@ def unasked(rows, role):
 def test_without_a_tokenizer_texts_are_measured_in_characters():
     found = assumed(pairing(max_tokens=30), 0, unasked)
     first = found.loaded["forget"].examples[0]
-    given = room.AROUND + len(first.prompt) // room.CHARACTERS
-    assert len(found.encoded["forget"][0].input_ids) == given + 1 + len(first.answer) // room.CHARACTERS
-    assert found.encoded["forget"][0].targets == 1 + len(first.answer) // room.CHARACTERS
+    given = room.AROUND + len(first.prompt) // room.BYTES
+    assert len(found.encoded["forget"][0].input_ids) == given + 1 + len(first.answer) // room.BYTES
+    assert found.encoded["forget"][0].targets == 1 + len(first.answer) // room.BYTES
     assert max(len(row.input_ids) for row in found.encoded["retain"]) == 30
-    assert "3 characters are assumed to be a token" in found.why
+    assert "3 bytes of text are assumed to be a token" in found.why
 
 
 def test_rows_of_a_hub_that_is_not_there_have_the_most_tokens(monkeypatch):

@@ -123,11 +123,13 @@ def test_sampling_asks_the_same(rows):
 @pytest.mark.parametrize(
     ("share", "most", "answer", "given", "rest"),
     [
-        (0.25, 50, "a b c d e f g h", "a b", "c d e f g h"),  # 2 of 8
-        (0.25, 50, "a b", "a", "b"),  # round(0.5) = 0: one at least
-        (0.9, 50, "a b  c", "a b", "c"),  # round(2.7) = 3: never all
-        (0.5, 2, "a b c d e f", "a b", "c d e f"),  # at most 2
-        (0.5, 50, " a\nb c d", " a\nb", "c d"),  # the white space inside stays as it is
+        (0.25, 50, "a b c d e f g h", "a b ", "c d e f g h"),  # 2 of 8
+        (0.25, 50, "a b", "a ", "b"),  # round(0.5) = 0: one at least
+        (0.9, 50, "a b  c", "a b  ", "c"),  # round(2.7) = 3: never all
+        (0.5, 2, "a b c d e f", "a b ", "c d e f"),  # at most 2
+        (0.5, 50, " a\nb c d", " a\nb ", "c d"),  # the white space inside stays as it is
+        (0.5, 50, "灯塔由老马塔看守。", "灯塔由老", "马塔看守。"),  # no space where the text has none
+        (0.5, 50, "มาร์ทา", "มา", "ร์ทา"),  # a mark stays with its letter
     ],
 )
 def test_the_first_words_are_given(rows, share, most, answer, given, rest):
