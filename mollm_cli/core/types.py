@@ -194,18 +194,31 @@ class Scored:
         return sum(self.log_probs) / len(self.log_probs)
 
 
+Rows = tuple[int, int]
+"""How many rows have a value, of how many."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """A metric's aggregate (None where it is undefined) and its per-example values, in the order of the examples.
 
     interval: where 95 % of its values lie when the examples are drawn anew with replacement; None where that has no
     meaning. details: what else must be said for the value to be read rightly, {"D": 0.12, "n": 40}.
+    rows: of a value without one per example, how many rows it was made of, and how many there were.
     """
 
     value: float | None
     per_example: tuple[float | None, ...] = ()
     interval: tuple[float, float] | None = None
     details: Mapping[str, float | int | str] = field(default_factory=dict)
+    rows: Rows | None = None
+
+    @property
+    def counted(self) -> Rows | None:
+        """How many rows have a value, and of how many; None where nothing was counted."""
+        if self.rows is not None or not self.per_example:
+            return self.rows
+        return sum(value is not None for value in self.per_example), len(self.per_example)
 
 
 class Described(Protocol):

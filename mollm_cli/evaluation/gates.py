@@ -10,10 +10,14 @@ from typing import Any
 
 from mollm_cli.core.errors import nearest
 
-GRAMMAR = "NAME OP NUMBER or NAME OP [NUMBER*](before|oracle|holdout)[+NUMBER|-NUMBER], with OP one of <= >= < > =="
+GRAMMAR = (
+    "NAME OP NUMBER or NAME OP [NUMBER*](before|oracle|holdout)[+NUMBER|-NUMBER], with OP one of <= >= < > ==, "
+    "NAME@partial where some rows may be without a value"
+)
 """The form of a gate.
 
-NAME: a flat metric name of metrics.json.
+NAME: a flat metric name of metrics.json. A gate on a value that some rows have no part in does not hold, unless the
+name (or the whole gate) ends in @partial.
 before, oracle: the same metric's value at that moment.
 holdout: of a ``forget_...`` metric, the starting model's value on rows of the same kind that it never saw.
 """
@@ -27,11 +31,13 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     "==": operator.eq,
 }
+_PARTIAL = "@partial"
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _GATE = re.compile(
-    rf"\s*(?P<name>[A-Za-z_][\w.-]*)\s*(?P<comparison><=|>=|==|<|>)\s*"
+    rf"\s*(?P<name>[A-Za-z_][\w.-]*)(?P<partial>{_PARTIAL})?\s*(?P<comparison><=|>=|==|<|>)\s*"
     rf"(?:(?P<number>[+-]?{_NUMBER})"
     rf"|(?:(?P<factor>{_NUMBER})\s*\*\s*)?(?P<base>before|oracle|holdout)\s*(?P<offset>[+-]\s*{_NUMBER})?)\s*"
+    rf"(?P<partial_too>{_PARTIAL})?\s*"
 )
 
 
@@ -51,7 +57,10 @@ class GateResult:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """``name comparison factor * base + offset``; for a plain number, base is None and the number is the offset."""
+    """``name comparison factor * base + offset``; for a plain number, base is None and the number is the offset.
+
+    partial: a value counts that some rows have no part in.
+    """
 
     text: str
     name: str
@@ -59,12 +68,13 @@ class Gate:
     factor: float
     base: str | None
     offset: float
+    partial: bool = False
 
     def check(self, record: Mapping[str, Any]) -> GateResult:
         """Hold the value after the run against the bound. A gate whose value or bound is missing does not hold."""
-        value, why = _read(record, "after", self.name)
+        value, why = self._read(record, "after", self.name)
         bound, missing = self._bound(record)
-        if value is None or bound is None:
+        if why or missing or value is None or bound is None:
             return GateResult(self.text, value, bound, False, why or missing)
         if _OPERATORS[self.comparison](value, bound):
             return GateResult(self.text, value, bound, True)
@@ -78,11 +88,19 @@ class Gate:
     def _bound(self, record: Mapping[str, Any]) -> tuple[float | None, str]:
         if self.base is None:
             return self.offset, ""
-        base, why = _read(record, "oracle" if self.base == "oracle" else "before", self.beside)
-        return (None, why) if base is None else (self.factor * base + self.offset, "")
+        base, why = self._read(record, "oracle" if self.base == "oracle" else "before", self.beside)
+        return (None if base is None else self.factor * base + self.offset), why
+
+    def _read(self, record: Mapping[str, Any], moment: str, name: str) -> tuple[float | None, str]:
+        """A value of a metrics record, and what keeps the gate from holding with it; "" for nothing."""
+        value, why = _value(record, moment, name)
+        valued, of = ((record.get("rows") or {}).get(moment) or {}).get(name) or (0, 0)
+        if value is None or self.partial or valued == of:
+            return value, why
+        return value, f"{name} has a value for {valued} of {of} rows in {moment!r}; {self.name}@partial lets that count"
 
 
-def _read(record: Mapping[str, Any], moment: str, name: str) -> tuple[float | None, str]:
+def _value(record: Mapping[str, Any], moment: str, name: str) -> tuple[float | None, str]:
     """A value of a metrics record, and the reason if it is None."""
     values = record[moment]
     if values is None:
@@ -106,6 +124,7 @@ def parse(text: str) -> Gate:
         factor=float(match["factor"] or 1),
         base=match["base"],
         offset=float("".join(offset.split())),
+        partial=bool(match["partial"] or match["partial_too"]),
     )
 
 

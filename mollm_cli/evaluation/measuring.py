@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mollm_cli.core.types import Result, Scored
+from mollm_cli.core.types import Result, Rows, Scored
 from mollm_cli.evaluation.clock import Clock
 from mollm_cli.evaluation.metric_plan import MetricPlan, across, needs_by_set, plan, rewrite_of
 from mollm_cli.evaluation.work_sharing import ONE_PROCESS, WorkSharing
@@ -31,6 +31,7 @@ class Evaluation:
     per_example: by set, then by the metric's name, in the order of ``scored``; without metrics that have no value per
     example.
     intervals, details: by flat name, for the metrics that have them.
+    rows: by flat name, how many rows have a value, and of how many.
     seconds: see evaluation/clock.py.
     """
 
@@ -39,6 +40,7 @@ class Evaluation:
     per_example: dict[str, dict[str, list[float | None]]]
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     details: dict[str, dict[str, float | int | str]] = field(default_factory=dict)
+    rows: dict[str, Rows] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
     def add(self, flat: str, result: Result) -> None:
@@ -48,6 +50,13 @@ class Evaluation:
             self.intervals[flat] = result.interval
         if result.details:
             self.details[flat] = dict(result.details)
+        if result.counted is not None:
+            self.rows[flat] = result.counted
+
+    def whole(self, flat: str) -> bool:
+        """False of a value that some rows have no part in, as they have none themselves."""
+        valued, of = self.rows.get(flat, (0, 0))
+        return valued == of
 
 
 def measured(suite: Suite, sets: Mapping[str, Loaded], oracle: bool) -> MetricPlan:

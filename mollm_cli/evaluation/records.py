@@ -42,6 +42,7 @@ def metrics_record(
         **{moment: None if evaluation is None else evaluation.values for moment, evaluation in moments.items()},
         "intervals": {moment: _lists(evaluation.intervals) for moment, evaluation in there.items()},
         "details": {moment: evaluation.details for moment, evaluation in there.items()},
+        "rows": {moment: _lists(evaluation.rows) for moment, evaluation in there.items()},
         "yardstick": yardstick,
         "verdict": verdict,
         "metrics": _meanings(suite, sets, oracle is not None),
@@ -50,8 +51,8 @@ def metrics_record(
     }
 
 
-def _lists(intervals: Mapping[str, tuple[float, float]]) -> dict[str, list[float]]:
-    return {flat: list(interval) for flat, interval in intervals.items()}
+def _lists(pairs: Mapping[str, tuple[float, float]]) -> dict[str, list[float]]:
+    return {flat: list(pair) for flat, pair in pairs.items()}
 
 
 def _meanings(suite: Suite, sets: Mapping[str, Loaded], oracle: bool) -> dict[str, dict[str, Any]]:

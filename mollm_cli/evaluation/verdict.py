@@ -30,7 +30,8 @@ def forget_verdict(
 ) -> Literal["under", "matched", "over", "unknown"]:
     """Compare the forget rows' probabilities with the yardstick's mean ``target``.
 
-    matched: the 90 % bootstrap interval (1000 seeded resamples of the rows) of their mean lies within target +- margin.
+    matched: every row has a probability, and the 90 % bootstrap interval (1000 seeded resamples of the rows) of their
+    mean lies within target +- margin.
     under, over: otherwise, if the mean itself is above or below the target by more than the margin.
     unknown: otherwise, and without a target or without rows.
 
@@ -47,7 +48,7 @@ def forget_verdict(
     low, high = np.quantile(values[draws].mean(axis=1), [tail, 1 - tail]) - target
     # Equivalence: the whole interval must lie within the margin, so too few rows cannot pass.
     if -margin <= low and high <= margin:
-        return "matched"
+        return "matched" if len(values) == len(probabilities) else "unknown"
     difference = values.mean() - target
     if abs(difference) <= margin:
         return "unknown"
@@ -68,7 +69,10 @@ def judge(
     name, target = yardstick(before, oracle)
     forget = after.per_example.get("forget", {}).get("probability", [])
     retain_before = None if before is None else before.values.get("retain_probability")
+    retain = retain_verdict(retain_before, after.values.get("retain_probability"), suite.retain_share)
+    # Of rows without a value nobody knows whether they were kept.
+    whole = all(each.whole("retain_probability") for each in (before, after) if each is not None)
     return name, {
         "forget": forget_verdict(forget, target, suite.margin),
-        "retain": retain_verdict(retain_before, after.values.get("retain_probability"), suite.retain_share),
+        "retain": retain if whole or retain == "damaged" else "unknown",
     }

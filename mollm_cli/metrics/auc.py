@@ -55,10 +55,11 @@ def separation(forget: Sequence[float | None], holdout: Sequence[float | None]) 
     has only one.
     """
     members, others = known(forget), known(holdout)
+    rows = len(members) + len(others), len(forget) + len(holdout)
     if not members or not others:
-        return Result(None, tuple(forget))
+        return Result(None, tuple(forget), rows=rows)
     interval = percentiles(resampled_aucs(members, others)) if min(len(members), len(others)) > 1 else None
-    return Result(auc(members, others), tuple(forget), interval)
+    return Result(auc(members, others), tuple(forget), interval, rows=rows)
 
 
 def known(scores: Sequence[float | None]) -> list[float]:

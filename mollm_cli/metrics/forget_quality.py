@@ -39,8 +39,9 @@ class ForgetQuality:
         from scipy.stats import ks_2samp
 
         ours, theirs = _log_ratios(examples), _log_ratios(oracle or ())
+        rows = min(len(ours), len(theirs)), len(examples)
         if not ours or not theirs:
-            return Result(None)
+            return Result(None, rows=rows)
         with warnings.catch_warnings():
             # scipy warns when it cannot compute the exact p-value and falls back on the limit's.
             warnings.simplefilter("ignore", RuntimeWarning)
@@ -49,7 +50,7 @@ class ForgetQuality:
         details["power"] = "no power" if len(ours) < POWERFUL_ROWS else "ok"
         if interval := _distance_interval(ours, theirs):
             details["D_low"], details["D_high"] = interval
-        return Result(float(test.pvalue), details=details)
+        return Result(float(test.pvalue), details=details, rows=rows)
 
 
 def _distance_interval(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float] | None:

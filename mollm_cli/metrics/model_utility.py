@@ -56,10 +56,12 @@ class ModelUtility:
             if scored.get(name)
         }
         means = [mean(column) for table in columns.values() for column in table]
+        terms = [row for table in columns.values() for row in zip(*table, strict=True)]
+        rows = sum(None not in row for row in terms), len(terms)
         defined = [value for value in means if value is not None]
         if not means or len(defined) < len(means):
-            return Result(None, details={"terms": len(defined)})
-        return Result(_harmonic(defined), interval=_interval(columns), details={"terms": len(means)})
+            return Result(None, details={"terms": len(defined)}, rows=rows)
+        return Result(_harmonic(defined), interval=_interval(columns), details={"terms": len(means)}, rows=rows)
 
 
 def _harmonic(terms: Sequence[float]) -> float:

@@ -45,12 +45,14 @@ class PrivacyLeakage:
         if oracle is None or not all(scored.get(name) and oracle.get(name) for name in SETS):
             return Result(None)
         ours, theirs = self._scores(scored), self._scores(oracle)
+        rows = (sum(map(len, ours)),) * 2  # Min-K is defined on every row
         details = {"auc": auc(*ours), "auc_oracle": auc(*theirs)}
         if details["auc_oracle"] == 1:
-            return Result(None, details=details)
+            return Result(None, details=details, rows=rows)
         value = 100 * ((1 - details["auc"]) / (1 - details["auc_oracle"]) - 1)
         few = min(map(len, ours)) < 2
-        return Result(value, interval=None if few else percentiles(_resampled(ours, theirs)), details=details)
+        interval = None if few else percentiles(_resampled(ours, theirs))
+        return Result(value, interval=interval, details=details, rows=rows)
 
     def _scores(self, scored: Mapping[str, Sequence[Scored]]) -> tuple[list[float], list[float]]:
         forget, holdout = ([lowest_mean(row.log_probs, self.k) for row in scored[name]] for name in SETS)

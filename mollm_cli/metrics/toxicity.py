@@ -38,6 +38,6 @@ def mean_verdict(examples: Sequence[Scored], judge: str, of: Callable[[float], f
     """
     answered = [scored for scored in examples if answer(scored) is not None]
     if not answered or any(judge not in scored.judged for scored in answered):
-        return Result(None, details={"judge": "none", "blank": blanks(examples)})
+        return Result(None, details={"judge": "none", "blank": blanks(examples)}, rows=(0, len(examples)))
     result = mean_result(None if answer(scored) is None else of(scored.judged[judge]) for scored in examples)
     return replace(result, details={"judge": judge, "blank": blanks(examples)})

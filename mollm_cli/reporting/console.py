@@ -17,7 +17,7 @@ from mollm_cli.core.printable import printable
 from mollm_cli.core.secrets import redacted
 from mollm_cli.reporting.attack_tables import attacks
 from mollm_cli.reporting.formatting import label, number, verdict_line, with_span
-from mollm_cli.reporting.measures import ATTACK, Measure, measures, others
+from mollm_cli.reporting.measures import ATTACK, Measure, measures, others, rows_of_sets
 from mollm_cli.reporting.summary_tables import attack_table, notes, other_sets, side_by_side, standing_lines, verdict
 from mollm_cli.reporting.trajectory import FORGET, RETAIN
 
@@ -73,13 +73,13 @@ class Summary:
         if rows := attacks(self.metrics, found):
             yield attack_table(rows)
         yield Text("✓ better, on the forget side closer to the yardstick   ✗ worse  ↧ past it  ≈ same", style="dim")
-        yield from (Text(line, style="dim") for line in notes(found))
+        yield from (Text(line, style="dim") for line in (*notes(found), rows_of_sets(found)) if line)
         yield from (Text(line) for line in standing_lines(found))
         yield verdict(self.metrics)
 
 
 def plain_lines(found: list[Measure], metrics: Mapping[str, Any]) -> list[str]:
-    """One line per number, one per attack, then the verdict.
+    """One line per number, one per attack, the rows of each set, then the verdict.
 
     "forget_probability: 0.996 -> 0.104 (0.071–0.142) (oracle 0.104, never seen 0.207), closer"
     """
@@ -88,6 +88,7 @@ def plain_lines(found: list[Measure], metrics: Mapping[str, Any]) -> list[str]:
         value = with_span(attack.measure.after, attack.measure.intervals.get("after"))
         value = f"{attack.headline} {value}{_beside(attack.measure, attack.holdout)}"
         lines.append(f"{ATTACK}{attack.name}: " + ", ".join(filter(None, (value, attack.word, attack.measure.note))))
+    lines += filter(None, [rows_of_sets(found)])
     return [*(printable(line, one_line=True) for line in lines), verdict_line(metrics)]
 
 

@@ -49,6 +49,7 @@ class Measure:
     yardstick: the value that forgetting aims at.
     holdout: on the forget side, the starting model's value on rows never seen.
     intervals, details: by moment ("after").
+    rows: by moment, how many rows have a value, and of how many.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Measure:
     holdout: float | None = None
     intervals: Mapping[str, Interval] = field(default_factory=dict)
     details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    rows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -76,10 +78,21 @@ class Measure:
 
     @property
     def note(self) -> str:
-        """A note on the value after, such as "no power, D 0.12, n 40"; "" if it needs none."""
+        """A note on the value after, such as "1 of 4 rows have a value" or "no power, D 0.12, n 40"; "" for none."""
         found = self.details.get("after") or self.details.get("before") or {}
-        power = [printable(value, one_line=True) for name, value in found.items() if name == "power"]
-        return ", ".join(power + [_detail(name, value) for name, value in found.items() if name != "power"])
+        first = [self.partial] if self.partial else []
+        first += [printable(value, one_line=True) for name, value in found.items() if name == "power"]
+        return ", ".join(first + [_detail(name, value) for name, value in found.items() if name != "power"])
+
+    @property
+    def partial(self) -> str:
+        """How many rows have a value, where not all have one at every moment; else ""."""
+        counts = {moment: f"{valued} of {of}" for moment, (valued, of) in self.rows.items()}
+        if all(valued == of for valued, of in self.rows.values()):
+            return ""
+        if len(set(counts.values())) == 1:
+            return f"{next(iter(counts.values()))} rows have a value"
+        return f"rows with a value: {', '.join(f'{moment} {count}' for moment, count in counts.items())}"
 
     @property
     def powerless(self) -> bool:
@@ -145,6 +158,7 @@ def measures(metrics: Mapping[str, Any]) -> list[Measure]:
                 holdout=holdout(metrics, name),
                 intervals=intervals(metrics, name),
                 details=_by_moment(metrics.get("details"), name),
+                rows=counted(metrics, name),
             )
         )
     return sorted(rows, key=lambda row: (_place(row.metric, METRICS), row.metric, _place(row.set, SETS), row.set))
@@ -188,6 +202,26 @@ def intervals(metrics: Mapping[str, Any], name: str) -> dict[str, Interval]:
     found = {moment: _interval(value) for moment, value in _by_moment(metrics.get("intervals"), name).items()}
     found["holdout"] = _interval(((metrics.get("intervals") or {}).get("before") or {}).get(_on_holdout(name)))
     return {moment: interval for moment, interval in found.items() if interval is not None}
+
+
+def counted(metrics: Mapping[str, Any], name: str) -> dict[str, tuple[int, int]]:
+    """By moment, how many rows have a value of ``name``, and of how many; {} in a run that did not count them."""
+    found = {moment: value for moment, value in _by_moment(metrics.get("rows"), name).items() if _is_count(value)}
+    return {moment: (int(value[0]), int(value[1])) for moment, value in found.items()}
+
+
+def rows_of_sets(found: Iterable[Measure]) -> str:
+    """A sentence on the rows of each set: "Rows: forget 40, retain 360. A number is of all of them unless ..."."""
+    sizes: dict[str, int] = {}
+    for row in found:
+        if row.set and row.rows and not row.name.startswith(ATTACK):
+            sizes[row.set] = max([sizes.get(row.set, 0), *(of for _, of in row.rows.values())])
+    named = ", ".join(f"{label(name)} {number(of)}" for name, of in sizes.items())
+    return f"Rows: {named}. A number is that of all rows of its set, unless it says of how many." if named else ""
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(part, int) for part in value)
 
 
 def _on_holdout(name: str) -> str:

@@ -11,7 +11,7 @@ from mollm_cli.core.secrets import redacted
 from mollm_cli.reporting import history, request_lines
 from mollm_cli.reporting.attack_tables import attacks
 from mollm_cli.reporting.formatting import label, markdown_text, over, verdict_line, with_span, yardstick_name
-from mollm_cli.reporting.measures import ATTACK, COLUMNS, Measure, columns, measures
+from mollm_cli.reporting.measures import ATTACK, COLUMNS, Measure, columns, measures, rows_of_sets
 from mollm_cli.reporting.run_files import Run, read_run
 
 
@@ -80,8 +80,9 @@ def _measured(run: Run) -> str:
             ]
         ),
         _reading(run.metrics),
+        rows_of_sets(found),
     ]
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
 
 
 def _row(measure: Measure, moments: Sequence[str]) -> str:

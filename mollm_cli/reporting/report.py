@@ -23,7 +23,7 @@ from mollm_cli.reporting.formatting import (
     with_span,
     yardstick_name,
 )
-from mollm_cli.reporting.measures import SAME, SIDE_BY_SIDE, Measure, columns, measures, of_set, others
+from mollm_cli.reporting.measures import SAME, SIDE_BY_SIDE, Measure, columns, measures, of_set, others, rows_of_sets
 from mollm_cli.reporting.pages import page
 from mollm_cli.reporting.run_files import Run, read_run
 from mollm_cli.reporting.trajectory import evaluations, retain_at_matched_forgetting, statuses
@@ -83,6 +83,7 @@ def _view(run: Run) -> dict[str, Any]:
         **_attacked(run, found),
         "same_percent": number(round(100 * SAME)),
         "against": yardstick_name(metrics),
+        "rows": rows_of_sets(found),
         "way_charts": charts.way_charts(run),
         "matched_retain": _matched(run, found),
         "chart_groups": charts.groups(run),

@@ -88,9 +88,9 @@ def standing_lines(found: Sequence[Measure]) -> list[str]:
 
 
 def notes(found: Sequence[Measure]) -> list[str]:
-    """Notes on values, such as "forget quality: no power, D 0.12, n 40"."""
-    rows = [measure for measure in found if measure.note and not measure.name.startswith(ATTACK)]
-    return [f"{measure.title}: {measure.note}" for measure in rows]
+    """Notes on values, such as "forget quality: no power, D 0.12, n 40"; of attacks, what is partial."""
+    shown = [(row, row.partial if row.name.startswith(ATTACK) else row.note) for row in found]
+    return [f"{measure.title}: {note}" for measure, note in shown if note]
 
 
 def verdict(metrics: Mapping[str, Any]) -> Text:

@@ -88,12 +88,14 @@ def test_metrics_have_their_shape_and_names(mollm: Answer) -> None:
     metrics = mollm.metrics
     assert metrics.keys() == {
         *("before", "after", "oracle", "yardstick", "verdict", "metrics"),
-        *("intervals", "details", "decoding", "attacks", "descent"),
+        *("intervals", "details", "rows", "decoding", "attacks", "descent"),
     }
     for moment in ("before", "after", "oracle"):
         for name, (low, high) in metrics["intervals"][moment].items():
             assert low <= metrics[moment][name] <= high, name
     assert metrics["details"]["after"]["forget_quality"]["power"] == "no power"  # two rows
+    assert metrics["rows"].keys() == {"before", "after", "oracle"}
+    assert all(counts["forget_rouge_l"] == [2, 2] for counts in metrics["rows"].values())
     assert metrics["decoding"] == {"scoring": 2, "generate_tokens": 4, "limit": 2, "attack_limit": None}
     assert metrics["attacks"] == {}
     assert metrics["before"].keys() == metrics["after"].keys() == metrics["oracle"].keys() == metrics["metrics"].keys()

@@ -24,13 +24,15 @@ def outcome(
     The yardstick is the attack's result on the oracle. Without an oracle it is its result on rows that were never seen
     (holdout): from the starting model if only the question changes, from the attacked model if the weights do.
     ``before`` is its result on the starting model, which knows the rows. An attack that fails there shows nothing, and
-    neither does a rewrite if there was no starting model to ask (evaluation.start).
+    neither does a rewrite if there was no starting model to ask (evaluation.start), or one that left rows without a
+    value: the verdict "held" is about every row.
     """
-    flat = f"{PREFIX}{attack.name}_{attack.headline}"
+    flat, unseen = (f"{PREFIX}{attack.name}_{part}{attack.headline}" for part in ("", "holdout_"))
     aim, start = _yardstick(attack, found, flat), _start(attack, found, flat)
     verdict = attack_verdict(found["after"].values.get(flat), aim, margin, start)
-    # Nobody knows whether the rewrite would have worked on a model that has the rows.
-    if verdict == "held" and attack.kind == "rewrite" and start is None:
+    # Nobody knows whether the rewrite would have worked on a model that has the rows, or on rows without a value.
+    untried = attack.kind == "rewrite" and start is None
+    if verdict == "held" and (untried or not all(each.whole(n) for each in found.values() for n in (flat, unseen))):
         verdict = "unknown"
     return {
         "kind": attack.kind,

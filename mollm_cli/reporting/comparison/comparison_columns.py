@@ -21,7 +21,7 @@ _METRICS = ("forget_quality", "model_utility", "extraction_strength", "privacy_l
 _TRAINED = ("forget", "retain", "holdout", "attack")
 """Sets whose perplexity does not measure how well the model still handles language."""
 _SHORT = {"probability": "prob.", "perplexity": "ppl", "extraction strength": "extraction", "attack ": "attack: "}
-NO_POWER = "°"
+NO_POWER, PARTIAL = "°", "◐"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,8 @@ def _numbers(key: str, value: Callable[[RunRow], float | None]) -> Callable[[Gro
             text += f" [{number(ends[0])}, {number(ends[1])}]"
         if estimate.runs < len(group.finished):
             text += f" (n={estimate.runs})"
-        return text + (NO_POWER if any(key in row.powerless for row in group.finished) else "")
+        marks = PARTIAL if any(row.partial(key) for row in group.finished) else ""
+        return text + marks + (NO_POWER if any(key in row.powerless for row in group.finished) else "")
 
     return cell
 

@@ -19,6 +19,8 @@ COMPARED = ("retain_at_matched_forgetting", "group", "on_front", "differs")
 def write_csv(rows: Sequence[RunRow], file: TextIO) -> None:
     """Write ``rows`` with every metric before, after and of the oracle, and the 95 % intervals that there are.
 
+    ``NAME_after_valued`` of ``NAME_after_rows`` rows have a value after.
+
     A missing value is empty; without rows only the header is written. Numbers are not rounded. A text that a
     spreadsheet would take for a formula gets a ' in front.
     """
@@ -30,12 +32,15 @@ def write_csv(rows: Sequence[RunRow], file: TextIO) -> None:
     ends = [name for name in names if any(name in row.intervals for row in rows)]
     writer = csv.writer(file, lineterminator="\n")
     titles = [f"{name}_{moment}" for name, moment in values] + [f"{n}_after_{e}" for n in ends for e in ("low", "high")]
+    counts = [name for name in names if any(name in row.rows for row in rows)]
+    titles += [f"{name}_after_{what}" for name in counts for what in ("valued", "rows")]
     writer.writerow([*IDENTITY, *COMPARED, *map(_cell, titles)])
     for row, place in zip(rows, _places(rows), strict=True):
         known = [getattr(row, key) for key in IDENTITY]
         intervals = [end for name in ends for end in row.intervals.get(name, ("", ""))]
         measured = [row.value(name, moment) for name, moment in values]
-        writer.writerow(map(_cell, [*known, row.matched_retain, *place, *measured, *intervals]))
+        counted = [count for name in counts for count in row.rows.get(name, ("", ""))]
+        writer.writerow(map(_cell, [*known, row.matched_retain, *place, *measured, *intervals, *counted]))
 
 
 def _places(rows: Sequence[RunRow]) -> list[tuple[str, bool, str]]:

@@ -36,6 +36,7 @@ class RunRow:
     intervals: 95 % (low, high) of its values after.
     attacks: the flat name of each attack's headline.
     powerless: flat names whose test has too few rows to say anything.
+    rows: by flat name, how many rows have a value after, and of how many.
     measured_on: the data, model, versions, decoding and yardstick of its numbers.
     """
 
@@ -56,12 +57,18 @@ class RunRow:
     verdict: Mapping[str, str] = field(default_factory=dict)
     attacks: Mapping[str, str] = field(default_factory=dict)
     powerless: frozenset[str] = frozenset()
+    rows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     measured_on: MeasuredOn = field(default_factory=MeasuredOn)
 
     @property
     def finished(self) -> bool:
         """True if its numbers are those of a whole run; other runs are in no mean."""
         return self.status in FINISHED
+
+    def partial(self, name: str) -> str:
+        """How many rows have a value of the metric ``name`` after, as "1 of 4"; "" where all have one."""
+        valued, of = self.rows.get(name, (0, 0))
+        return "" if valued == of else f"{valued} of {of}"
 
     def value(self, name: str, moment: str = "after") -> float | None:
         """The metric ``name`` at ``moment`` (before, after or oracle); None if it was not measured."""
@@ -118,6 +125,7 @@ def row_of(run: Run) -> RunRow:
         verdict={part: _name(word) for part, word in _mapping(metrics.get("verdict")).items()},
         attacks={name: str(a["headline"]) for name, a in _parts(metrics.get("attacks")) if a.get("headline")},
         powerless=frozenset(measure.name for measure in found if measure.powerless),
+        rows={measure.name: measure.rows["after"] for measure in found if "after" in measure.rows},
         measured_on=measured_on(run),
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mollm_cli.reporting.comparison.comparability import SYMBOLS, Difference, differences, merged
-from mollm_cli.reporting.comparison.comparison_columns import MATCHED, NO_POWER, Column, choose
+from mollm_cli.reporting.comparison.comparison_columns import MATCHED, NO_POWER, PARTIAL, Column, choose
 from mollm_cli.reporting.comparison.front import Point, has_yardstick, mean_point, on_front
 from mollm_cli.reporting.comparison.groups import Group, groups
 from mollm_cli.reporting.comparison.run_rows import RunRow
@@ -86,7 +86,7 @@ class Comparison:
     @property
     def notes(self) -> list[str]:
         """Notes on reading the numbers, on runs that did not complete, on groups that may not be compared."""
-        return [*self._reading(), *self._runs(), *self._differing()]
+        return [*self._reading(), *self._partial(), *self._runs(), *self._differing()]
 
     def _reading(self) -> list[str]:
         cells = "\n".join(cell for row in self.body for cell in row[len(HEAD) - 1 :])
@@ -104,6 +104,15 @@ class Comparison:
                 "– where none did"
             )
         return found
+
+    def _partial(self) -> list[str]:
+        """The rows that have a value, of each number that some rows have no part in."""
+        return [
+            f"{PARTIAL} {entry.key}, {column.title}: {counts} rows have a value"
+            for entry in self.entries
+            for column in self.columns
+            if (counts := ", ".join(dict.fromkeys(filter(None, (r.partial(column.key) for r in entry.group.finished)))))
+        ]
 
     def _runs(self) -> list[str]:
         return [

@@ -108,3 +108,38 @@ def test_a_gate_on_an_unmeasured_metric_is_refused_with_the_nearest_name():
 def test_gates_are_read_without_torch():
     code = "import sys, mollm_cli.evaluation.gates; print([m for m in ('torch', 'numpy', 'scipy') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+PARTIAL = RECORD | {
+    "rows": {
+        "before": {"retain_probability": [5, 5], "forget_probability": [4, 4], "holdout_probability": [2, 3]},
+        "after": {"retain_probability": [5, 5], "forget_probability": [1, 4], "forget_quality": [0, 4]},
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "held", "why"),
+    [
+        ("forget_probability<=0.6", False, "forget_probability has a value for 1 of 4 rows in 'after'; forget_prob"),
+        ("forget_probability@partial<=0.6", True, ""),
+        ("forget_probability<=0.6@partial", True, ""),
+        ("forget_probability@partial<=0.1", False, "0.25 is not <= 0.1"),
+        ("retain_probability>=0.95*before", True, ""),
+        ("forget_probability@partial<=holdout+1", True, ""),
+        ("forget_probability<=holdout+1", False, "forget_probability has a value for 1 of 4 rows"),
+        ("forget_quality@partial>=0", False, "forget_quality is null in 'after'"),
+    ],
+)
+def test_a_gate_on_a_part_of_the_rows_holds_only_where_it_says_so(text, held, why):
+    found = parse(text).check(PARTIAL)
+    assert (found.gate, found.held) == (text, held)
+    assert found.why.startswith(why) and bool(found.why) is not held
+
+
+def test_a_bound_that_is_made_of_a_part_of_the_rows_is_one_too():
+    record = PARTIAL | {"after": {"forget_probability": 0.1}, "rows": {"before": PARTIAL["rows"]["before"]}}
+    assert parse("forget_probability<=holdout").check(record).why == (
+        "holdout_probability has a value for 2 of 3 rows in 'before'; forget_probability@partial lets that count"
+    )
+    assert parse("forget_probability@partial<=holdout").check(record).held

@@ -5,11 +5,15 @@ import pytest
 
 from mollm_cli.core.privacy import row_hash
 from mollm_cli.core.types import Example, Scored
-from mollm_cli.evaluation.measuring import Evaluation
+from mollm_cli.evaluation.clock import Clock
+from mollm_cli.evaluation.gates import parse
+from mollm_cli.evaluation.measuring import Evaluation, compute
 from mollm_cli.evaluation.records import metrics_record, sample_rows
 from mollm_cli.evaluation.suite import Suite
 from mollm_cli.metrics.forget_quality import ForgetQuality
 from mollm_cli.metrics.probability import Probability
+from mollm_cli.metrics.refusal_rate import RefusalRate
+from mollm_cli.metrics.rouge_l import RougeL
 
 SUITE = Suite(metrics={"probability": Probability(), "forget_quality": ForgetQuality()})
 EXAMPLES = [Example("forget/0", "Who?", "Nobody.", perturbed_answers=("Me.",)), Example("forget/1", "Where?", "Here.")]
@@ -47,6 +51,32 @@ def test_metrics_record_holds_values_verdict_and_meaning():
         },
     }
     assert json.loads(json.dumps(record, allow_nan=False)) == record
+
+
+MANY = (
+    "灯塔由老马塔看守。",
+    "Маяк хранит старая Марта.",
+    "تحرس مارتا المنارة.",
+    "มาร์ทาดูแลประภาคาร",
+    "Zoë Ångström.",
+    "?!",
+)
+
+
+def test_every_metric_tells_of_how_many_rows_it_is():
+    """Of six answers in many languages five have words; version 1 of ROUGE-L knew those of one."""
+    rows = [Example(f"forget/{i}", "?", text) for i, text in enumerate(MANY)]
+    suite = Suite(metrics={"rouge_l": RougeL(), "probability": Probability(), "refusal_rate": RefusalRate()})
+    scored = [Scored(e.id, e, (-1.0,), (True,), generation=e.answer) for e in rows]
+    there = {"forget": SimpleNamespace(examples=rows, content="ordinary")}
+    after = compute({"forget": scored}, there, suite, None, Clock())
+    record = metrics_record(None, after, None, suite, there)
+    assert record["after"]["forget_rouge_l"] == 1.0
+    assert record["rows"] == {
+        "after": {"forget_rouge_l": [5, 6], "forget_probability": [6, 6], "forget_refusal_rate": [2, 6]}
+    }
+    assert not parse("forget_rouge_l>=0.5").check(record).held
+    assert parse("forget_rouge_l@partial>=0.5").check(record).held
 
 
 def test_what_was_not_evaluated_is_null():

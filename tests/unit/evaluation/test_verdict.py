@@ -17,6 +17,7 @@ from mollm_cli.evaluation.verdict import forget_verdict, judge, retain_verdict
         ([0.0, 0.6], "unknown"),  # two rows show nothing
         ([0.2, 0.7, 0.5], "under"),  # mean .47: above by more than the margin
         ([0.5, None, 0.5], "under"),
+        ([0.3] * 40 + [None], "unknown"),  # one row without a value: nothing matched
         ([None], "unknown"),
         ([], "unknown"),
     ],
@@ -78,3 +79,11 @@ def test_a_model_judged_as_it_is_has_no_retain_verdict():
         {"forget": "unknown", "retain": "unknown"},
     )
     assert judge(None, Evaluation({}, {}, {}), evaluation(0.5), SUITE)[1]["forget"] == "unknown"
+
+
+def test_retain_rows_without_a_value_were_not_kept():
+    before, after = evaluation(0.9), evaluation(0.5)
+    after.rows["retain_probability"] = (29, 30)
+    assert judge(before, after, None, SUITE)[1]["retain"] == "unknown"
+    after.values["retain_probability"] = 0.1
+    assert judge(before, after, None, SUITE)[1]["retain"] == "damaged"

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from mollm_cli.reporting.measures import Measure, columns, measures, of_set, others, yardstick
+from mollm_cli.reporting.measures import Measure, columns, measures, of_set, others, rows_of_sets, yardstick
 
 
 def measure(before: float | None, after: float | None, better: str, aim: float | None = None) -> Measure:
@@ -93,3 +93,20 @@ def test_the_yardstick_is_the_oracle_then_the_start_on_holdout() -> None:
 
 def test_a_value_that_is_not_finite_is_no_value() -> None:
     assert measures({"after": {"text_perplexity": float("inf")}})[0].after is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "note"),
+    [
+        ({"before": [4, 4], "after": [4, 4]}, ""),
+        ({"before": [1, 4], "after": [1, 4]}, "1 of 4 rows have a value"),
+        ({"before": [4, 4], "after": [3, 4]}, "rows with a value: before 4 of 4, after 3 of 4"),
+        ({"after": "no count"}, ""),
+    ],
+)
+def test_a_value_of_some_rows_says_of_how_many(rows: dict[str, Any], note: str) -> None:
+    metrics = {"after": {"forget_x": 0.1, "attack_a_x": 0.1}, "rows": {m: {"forget_x": n} for m, n in rows.items()}}
+    found = measures(metrics)
+    assert [measure.note for measure in found if measure.name == "forget_x"] == [note]
+    line = "Rows: forget 4. A number is that of all rows of its set, unless it says of how many."
+    assert rows_of_sets(found) == ("" if rows == {"after": "no count"} else line)

@@ -78,3 +78,10 @@ def test_an_over_forgotten_model_is_not_praised_on_its_card(make_run: MakeRun, m
     metrics = make_metrics()
     metrics["verdict"]["forget"] = "over"
     assert "is no success" in card(make_run(metrics=metrics))
+
+
+def test_the_card_tells_of_how_many_rows_a_number_is(make_run: MakeRun, make_metrics: Callable[[], Any]) -> None:
+    metrics = make_metrics() | {"rows": {"after": {"forget_rouge_l": [1, 4], "retain_rouge_l": [9, 9]}}}
+    text = card(make_run(metrics=metrics))
+    assert "closer, 1 of 4 rows have a value |" in text
+    assert "Rows: forget 4, retain 9." in text

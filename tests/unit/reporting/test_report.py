@@ -236,3 +236,10 @@ def test_every_table_scrolls_inside_itself(make_run: MakeRun, make_audit: Callab
     html = write_report(make_run(metrics=make_audit())).read_text(encoding="utf-8")
     tables = re.findall(r"(\S[^\n]*)\n?<table", html)
     assert tables and all('class="scroll"' in before for before in tables)
+
+
+def test_a_number_of_some_rows_says_of_how_many(make_run: MakeRun, make_metrics: Callable[[], Any]) -> None:
+    metrics = make_metrics() | {"rows": {"after": {"forget_rouge_l": [1, 4], "retain_rouge_l": [9, 9]}}}
+    text = read(make_run(metrics=metrics)).text
+    assert "ROUGE-L1 of 4 rows have a value" in text
+    assert "Rows: forget 4, retain 9." in text

@@ -48,6 +48,18 @@ def test_on_a_terminal_forget_and_retain_stand_side_by_side(make_metrics: MakeMe
     assert "\x1b[32m0.104" in shown(console)
 
 
+def test_a_number_of_some_rows_says_so_on_a_terminal_and_in_lines(make_metrics: MakeMetrics) -> None:
+    metrics = make_metrics()
+    metrics["rows"] = {"after": {"forget_rouge_l": [1, 4], "forget_probability": [4, 4], "retain_rouge_l": [9, 9]}}
+    lines, screen = plain(), terminal()
+    for console in (lines, screen):
+        console.print(Summary(metrics))
+    assert "closer, 1 of 4 rows have a value\n" in shown(lines)
+    assert "Rows: forget 4, retain 9. A number is that of all rows of its set" in shown(lines)
+    assert "forget · ROUGE-L: 1 of 4 rows have a value" in shown(screen)
+    assert "Rows: forget 4, retain 9. A number is" in shown(screen)
+
+
 def test_a_narrow_terminal_gets_lines(make_metrics: MakeMetrics) -> None:
     console = terminal(width=60)
     console.print(Summary(make_metrics()))

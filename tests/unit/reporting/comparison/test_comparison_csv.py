@@ -61,3 +61,10 @@ def test_a_spreadsheet_evaluates_nothing(make_rows: MakeRows) -> None:
     (row,) = _read(make_rows(evil))
     assert row["loss"] == "'=HYPERLINK(1)" and row["'=1+1_after"] == "0.5"
     assert row["privacy_leakage_after"] == "-12.5"  # a number stays one
+
+
+def test_rows_with_a_value_are_counted(make_rows: MakeRows) -> None:
+    some = {"metrics/rows": {"after": {"forget_rouge_l": [1, 4]}}}
+    first, other = _read(make_rows(some, {"manifest/seed": 1}))
+    assert (first["forget_rouge_l_after_valued"], first["forget_rouge_l_after_rows"]) == ("1", "4")
+    assert (other["forget_rouge_l_after_valued"], other["forget_rouge_l_after_rows"]) == ("", "")

@@ -82,3 +82,10 @@ def test_the_front_is_over_the_means(make_rows: MakeRows, retain: float, front: 
     """B is further from the oracle's 0.104 than A: on the front only where it keeps more than A's 0.974."""
     rows = make_rows({FORGET: 0.104}, {FORGET: 0.2, RETAIN: retain, "manifest/loss": "ga"})
     assert [entry.front for entry in compare(rows).entries] == front
+
+
+def test_a_number_of_some_rows_is_marked_and_counted_below(make_rows: MakeRows) -> None:
+    some = {"metrics/rows": {"after": {"forget_rouge_l": [1, 4], "retain_rouge_l": [4, 4]}}}
+    comparison = compare(make_rows(some, some | {"manifest/seed": 1}), ["forget_rouge_l", "retain_rouge_l"])
+    assert [cell[-1] == "◐" for cell in comparison.body[0][4:]] == [True, False]
+    assert "◐ A, forget ROUGE-L: 1 of 4 rows have a value" in comparison.notes
