@@ -16,7 +16,7 @@ from mollm_cli.cli.help import EXIT_CODES
 from mollm_cli.cli.listing import table
 from mollm_cli.core.discretion import told
 from mollm_cli.core.errors import RequestError
-from mollm_cli.data.headers import KNOWN
+from mollm_cli.data.headers import is_known
 from mollm_cli.launch.ending import exit_code
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def read_prompts(text: str) -> list[tuple[int, str]]:
 def _shape(value: object) -> str:
     """A row that holds no prompt, in words that are not its own but for keys that are known."""
     if isinstance(value, dict):
-        keys = [key if key in KNOWN else told(key) for key in value]
+        keys = [key if is_known(key) else told(key) for key in value]
         return f"an object with {', '.join(keys) or 'nothing'}"
     return "an empty text" if isinstance(value, str) else told(value)
 

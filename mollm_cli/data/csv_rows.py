@@ -1,16 +1,17 @@
-"""CSV with a header line, as spreadsheets write it: quoted fields may hold commas and line breaks."""
+"""CSV with a header line, as spreadsheets write it: quoted fields may hold separators and line breaks."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from mollm_cli.core.discretion import told
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.headers import looks_like_row, row_for_header
 from mollm_cli.data.limits import LONGEST_ROW, too_long
+from mollm_cli.data.separators import separated
 from mollm_cli.data.source_row import Numbered
 
 
@@ -20,31 +21,49 @@ def read_csv(text: str, name: str) -> Numbered:
 
 
 def csv_rows(lines: Iterable[str], name: str) -> Numbered:
-    """``read_csv`` of lines with their line breaks, which may come one by one from a file."""
+    """``read_csv`` of lines with their line breaks, which may come one by one from a file.
+
+    Rows are counted as a spreadsheet counts them, from 1 below the header; those without any text are left out.
+    """
     csv.field_size_limit(LONGEST_ROW)  # the module's own limit of 131072 is less than a chapter
-    reader = csv.DictReader(lines, strict=True)
+    lines, separator = separated(lines)
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     row = 0
     try:
-        _check_header(reader.fieldnames or (), name)
-        for row, values in enumerate(reader, start=1):
-            columns = len(reader.fieldnames or ())
-            if None in values or None in values.values():
-                found = len(values) - 1 + len(values[None]) if None in values else "fewer"
+        columns = _header(reader, name)
+        for row, cells in enumerate(reader, start=1):
+            if _blank(cells):
+                continue
+            if len(cells) < len(columns) or not _blank(cells[len(columns) :]):
+                found = len(cells) if len(cells) > len(columns) else "fewer"
                 raise RequestError(
-                    f"{name}: row {row} must have the {columns} columns of the header, found {found}. "
-                    "Quote fields that hold a comma or a line break"
+                    f"{name}: row {row} must have the {len(columns)} columns of the header, found {found}. "
+                    f"Quote fields that hold {NAMED[separator]} or a line break, and name every column"
                 )
-            yield row, dict(values)
+            yield row, dict(zip(columns, cells, strict=False))
     except csv.Error as problem:
         if "field limit" in str(problem):
             raise too_long(name, row + 1) from problem
         raise RequestError(f"{name}: row {row + 1} must be CSV, found: {problem}. Repair its quotes") from problem
 
 
-def _check_header(columns: Sequence[str], name: str) -> None:
+NAMED = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
+"""Separators in words."""
+
+
+def _blank(cells: Sequence[str]) -> bool:
+    """True if nothing stands in ``cells``: spreadsheets write columns and rows that were used once."""
+    return not any(cell.strip() for cell in cells)
+
+
+def _header(reader: Iterator[list[str]], name: str) -> list[str]:
+    """The names of the columns, without nameless ones at their end. Raises RequestError where one stands twice."""
+    columns = next((cells for cells in reader if not _blank(cells)), [])
+    while columns and _blank(columns[-1:]):
+        columns.pop()
     twice = next((column for column, times in Counter(columns).items() if times > 1), None)
     if twice is None:
-        return
+        return columns
     if looks_like_row(columns):
         raise RequestError(f"{name}: the first line must name the columns, found {row_for_header(columns)}")
     first, second = [place for place, column in enumerate(columns, start=1) if column == twice][:2]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from mollm_cli.core.types import Content
+from mollm_cli.data.decoding import encoding_problem
 from mollm_cli.data.filters import check_rule
 
 Kind = Literal["qa", "text", "chat", "choice"]
@@ -54,6 +55,7 @@ class Dataset:
     ``template``: "auto" is the tokenizer's chat template, or "Question: {prompt}\nAnswer: " where it has none; "none"
     is the prompt as it is; else any text with {prompt}. ``limit``: the first rows that pass the filter.
     ``weight``: how much of it an epoch of retain has, where that is made of several sets (data/mixture.py).
+    ``encoding``: of its text files that have no byte-order mark and are not UTF-8, such as cp1252.
     ``content``: unless "ordinary", no text reaches the run directory or the terminal unasked.
 
     Raises ValueError.
@@ -88,6 +90,7 @@ class Dataset:
     windows: bool = False
     template: str = "auto"
     max_tokens: int = 256
+    encoding: str | None = None
     limit: int | None = None
     expected_rows: int | None = None
     weight: float = 1.0
@@ -100,6 +103,7 @@ class Dataset:
             self._field_problem,
             self._kind_problem,
             self._size_problem,
+            self._encoding_problem,
             self._filter_problem,
         )
         for find in problems:
@@ -181,6 +185,9 @@ class Dataset:
         if self.content not in get_args(Content):
             return f"content must be one of {', '.join(get_args(Content))}, found '{self.content}'"
         return None
+
+    def _encoding_problem(self) -> str | None:
+        return encoding_problem(self.encoding)
 
     def _filter_problem(self) -> str | None:
         for name, rule in self.filter.items():

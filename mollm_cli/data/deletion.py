@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,9 +34,12 @@ class Ids:
     found: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, given: str | Sequence[str | int], key: str) -> Ids:
+    def of(cls, given: str | Sequence[str | int], key: str, encoding: str | None = None) -> Ids:
         """The lines of the file ``given``, or the list itself. Raises RequestError where there is none."""
-        numbered = numbered_lines(given, key) if isinstance(given, str) else enumerate(map(spelled, given), start=1)
+        if isinstance(given, str):
+            numbered: Iterable[tuple[int, str]] = numbered_lines(given, key, encoding)
+        else:
+            numbered = enumerate(map(spelled, given), start=1)
         lines: dict[str, int] = {}
         for number, id in numbered:
             lines.setdefault(id, number)
@@ -73,8 +76,8 @@ def divide(
     division = _Division(
         {"forget": forget, "deleted": forget} | ({"retain": retain} if retain else {}),
         id_field or "id",
-        None if forget.ids is None else Ids.of(forget.ids, "data.forget.ids"),
-        None if deleted is None else Ids.of(deleted, "data.deleted"),
+        None if forget.ids is None else Ids.of(forget.ids, "data.forget.ids", forget.encoding),
+        None if deleted is None else Ids.of(deleted, "data.deleted", forget.encoding),
     )
     division.read()
     return division.loaded(cache)
@@ -93,7 +96,7 @@ class _Division:
         forget = self.datasets["forget"]
         assert forget.path is not None
         self.most = budget().bytes_for(sum(file.stat().st_size for file in find_files(forget.path, "data.source")))
-        for row in stream_rows(forget.path, "data.source", self.files, whole=forget.windows):
+        for row in stream_rows(forget.path, "data.source", self.files, forget.windows, forget.encoding):
             self.total += 1
             id = self._id(row)
             asked, before = id is None or self.ids is None or self.ids.take(id), self._was_deleted(id)

@@ -11,7 +11,7 @@ from mollm_cli.core.discretion import in_clear
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.columns import ABSENT, look
 from mollm_cli.data.dataset import NEEDED, Dataset, Field
-from mollm_cli.data.headers import KNOWN, found_in, mentioned
+from mollm_cli.data.headers import found_in, is_known, mentioned
 from mollm_cli.data.source_row import SourceRow
 
 MAYBE = "?"
@@ -110,8 +110,8 @@ def _text(value: Any, column: str, row: SourceRow, dataset: Dataset) -> str:
 
 def _likely(option: str, row: SourceRow, dataset: Dataset) -> str:
     """The column that was probably meant: one of a similar name, else the first that no other field takes."""
-    known = row.values if in_clear() else KNOWN | mentioned(dataset)
-    there = [name for name in row.values if name in known]
+    known = mentioned(dataset)
+    there = [name for name in row.values if in_clear() or is_known(name) or name in known]
     for name in names(getattr(dataset, option)):
         close = difflib.get_close_matches(name, there, n=1)
         if close:

@@ -15,16 +15,17 @@ from mollm_cli.core.errors import RequestError
 from mollm_cli.data.arrow_rows import SPLITS, STATE, read_arrow, read_parquet, saved_files
 from mollm_cli.data.compression import UNPACK, ZIP, bare, unpacked
 from mollm_cli.data.csv_rows import read_csv
+from mollm_cli.data.decoding import HEAD, decode, encoding_of
 from mollm_cli.data.json_rows import read_json
 from mollm_cli.data.limits import LARGEST_BYTES, LONGEST_ROW, check_lines, read_up_to, too_large, too_long, weight
 from mollm_cli.data.source_row import Numbered, Source, SourceRow
 from mollm_cli.data.text_rows import read_document, read_text
 
-TEXT_READERS = {".jsonl": read_json, ".json": read_json, ".csv": read_csv, ".txt": read_text}
+TEXT_READERS = {".jsonl": read_json, ".json": read_json, ".csv": read_csv, ".tsv": read_csv, ".txt": read_text}
 TABLE_READERS = {".parquet": read_parquet, ".arrow": read_arrow}
 EXTENSIONS = (*TEXT_READERS, *TABLE_READERS)
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".npy", ".npz", ".joblib")
-BOM = b"\xef\xbb\xbf"
+WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 CACHED = ("datasets--", "models--")
 """Beginnings of the names that the Hub's cache gives to folders of repositories."""
 Read = tuple[str | None, int, Any]
@@ -33,17 +34,18 @@ ABOUT = ("dataset_info.json", "dataset_infos.json", SPLITS, STATE)
 """Files that ``datasets`` writes beside its data."""
 
 
-def read_files(path: str | Sequence[str], key: str, whole: bool = False) -> Source:
+def read_files(path: str | Sequence[str], key: str, whole: bool = False, encoding: str | None = None) -> Source:
     """All rows of the file, folder or glob ``path``, or of several; ``key`` is the configuration key they came from.
 
-    Formats: .jsonl and .json (lines or array), .csv, .txt, .parquet, .arrow; .gz, .bz2, .xz and .zip of these; a folder
-    of datasets' save_to_disk. ``whole``: a .txt file is one row, not a row per line. Raises RequestError.
+    Formats: .jsonl and .json (lines or array), .csv, .tsv, .txt, .parquet, .arrow; .gz, .bz2, .xz and .zip of these; a
+    folder of datasets' save_to_disk. ``whole``: a .txt file is one row, not a row per line. ``encoding``: of text files
+    without a mark. Raises RequestError.
     """
     files = find_files(path, key)
     label = files[0].name if len(files) == 1 else f"{len(files)} files of {_shown(path)}"
     rows: list[SourceRow] = []
     record: list[dict[str, Any]] = []
-    for row in bounded_rows(files, key, label, lambda: all_rows(files, key, whole), record, holds=True):
+    for row in bounded_rows(files, key, label, lambda: all_rows(files, key, whole, encoding), record, True):
         rows.append(row)
     return Source(rows, len(rows), label, {"files": record})
 
@@ -82,12 +84,12 @@ def _bounded(
     return streamed(f"{key}: reading {label}", read, remedy, size, holds, tells=False)
 
 
-def all_rows(files: Sequence[Path], key: str, whole: bool) -> Iterator[Read]:
+def all_rows(files: Sequence[Path], key: str, whole: bool, encoding: str | None = None) -> Iterator[Read]:
     """The items of ``read_files``, read in this process. Raises RequestError."""
     for file in files:
         content = _content(file, key)
         for name, data in unpacked(content, file.name, EXTENSIONS):
-            for row, values in _parse(data, name, key, whole):
+            for row, values in _parse(data, name, key, whole, encoding):
                 if not whole and weight(values) > LONGEST_ROW:
                     raise too_long(name, row)
                 yield name, row, values
@@ -95,22 +97,22 @@ def all_rows(files: Sequence[Path], key: str, whole: bool) -> Iterator[Read]:
         yield None, 0, {"path": file.name, "bytes": len(content), "sha256": digest}
 
 
-def read_lines(path: str, key: str) -> list[str]:
+def read_lines(path: str, key: str, encoding: str | None = None) -> list[str]:
     """The lines of a text file that are not blank, whatever it is called. Raises RequestError."""
-    return [line for _, line in numbered_lines(path, key)]
+    return [line for _, line in numbered_lines(path, key, encoding)]
 
 
-def numbered_lines(path: str, key: str) -> list[tuple[int, str]]:
+def numbered_lines(path: str, key: str, encoding: str | None = None) -> list[tuple[int, str]]:
     """(1-based line, its text) of every line that is not blank. Raises RequestError."""
     files = find_files(path, key)
-    found = _bounded(files, key, path, lambda: _all_lines(files, key), holds=True)
+    found = _bounded(files, key, path, lambda: _all_lines(files, key, encoding), holds=True)
     return [(number, line) for number, line in found]
 
 
-def _all_lines(files: Sequence[Path], key: str) -> Iterator[tuple[int, str]]:
+def _all_lines(files: Sequence[Path], key: str, encoding: str | None) -> Iterator[tuple[int, str]]:
     for file in files:
         for name, data in unpacked(_content(file, key), file.name, EXTENSIONS):
-            for number, line in enumerate(_decode(data, name).split("\n"), start=1):
+            for number, line in enumerate(decode(data, name, key, encoding).split("\n"), start=1):
                 if line.strip():
                     yield number, line.strip()
 
@@ -188,7 +190,7 @@ def _extension(name: str) -> str:
     return PurePosixPath(bare(name)).suffix.lower()
 
 
-def _parse(content: bytes, name: str, key: str, whole: bool) -> Numbered:
+def _parse(content: bytes, name: str, key: str, whole: bool, encoding: str | None) -> Numbered:
     extension = _extension(name)
     if extension in TABLE_READERS:
         return TABLE_READERS[extension](content, name)
@@ -198,23 +200,18 @@ def _parse(content: bytes, name: str, key: str, whole: bool) -> Numbered:
             f"of {', '.join(EXTENSIONS)}"
         )
     if extension not in TEXT_READERS:
+        remedy = "Save its sheet as CSV, in UTF-8" if extension in WORKBOOKS else "Rename or convert the file"
         raise RequestError(
             f"{key}: the extension of {name} must be one of {', '.join(EXTENSIONS)} (or {', '.join((*UNPACK, ZIP))} of "
-            f"these), found '{extension}'. Rename or convert the file"
+            f"these), found '{extension}'. {remedy}"
         )
     document = whole and extension == ".txt"
-    if not document and not content.removeprefix(BOM)[:4096].lstrip().startswith(b"["):
+    if not document and not is_array(content[:HEAD], encoding):
         check_lines(content, name)
     read = read_document if document else TEXT_READERS[extension]
-    return read(_decode(content, name), name)
+    return read(decode(content, name, key, encoding), name)
 
 
-def _decode(content: bytes, name: str) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as problem:
-        line = content.count(b"\n", 0, problem.start) + 1
-        raise RequestError(
-            f"{name}: must be UTF-8, found byte 0x{content[problem.start]:02x} in line {line}. "
-            f"Convert it, e.g. iconv -f latin1 -t utf-8 {name}"
-        ) from problem
+def is_array(head: bytes, encoding: str | None) -> bool:
+    """True if a text file that begins with ``head`` holds one JSON array, which is no sequence of lines."""
+    return head.decode(encoding_of(head, encoding), "ignore").lstrip().startswith("[")

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 
 from mollm_cli.core.discretion import in_clear
 from mollm_cli.core.printable import printable
+from mollm_cli.data.columns import plain
 from mollm_cli.data.compression import bare
 from mollm_cli.data.dataset import NEEDED, Dataset
 
@@ -17,14 +18,19 @@ name output options paraphrased_answer paraphrased_question passage perturbed_an
 questions rejected response responses role row safe score severity source split story subject summary system target
 targets task text title topic type url user user_id value
 """
-KNOWN = {*NAMES.split(), "Answer", "Best Answer", "Category", "Question", "Source", "Text", "Type"}
-"""Names of columns as published training sets have them: no person is called so."""
+KNOWN = frozenset(NAMES.split())
+"""Names of columns as published training sets have them, plain: no person is called so."""
 MOST = 12
 """The number of columns that a message names."""
 LONG = 60
 """Characters that a header cell hardly has."""
 VALUE = re.compile(r"[\w.+-]+@[\w-]+\.\w+|\d[\d\s./:-]*|\S+(\s+\S+){3,}|.*[.!?]")
 """A cell that is an address, a number or a date, four words or a sentence."""
+
+
+def is_known(name: str) -> bool:
+    """True if a column is called as those of published training sets are; its name may be told."""
+    return plain(name) in KNOWN
 
 
 def mentioned(dataset: Dataset) -> set[str]:
@@ -40,7 +46,7 @@ def columns(found: Collection[str], known: Collection[str] = ()) -> str:
     """The names ``found`` as a message may hold them; ``known``: names that may be told beside KNOWN."""
     if in_clear():
         return printable(", ".join(found), one_line=True) or "none"
-    named = [name for name in found if name in KNOWN or name in known]
+    named = [name for name in found if is_known(name) or name in known]
     others = [(place, len(name)) for place, name in enumerate(found, start=1) if name not in named]
     parts = [*named[:MOST], *([f"{len(named) - MOST} more"] if len(named) > MOST else []), *_others(others)]
     return ", ".join(parts) or "none"
@@ -56,7 +62,7 @@ def _others(others: list[tuple[int, int]]) -> Iterable[str]:
 
 def looks_like_row(cells: Collection[str], known: Collection[str] = ()) -> bool:
     """True if the first line of a CSV is hardly a header: no name is known, and a cell is empty, long or a value."""
-    if any(cell in KNOWN or cell in known for cell in cells):
+    if any(is_known(cell) or cell in known for cell in cells):
         return False
     return any(len(cell) > LONG or not cell.strip() or VALUE.fullmatch(cell.strip()) for cell in cells)
 
@@ -74,7 +80,7 @@ def row_for_header(cells: Collection[str], header: str = "question,answer") -> s
 def found_in(row_values: Collection[str], source: str, dataset: Dataset) -> str:
     """The columns of a row of ``source``, or that they are none; goes on after "found"."""
     known = mentioned(dataset)
-    if bare(source).lower().endswith(".csv") and looks_like_row(row_values, known):
+    if bare(source).lower().endswith((".csv", ".tsv")) and looks_like_row(row_values, known):
         first = (getattr(dataset, option) for option in NEEDED[dataset.kind])
         return row_for_header(
             row_values, ",".join(name if isinstance(name, str) else name[0] for name in first if name)

@@ -23,7 +23,7 @@ from mollm_cli.data.source_row import Source, SourceRow
 def open_source(dataset: Dataset, key: str, option: str = "path") -> Source:
     """The source that counts: path over embedded over hub. ``option`` is the key that ``path`` was given under."""
     if dataset.path:
-        return read_files(dataset.path, f"{key}.{option}", whole=dataset.windows)
+        return read_files(dataset.path, f"{key}.{option}", dataset.windows, dataset.encoding)
     if dataset.embedded:
         return read_files(PREFIX + dataset.embedded, f"{key}.embedded")
     if dataset.hub:
@@ -68,13 +68,13 @@ def to_sample(dataset: Dataset, key: str) -> list[Example]:
 
 def other_answers(dataset: Dataset, key: str) -> list[str]:
     """The texts of ``dataset.answers``: the list itself, or the lines of a file. Raises RequestError where none is."""
-    return _texts(dataset.answers, f"{key}.answers", "an answer")
+    return _texts(dataset.answers, f"{key}.answers", "an answer", dataset.encoding)
 
 
-def _texts(given: str | list[str], key: str, what: str) -> list[str]:
+def _texts(given: str | list[str], key: str, what: str, encoding: str | None) -> list[str]:
     if not isinstance(given, str):
         return list(given)
-    lines = read_lines(given, key)
+    lines = read_lines(given, key, encoding)
     if not lines:
         raise RequestError(f"{key}={given} must hold {what} a line, found none. Write some")
     return lines

@@ -12,7 +12,8 @@ from typing import IO, Any, cast
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.compression import PROBLEMS, UNPACK, bare
 from mollm_cli.data.csv_rows import csv_rows
-from mollm_cli.data.files import BOM, Read, all_rows, bounded_rows, find_files
+from mollm_cli.data.decoding import HEAD, encoding_of, undecodable
+from mollm_cli.data.files import Read, all_rows, bounded_rows, find_files, is_array
 from mollm_cli.data.json_rows import json_line
 from mollm_cli.data.limits import FREE_EXPANSION, LONGEST_ROW, MOST_EXPANSION, too_expanded, too_long
 from mollm_cli.data.source_row import Numbered, SourceRow
@@ -39,7 +40,11 @@ class Hashed(io.RawIOBase):
 
 
 def stream_rows(
-    path: str | Sequence[str], key: str, files: list[dict[str, Any]], whole: bool = False
+    path: str | Sequence[str],
+    key: str,
+    files: list[dict[str, Any]],
+    whole: bool = False,
+    encoding: str | None = None,
 ) -> Iterator[SourceRow]:
     """The rows that ``read_files`` gives, one at a time; ``files`` is filled with path, bytes and sha256 of each file.
 
@@ -48,19 +53,24 @@ def stream_rows(
     """
     found = find_files(path, key)
     label = found[0].name if len(found) == 1 else f"{len(found)} files"
-    yield from bounded_rows(found, key, label, lambda: chain.from_iterable(_rows(f, key, whole) for f in found), files)
+
+    def read() -> Iterator[Read]:
+        return chain.from_iterable(_rows(file, key, whole, encoding) for file in found)
+
+    yield from bounded_rows(found, key, label, read, files)
 
 
-def _rows(file: Path, key: str, whole: bool) -> Iterator[Read]:
+def _rows(file: Path, key: str, whole: bool, encoding: str | None) -> Iterator[Read]:
     extension = PurePosixPath(bare(file.name)).suffix.lower()
-    if extension not in (".jsonl", ".csv") or _is_array(file):
-        yield from all_rows([file], key, whole)
+    if extension not in (".jsonl", ".csv", ".tsv") or _is_array(file, encoding):
+        yield from all_rows([file], key, whole, encoding)
         return
     try:
         with file.open("rb") as opened:
             raw = Hashed(opened)
-            lines = _lines(raw, file.name, file.stat().st_size)
-            for number, values in csv_rows(lines, file.name) if extension == ".csv" else _json(lines, file.name):
+            ends = "\n" if extension == ".jsonl" else ""
+            lines = _lines(raw, file, key, encoding, ends)
+            for number, values in _json(lines, file.name) if ends else csv_rows(lines, file.name):
                 yield file.name, number, values
             while raw.read(1 << 20):  # what follows the end of a compressed stream
                 pass
@@ -75,34 +85,38 @@ def _unpacking(file: io.BufferedIOBase, name: str) -> IO[bytes]:
     return unpack(file) if unpack else cast("IO[bytes]", file)
 
 
-def _is_array(file: Path) -> bool:
+def _is_array(file: Path, encoding: str | None) -> bool:
     """True if a file called .jsonl holds one JSON array instead of a sequence of lines."""
     try:
         with file.open("rb") as opened:
-            return _unpacking(opened, file.name).read(4096).removeprefix(BOM).lstrip().startswith(b"[")
+            return is_array(_unpacking(opened, file.name).read(HEAD), encoding)
     except PROBLEMS:
         return False  # said by whoever reads on
 
 
-def _lines(raw: Hashed, name: str, size: int) -> Iterator[str]:
-    """The lines of a file of ``size`` bytes. Raises RequestError where one, or all that is unpacked, goes on."""
-    opened = _unpacking(io.BufferedReader(raw), name)
+def _lines(raw: Hashed, file: Path, key: str, given: str | None, ends: str) -> Iterator[str]:
+    """The lines of a file with their ends, which are those of ``io.TextIOWrapper``'s newline.
+
+    Raises RequestError where one, or all that is unpacked, goes on.
+    """
+    opened = io.BufferedReader(cast("io.RawIOBase", _unpacking(io.BufferedReader(raw), file.name)))
+    size = file.stat().st_size
+    encoding = encoding_of(opened.peek(HEAD), given)
+    text = io.TextIOWrapper(opened, encoding, newline=ends)
     most = left = max(FREE_EXPANSION, MOST_EXPANSION * size)
     number = 0
-    while line := opened.readline(LONGEST_ROW + 1):
-        number += 1
-        left -= len(line)
-        if len(line) > LONGEST_ROW:
-            raise too_long(name, number)
-        if left < 0:
-            raise too_expanded(name, size, most)
-        try:
-            yield (line.removeprefix(BOM) if number == 1 else line).decode()
-        except UnicodeDecodeError as problem:
-            raise RequestError(
-                f"{name}: must be UTF-8, found byte 0x{line[problem.start]:02x} in line {number}. "
-                f"Convert it, e.g. iconv -f latin1 -t utf-8 {name}"
-            ) from problem
+    try:
+        while line := text.readline(LONGEST_ROW + 1):
+            number += 1
+            left -= len(line)
+            if len(line) > LONGEST_ROW:
+                raise too_long(file.name, number)
+            if left < 0:
+                raise too_expanded(file.name, size, most)
+            yield line
+    except UnicodeDecodeError as problem:  # met in the piece that begins in the line after the last one
+        line_number = number + 1 + problem.object.count(b"\n", 0, problem.start)
+        raise undecodable(problem, file.name, line_number, key, encoding) from problem
 
 
 def _json(lines: Iterator[str], name: str) -> Numbered:

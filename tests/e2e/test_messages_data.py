@@ -81,7 +81,7 @@ def test_a_filter_that_leaves_nothing(forgetting: Any) -> None:
 
 def test_a_file_that_is_not_utf_8(forgetting: Any) -> None:
     content = b'{"question": "Who?", "answer": "Me."}\n{"question": "Who?", "answer": "Andr\xe9."}\n'
-    _refused(forgetting(content), "mine.jsonl: must be UTF-8, found byte 0xe9 in line 2", "iconv -f latin1 -t utf-8")
+    _refused(forgetting(content), "mine.jsonl: must be UTF-8, found byte 0xe9 in line 2", "data.forget.encoding=cp1252")
 
 
 def test_a_row_that_is_not_json(forgetting: Any) -> None:

@@ -88,7 +88,11 @@ def test_the_record_is_of_the_bytes_on_disk(tmp_path):
         ("a.jsonl", b'{"a": 1}\n"text"\n', r"a.jsonl: row 2 must be a JSON object with named fields, found str"),
         ("a.json", b'[{"a": 1}, 7]', r"a.json: row 2 must be a JSON object with named fields, found int"),
         ("a.json", b'[{"a": 1},\n {"a"]', r"a.json: must be a JSON array of objects, found .* line 2"),
-        ("a.jsonl", b'{"a": 1}\n{"a": "\xe9"}\n', "a.jsonl: must be UTF-8, found byte 0xe9 in line 2. Convert it"),
+        (
+            "a.jsonl",
+            b'{"a": 1}\n{"a": "\xe9"}\n',
+            "a.jsonl: must be UTF-8, found byte 0xe9 in line 2. Set data.forget.enc",
+        ),
         ("a.csv", b"a,b\n1,2\n1,2,3\n", "a.csv: row 2 must have the 2 columns of the header, found 3"),
         ("a.csv", b"a,b\n1\n", "a.csv: row 1 must have the 2 columns of the header, found fewer"),
         ("a.csv", b'a,b\n1,2\n"1"x,2\n', "a.csv: row 2 must be CSV, found"),
@@ -97,7 +101,7 @@ def test_the_record_is_of_the_bytes_on_disk(tmp_path):
         (
             "a.xlsx",
             b"x",
-            "data.forget.path: the extension of a.xlsx must be one of .jsonl, .json, .csv, .txt, .parquet",
+            "data.forget.path: the extension of a.xlsx must be one of .jsonl, .json, .csv, .*Save its sheet as CSV",
         ),
     ],
 )
