@@ -61,7 +61,7 @@ def read_examples(dataset: Dataset, source: Source, key: str) -> list[Example]:
 
 def to_sample(dataset: Dataset, key: str) -> list[Example]:
     """Examples for the starting model to write: no answer yet, and the opening of each text as its prompt."""
-    openings = _texts(dataset.openings, f"{key}.openings", "an opening") or [""]
+    openings = _texts(dataset.openings, f"{key}.openings", "an opening", dataset.encoding) or [""]
     count = dataset.from_model or 0
     return [Example(f"{dataset.name}:{n}", openings[(n - 1) % len(openings)], "") for n in range(1, count + 1)]
 
