@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from mollm_cli.core.types import Content
-from mollm_cli.data.decoding import encoding_problem
+from mollm_cli.data.decoding import is_encoding
 from mollm_cli.data.filters import check_rule
 
 Kind = Literal["qa", "text", "chat", "choice"]
@@ -187,7 +187,9 @@ class Dataset:
         return None
 
     def _encoding_problem(self) -> str | None:
-        return encoding_problem(self.encoding)
+        if self.encoding is not None and not is_encoding(self.encoding):
+            return f"encoding must be one such as utf-8, cp1252, utf-16 or gb18030, found '{self.encoding}'"
+        return None
 
     def _filter_problem(self) -> str | None:
         for name, rule in self.filter.items():

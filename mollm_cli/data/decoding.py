@@ -24,15 +24,12 @@ NO_TEXT = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefine
 """Names that Python calls encodings and no text file is in."""
 
 
-def encoding_problem(given: str | None) -> str | None:
-    """The fault of an encoding that somebody named, in words that go on after its key; None where there is none."""
+def is_encoding(name: str) -> bool:
+    """True of the name of an encoding in which a text file may be."""
     try:
-        known = given is None or (bool("a".encode(given)) and codecs.lookup(given).name not in NO_TEXT)
+        return bool("a".encode(name)) and codecs.lookup(name).name not in NO_TEXT
     except (LookupError, ValueError, TypeError):
-        known = False
-    if known:
-        return None
-    return f"encoding must be the name of one, such as utf-8, cp1252, utf-16 or gb18030, found '{given}'"
+        return False
 
 
 def encoding_of(head: bytes, given: str | None = None) -> str:

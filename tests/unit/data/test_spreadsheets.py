@@ -116,7 +116,7 @@ def test_bytes_in_another_encoding_are_told_with_what_helps(tmp_path, content, e
 
 @pytest.mark.parametrize("encoding", ["cp12525", "rot13", "base64", "idna", "", "a\0"])
 def test_an_encoding_that_is_none_is_refused(encoding):
-    with pytest.raises(ValueError, match="dataset 'd': encoding must be the name of one, such as utf-8, cp1252"):
+    with pytest.raises(ValueError, match="dataset 'd': encoding must be one such as utf-8, cp1252"):
         Dataset("d", prompt_field="q", answer_field="a", encoding=encoding)
 
 
