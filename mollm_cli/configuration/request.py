@@ -23,11 +23,13 @@ from mollm_cli.engine.parallel import check_parallel
 from mollm_cli.evaluation.gates import Gate, parse
 from mollm_cli.evaluation.suite import Suite
 from mollm_cli.gradients.direction_settings import Direction
+from mollm_cli.losses.finetune import finetune
 from mollm_cli.models.compilation import check_compiled
 from mollm_cli.models.model_settings import Model
 from mollm_cli.optimizers.eight_bit import AdamW8bit
 from mollm_cli.optimizers.rules import SGD, AdamW
 from mollm_cli.optimizers.updates import check_update
+from mollm_cli.solvers.weighted_sum import WeightedSum
 
 _EVALUATE = {"limits": Budget, "model": Model, "data": Pairing, "evaluation": Suite}
 _FINETUNE = _EVALUATE | {"optimizer": object, "engine": Engine, "tracker": object}
@@ -55,9 +57,9 @@ VALUES: dict[str, dict[str, Any]] = {
 """Per command: the plain values at the root, with their types."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One run: every object is cheap, nothing has been read from disk. None where the command has no such node.
+    """One run: every object is cheap, nothing has been read from disk.
 
     resume: the run directory to go on with, or None for a fresh run. names: the chosen option per group,
     {"loss": "mollm", "solver": "dual_space_mgda", "dataset@data.forget": ...}. gates: in the order they were given.
@@ -74,18 +76,31 @@ class Request:
     names: Mapping[str, str]
     limits: Budget = field(default_factory=Budget)
     resume: str | None = None
-    loss: Loss | None = None
-    solver: Solver | None = None
-    direction: Direction | None = None
-    optimizer: AdamW | SGD | AdamW8bit | None = None
-    engine: Engine | None = None
-    tracker: Any = None
-    train: tuple[str, ...] | None = None
     junit: str | None = None
     github_summary: str | None = None
 
 
-def request(config: Mapping[str, Any], command: str) -> Request:
+class EvaluateRequest(Request):
+    """The request of ``mollm-evaluate``, which asks for nothing beyond what every command asks for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainRequest(Request):
+    """The request of ``mollm-unlearn`` or ``mollm-finetune``, which has a loss of its own.
+
+    train: the roles, in fine-tuning also sets, whose rows are trained on.
+    """
+
+    loss: Loss
+    solver: Solver
+    direction: Direction
+    optimizer: AdamW | SGD | AdamW8bit
+    engine: Engine
+    tracker: Any
+    train: tuple[str, ...]
+
+
+def request(config: Mapping[str, Any], command: str) -> EvaluateRequest | TrainRequest:
     """The request that a resolved ``config`` (plain dicts and lists, plus ``names``) makes of ``command``.
 
     command: "unlearn", "finetune" or "evaluate". Raises RequestError with the key, what was found and what to do.
@@ -95,23 +110,34 @@ def request(config: Mapping[str, Any], command: str) -> Request:
     names = config.get("names", {})
     refuse_unknown(config, {**nodes, **values, "names": None}, "")
     built = {key: _node(config, key, kind) for key, kind in nodes.items()}
-    plain = {key: _value(config, key, kind) for key, kind in values.items()}
-    plain.pop("run_dir", None)
-    _check_seed(plain["seed"])
-    _check_name(plain["run_name"])
+    built |= {key: _value(config, key, kind) for key, kind in values.items()} | {"names": names}
+    built.pop("run_dir")
+    _check_seed(built["seed"])
+    _check_name(built["run_name"])
+    built["gates"] = _gates(built["gates"])
+    if command == "evaluate":
+        return EvaluateRequest(**built)
     if command == "finetune":
-        _check_roles(plain["train"], built["data"])
-    if command != "evaluate":
-        _check_update(built["optimizer"], built["model"])
-        check_parallel(built["engine"], built["model"], built["optimizer"])
+        _check_roles(built["train"], built["data"])
+        built |= {"loss": finetune(), "solver": WeightedSum(), "direction": Direction(forget_target=None)}
+    else:
+        built["train"] = built["loss"].roles
+    asked = TrainRequest(**built)
+    _check_training(asked)
     if command == "unlearn":
-        if built["engine"].compile:
-            check_compiled(built["loss"])
-        _check_solver(built["loss"], built["solver"], names)
-        _check_direction(built["direction"], built["loss"], built["solver"], built["optimizer"])
-        _check_factors(built["direction"], built["engine"])
-    _check_fed(built["data"], _roles(built, plain))
-    return Request(**built, **(plain | {"gates": _gates(plain["gates"])}), names=names)
+        _check_solver(asked.loss, asked.solver, names)
+    _check_fed(asked.data, asked.train)
+    return asked
+
+
+def _check_training(asked: TrainRequest) -> None:
+    """Refuse settings that do not go together."""
+    _check_update(asked.optimizer, asked.model)
+    check_parallel(asked.engine, asked.model, asked.optimizer)
+    if asked.engine.compile:
+        check_compiled(asked.loss)
+    _check_direction(asked.direction, asked.loss, asked.solver, asked.optimizer)
+    _check_factors(asked.direction, asked.engine)
 
 
 def _check_factors(direction: Direction, engine: Engine) -> None:
@@ -206,11 +232,6 @@ def _check_direction(direction: Direction, loss: Loss, solver: Solver, optimizer
             f"direction.guard takes at most {MOST_ROWS} objectives, found {len(loss.objectives)} in loss={loss.name}; "
             "set direction.guard=false"
         )
-
-
-def _roles(built: Mapping[str, Any], plain: Mapping[str, Any]) -> Sequence[str]:
-    loss: Loss | None = built.get("loss")
-    return loss.roles if loss is not None else plain.get("train", ())
 
 
 def _check_fed(data: Pairing, roles: Sequence[str]) -> None:

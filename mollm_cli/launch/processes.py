@@ -41,7 +41,9 @@ def to_start(asked: Request) -> int:
 
     Raises RequestError where a launcher has started another number than was asked for.
     """
-    engine = asked.engine
+    from mollm_cli.configuration.request import TrainRequest
+
+    engine = asked.engine if isinstance(asked, TrainRequest) else None
     wanted, parallel = (None, "auto") if engine is None else (engine.processes, engine.parallel)
     place = launched()
     size = _without_launcher(wanted) if place is None else place[1]

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from mollm_cli.configuration.request import Request
+from mollm_cli.configuration.request import Request, TrainRequest
 from mollm_cli.core import privacy
 from mollm_cli.core.atomic import sweep, write_text
 from mollm_cli.core.discretion import telling, trace
@@ -74,7 +74,7 @@ def _taken_part(request: Request, run_dir: Path, command: str, body: Body, peers
         return _run(Context(request, run_dir, manifest, signals, peers.world), signals, command, body, peers)
 
 
-def _run(context: Context, signals: Signals, command: str, body: Body, peers: ProcessGroup) -> int:
+def _run(context: Context[Request], signals: Signals, command: str, body: Body, peers: ProcessGroup) -> int:
     run_dir, manifest = context.run_dir, context.manifest
 
     def lost(ending: Ending) -> None:
@@ -96,7 +96,7 @@ def _run(context: Context, signals: Signals, command: str, body: Body, peers: Pr
     return code
 
 
-def _ended(context: Context, signals: Signals, body: Body, peers: ProcessGroup) -> End:
+def _ended(context: Context[Request], signals: Signals, body: Body, peers: ProcessGroup) -> End:
     run_dir = context.run_dir
     try:
         peers.world.barrier()
@@ -209,7 +209,7 @@ def _say(command: str, text: str) -> None:
 
 def _facts(request: Request, command: str) -> dict[str, Any]:
     names = request.names
-    loss = request.loss.name if request.loss is not None else command
+    loss = request.loss.name if isinstance(request, TrainRequest) else command
     return {
         "run_name": request.run_name,
         "loss": loss,

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mollm_cli.configuration.request import Request
+from mollm_cli.configuration.request import EvaluateRequest, Request, TrainRequest
 from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.seeding import seed_everything
 from mollm_cli.core.shared import sharing
@@ -17,21 +17,21 @@ from mollm_cli.core.world import World, after_first
 from mollm_cli.run.context import Context
 
 
-def unlearn(context: Context) -> None:
+def unlearn(context: Context[TrainRequest]) -> None:
     """Move a model away from the forget rows."""
     from mollm_cli.run.training_set import unlearning_set
 
     _train(context, unlearning_set)
 
 
-def finetune(context: Context) -> None:
+def finetune(context: Context[TrainRequest]) -> None:
     """Fine-tune a model on the rows of ``train``."""
     from mollm_cli.run.training_set import finetuning_set
 
     _train(context, finetuning_set)
 
 
-def _train(context: Context, planned: Callable[..., Any]) -> None:
+def _train(context: Context[TrainRequest], planned: Callable[..., Any]) -> None:
     """Prepare, judge the start, train, save, judge what is on disk, hold the gates."""
     from mollm_cli.engine.device import give_memory_back, pick
     from mollm_cli.models.load_model import fingerprint, source
@@ -41,7 +41,6 @@ def _train(context: Context, planned: Callable[..., Any]) -> None:
     from mollm_cli.run.training import run_training, saved
 
     request, run_dir, manifest = context.request, context.run_dir, context.manifest
-    assert request.engine is not None
     seed_everything(request.seed)
     device, world = _placed(pick(request.engine.device), context.world)
     _check_machine(request, device)
@@ -77,7 +76,7 @@ def _train(context: Context, planned: Callable[..., Any]) -> None:
     _end(request, run_dir, record, manifest, world, device)
 
 
-def _prepared(request: Request, run_dir: Path, world: World, planned: Callable[..., Any]) -> tuple[Any, Any]:
+def _prepared(request: TrainRequest, run_dir: Path, world: World, planned: Callable[..., Any]) -> tuple[Any, Any]:
     """Rows and plan; what a resume point notes is compared first, for a tokenizer may run code, and with the rows."""
     from mollm_cli.run.inputs import require_recorded
     from mollm_cli.run.prepare import prepare
@@ -112,7 +111,7 @@ def _placed(device: Any, world: World) -> tuple[Any, World]:
     return own, replace(world, device=str(own))
 
 
-def _loaded(request: Request, plan: Any, prepared: Any, run_dir: Path, manifest: Manifest) -> Any:
+def _loaded(request: TrainRequest, plan: Any, prepared: Any, run_dir: Path, manifest: Manifest) -> Any:
     """The model to train, on the CPU. Raises RequestError where its context or the disk is too small."""
     from mollm_cli.models.load_model import load_model
     from mollm_cli.models.trainable import restrict
@@ -129,18 +128,18 @@ def _loaded(request: Request, plan: Any, prepared: Any, run_dir: Path, manifest:
     return loaded
 
 
-def _check_machine(request: Request, device: Any) -> None:
+def _check_machine(request: TrainRequest, device: Any) -> None:
     """Refuse an optimizer or a compilation that this machine has not got what it takes for."""
     from mollm_cli.models.compilation import check_compiler
     from mollm_cli.optimizers.eight_bit import AdamW8bit
 
     if isinstance(request.optimizer, AdamW8bit):
         request.optimizer.check(device)
-    if request.engine is not None and request.engine.compile:
+    if request.engine.compile:
         check_compiler()
 
 
-def evaluate(context: Context) -> None:
+def evaluate(context: Context[EvaluateRequest]) -> None:
     """Judge a model as it is."""
     from mollm_cli.engine.device import pick
     from mollm_cli.models.load_model import commit, fingerprint, source
@@ -199,7 +198,7 @@ def _inputs(request: Request, prepared: Any, loaded: Any) -> dict[str, Any]:
     return {"model": model, **_datasets(prepared)}
 
 
-def plan(request: Request, command: str, hours: bool = False) -> dict[str, Any]:
+def plan(request: TrainRequest, command: str, hours: bool = False) -> dict[str, Any]:
     """Say what a training will hold and write, before its weights are loaded; nothing is made on disk.
 
     command: "unlearn" or "finetune". hours: whether steps are timed too. Returns what was said, as JSON has it.

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from mollm_cli.configuration.request import Request
 from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.world import World
+
+R = TypeVar("R", bound=Request, covariant=True)
 
 
 class Stops(Protocol):
@@ -22,18 +24,18 @@ class Stops(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class Context(Generic[R]):
     """One run in its directory, which is this process's alone.
 
     manifest: the run notes there what it finds out. world: the processes that run it together.
     """
 
-    request: Request
+    request: R
     run_dir: Path
     manifest: Manifest
     signals: Stops
     world: World
 
 
-Body = Callable[[Context], None]
+Body = Callable[[Context[Any]], None]
 """A run between its first file and its last; how it ends is what it raises."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from mollm_cli.configuration.request import Request
+from mollm_cli.configuration.request import Request, TrainRequest
 from mollm_cli.core.atomic import whole, write_text
 from mollm_cli.core.errors import GateError
 from mollm_cli.core.manifest import Manifest
@@ -80,8 +80,8 @@ class Evidence:
     @property
     def sharded(self) -> bool:
         """True if models lie in shards, one per process."""
-        engine = self.request.engine
-        return self.world.size > 1 and engine is not None and engine.parallel == "fsdp"
+        training = isinstance(self.request, TrainRequest) and self.request.engine.parallel == "fsdp"
+        return self.world.size > 1 and training
 
     @property
     def sharing(self) -> WorkSharing:

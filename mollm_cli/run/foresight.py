@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from mollm_cli.configuration.request import Request
+from mollm_cli.configuration.request import Request, TrainRequest
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.pairing import mixture
 from mollm_cli.engine.device import peak_memory_bytes, pick
@@ -38,13 +38,12 @@ FEW_ROWS = 100
 """Forget rows of which low-rank matrices learn as much as all weights would."""
 
 
-def sizes(request: Request, plan: TrainingSet, prepared: Prepared, device: str, base: int = 0) -> Sizes:
+def sizes(request: TrainRequest, plan: TrainingSet, prepared: Prepared, device: str, base: int = 0) -> Sizes:
     """The memory plan of ``request``. base: bytes of the process itself.
 
     Raises RequestError where the model's config.json cannot be read.
     """
     engine, optimizer, loss = request.engine, request.optimizer, plan.loss
-    assert engine is not None and optimizer is not None
     streams = {role: build_stream(plan, role, request, prepared) for role in loss.roles}
     steps = rules(engine, streams[plan.leader].count, None).total_steps
     shapes = {role: training_shape(stream, engine, steps, loss.compares(role)) for role, stream in streams.items()}
@@ -87,7 +86,7 @@ def require_room(given: Sizes, found: MemoryPlan, free: int | None) -> None:
 
 
 def before_loading(
-    request: Request, plan: TrainingSet, prepared: Prepared, device: torch.device
+    request: TrainRequest, plan: TrainingSet, prepared: Prepared, device: torch.device
 ) -> dict[str, Any] | None:
     """Plan a run on CUDA unasked: say the peak, and refuse a run that does not fit; returns what the manifest keeps.
 
@@ -108,13 +107,14 @@ def before_loading(
     return {"peak_bytes": found.peak.size, "phase": found.peak.name, "free_bytes": free}
 
 
-def foretell(request: Request, planned: Callable[[Request, Prepared], TrainingSet], hours: bool) -> dict[str, Any]:
+def foretell(
+    request: TrainRequest, planned: Callable[[TrainRequest, Prepared], TrainingSet], hours: bool
+) -> dict[str, Any]:
     """``--plan``: memory and disk; with ``hours`` also the time that three steps with random weights speak for.
 
     The table goes to stderr; returns the same as data. Raises RequestError where the run would not fit, or cannot be
     planned.
     """
-    assert request.engine is not None
     device = pick(request.engine.device)
     prepared, why = _rows(request)
     plan = planned(request, prepared)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mollm_cli.configuration.request import Request
+from mollm_cli.configuration.request import Request, TrainRequest
 from mollm_cli.core.atomic import write_text
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.kept import kept
@@ -86,10 +86,11 @@ class Answers:
         from mollm_cli.engine.device import pick
         from mollm_cli.evaluation.generation import generate
 
-        engine, dataset = self.request.engine, rows.dataset
+        request, dataset = self.request, rows.dataset
         template = "none" if dataset.sampled else dataset.template
         encoder = Encoder(self.tokenizer)
-        model = load_model(self.request.model, self.request.seed).model.to(pick(engine.device if engine else "auto"))
+        device = pick(request.engine.device if isinstance(request, TrainRequest) else "auto")
+        model = load_model(request.model, request.seed).model.to(device)
         start = self.tokenizer.bos_token_id
         asked = [example.prompt for example in rows.examples]
         found, ends = encoder.asking(asked, template, f"dataset '{dataset.name}'")

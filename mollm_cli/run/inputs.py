@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mollm_cli.configuration.request import Request
+from mollm_cli.configuration.request import TrainRequest
 from mollm_cli.core.safe_yaml import load_yaml
 from mollm_cli.models.load_model import fingerprint, source
 from mollm_cli.resume.lasting import numbers, require_same
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def inputs(
-    run_dir: Path, request: Request, plan: TrainingSet, prepared: Prepared, files: Sequence[Mapping[str, Any]]
+    run_dir: Path, request: TrainRequest, plan: TrainingSet, prepared: Prepared, files: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """The lasting keys of config.yaml, and what else could be another under the same keys: weights and trained rows.
 
@@ -30,7 +30,7 @@ def inputs(
 
 
 def require_recorded(
-    run_dir: Path, request: Request, plan: TrainingSet | None = None, prepared: Prepared | None = None
+    run_dir: Path, request: TrainRequest, plan: TrainingSet | None = None, prepared: Prepared | None = None
 ) -> None:
     """Raise RequestError where a run that is gone on with has other inputs than its newest resume point notes.
 
@@ -58,7 +58,7 @@ def _weights(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"weights of model.path": hashlib.sha256(digests.encode()).hexdigest()[:16]}
 
 
-def _rows(request: Request, plan: TrainingSet, prepared: Prepared) -> dict[str, Any]:
-    roles = request.train or plan.loss.roles
+def _rows(request: TrainRequest, plan: TrainingSet, prepared: Prepared) -> dict[str, Any]:
+    roles = request.train
     rows = {name: prepared.loaded[name].fingerprint for role in roles for name in prepared.sets_of(role)}
     return {f"rows of data.{name}": str(seen.get("sha256", seen["rows"]))[:16] for name, seen in rows.items()}

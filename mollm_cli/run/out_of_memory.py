@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from mollm_cli.configuration.request import Request
+from mollm_cli.configuration.request import Request, TrainRequest
 from mollm_cli.core.errors import RequestError, RunError
 from mollm_cli.core.faults import ON_HOST
 from mollm_cli.planning.estimate import estimate
@@ -46,7 +46,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _message(request: Request, plan: Any, prepared: Any, device: torch.device, phases: tuple[str, ...]) -> str:
-    if phases == EVALUATION:
+    if not isinstance(request, TrainRequest) or phases == EVALUATION:
         half = max(1, request.evaluation.batch_size // 2)
         return f"{_begun(phases, device)}. Set evaluation.batch_size={half}, then go on with resume=RUN_DIR"
     try:

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from mollm_cli.configuration.request import Request
+from mollm_cli.configuration.request import Request, TrainRequest
 from mollm_cli.core.discretion import telling
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.shared import shared
@@ -142,10 +142,10 @@ def _attacked_names(request: Request, prepared: Prepared) -> list[str]:
 
 def _check_target(request: Request, prepared: Prepared) -> None:
     """``direction.forget_target=auto`` needs holdout rows, where the solver would use it."""
-    direction, solver, loss = request.direction, request.solver, request.loss
-    if direction is None or solver is None or loss is None or direction.paper or "gram" not in solver.needs:
+    if not isinstance(request, TrainRequest) or "gram" not in request.solver.needs or "holdout" in prepared.loaded:
         return
-    if direction.forget_target == "auto" and "holdout" not in prepared.loaded and "forget" in loss.roles:
+    direction = request.direction
+    if direction.forget_target == "auto" and not direction.paper and "forget" in request.loss.roles:
         raise RequestError(
             "direction.forget_target=auto is what the starting model scores on data.holdout, found no holdout rows. "
             "Set data.holdout.path=FILE (rows of the forget set's kind that the model never saw), or "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mollm_cli.configuration.request import Request
+from mollm_cli.configuration.request import TrainRequest
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.privacy import make_private
 from mollm_cli.core.solution import KL_ROUNDING
@@ -49,7 +49,7 @@ class References:
     that is less than a copy.
     """
 
-    request: Request
+    request: TrainRequest
     plan: TrainingSet
     prepared: Prepared
     streams: Mapping[Role, Stream]
@@ -66,7 +66,6 @@ class References:
         try:
             if not asked:
                 self._check_start()
-            assert self.request.engine is not None
             with matmul_precision(self.request.engine):
                 return Reference(model, "cache", self._filled(model, device))
         except _NotCachedError as reason:
@@ -128,8 +127,6 @@ class References:
     def _fill(
         self, cache: StateCache, missing: Sequence[Encoded], model: Any, forward: Forward, device: torch.device
     ) -> None:
-        engine = self.request.engine
-        assert engine is not None
 
         def batch_of(rows: Sequence[Encoded]) -> Batch:
             return collate(rows, self.prepared.pad_id).to(device)
@@ -146,7 +143,7 @@ class References:
         )
         began = time.perf_counter()
         try:
-            cache.fill(states_of, batch_of, engine.rows, holders(model))
+            cache.fill(states_of, batch_of, self.request.engine.rows, holders(model))
         except OSError as problem:
             raise _NotCachedError(f"{cache.folder} takes no file ({problem.strerror or problem})") from problem
         self.tell(f"reference: filled in {time.perf_counter() - began:.1f} s")
@@ -190,7 +187,6 @@ class References:
 
     @property
     def _bf16(self) -> bool:
-        assert self.request.engine is not None
         return self.request.engine.precision == "bf16"
 
 

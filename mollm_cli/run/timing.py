@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from mollm_cli.configuration.request import Request
+from mollm_cli.configuration.request import TrainRequest
 from mollm_cli.engine.stopping import rules
 from mollm_cli.models.load_model import load_model
 from mollm_cli.models.trainable import restrict
@@ -23,14 +23,13 @@ from mollm_cli.run.training_set import TrainingSet
 STEPS = 3
 
 
-def timed(request: Request, plan: TrainingSet, prepared: Prepared, device: torch.device) -> dict[str, Any]:
+def timed(request: TrainRequest, plan: TrainingSet, prepared: Prepared, device: torch.device) -> dict[str, Any]:
     """seconds_per_step (the median of STEPS), seconds_per_evaluation, and the hours of all of them together.
 
     hours = (steps * seconds_per_step + evaluations * seconds_per_evaluation) / 3600. Weights come from the seed and
     nothing is written: no cache outlives the call. What stops a run early is not foreseen.
     """
     engine, optimizer = request.engine, request.optimizer
-    assert engine is not None and optimizer is not None
     random = replace(request.model, weights="random", adapter_path=None)
     request = replace(request, model=random)
     loaded = load_model(random, request.seed)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from mollm_cli.configuration.request import Request
+from mollm_cli.configuration.request import TrainRequest
 from mollm_cli.core.errors import InterruptionError
 from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.types import Encoded
@@ -87,11 +87,10 @@ def forget_target(
 
 
 def selection(
-    request: Request, prepared: Prepared, target: float | None, progress: Progress, device: torch.device
+    request: TrainRequest, prepared: Prepared, target: float | None, progress: Progress, device: torch.device
 ) -> Selection:
     """engine.keep with the forget probability that it looks for; the oracle's is measured here, on the same rows."""
     engine, path = request.engine, request.evaluation.oracle
-    assert engine is not None
     if engine.keep != "yardstick" or path is None:
         return Selection(engine.keep, target, floor=engine.retain_floor)
     oracle = load_model(plain_model(path, request.model), request.seed).model.to(device)
@@ -102,7 +101,7 @@ def selection(
 
 
 def run_training(
-    context: Context,
+    context: Context[TrainRequest],
     plan: TrainingSet,
     prepared: Prepared,
     loaded: LoadedModel,
@@ -112,7 +111,6 @@ def run_training(
     """Train ``loaded.model`` in place, to the weights that engine.keep chooses; writes train.jsonl and resume/."""
     request, run_dir, manifest, signals = context.request, context.run_dir, context.manifest, context.signals
     engine, optimizer, world = request.engine, request.optimizer, sharing.world
-    assert engine is not None and optimizer is not None
     evaluator = Evaluator(loaded.model, prepared, engine.evaluate_limit, request.evaluation.batch_size, device, sharing)
     progress = Progress(engine.max_steps)
     target = forget_target(plan, prepared, evaluator, progress, manifest)
@@ -170,7 +168,7 @@ def saved(loaded: LoadedModel, folder: Path, world: World) -> None:
 
 
 def build_stepper(
-    request: Request,
+    request: TrainRequest,
     plan: TrainingSet,
     loaded: LoadedModel,
     target: float | None,
@@ -179,7 +177,6 @@ def build_stepper(
 ) -> Stepper:
     """Everything a step needs; ``reference`` is of the model before a resume point is put back."""
     engine, optimizer, model = request.engine, request.optimizer, loaded.model
-    assert engine is not None and optimizer is not None
     if engine.compile:
         compile_layers(model)
     trained = Trained.of(model, world)
@@ -197,9 +194,8 @@ def build_stepper(
     )
 
 
-def build_stream(plan: TrainingSet, role: str, request: Request, prepared: Prepared) -> Stream:
+def build_stream(plan: TrainingSet, role: str, request: TrainRequest, prepared: Prepared) -> Stream:
     """The endless stream of one role's rows."""
-    assert request.engine is not None
     size, shares = request.engine.batch_size, plan.shares[role]
     return Stream(plan.rows[role], size, request.seed, prepared.pad_id, _common_lengths(plan, role), shares=shares)
 

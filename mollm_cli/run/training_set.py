@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mollm_cli.configuration.request import Request
+from mollm_cli.configuration.request import TrainRequest
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.solution import Solver
 from mollm_cli.core.types import Encoded, Loss
 from mollm_cli.data.mixture import Share
 from mollm_cli.gradients.direction_settings import Direction
-from mollm_cli.losses.finetune import finetune as finetune_loss
 from mollm_cli.run.prepare import Prepared
-from mollm_cli.solvers.weighted_sum import WeightedSum
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +26,11 @@ class TrainingSet:
     leader: str
 
 
-def unlearning_set(request: Request, prepared: Prepared) -> TrainingSet:
+def unlearning_set(request: TrainRequest, prepared: Prepared) -> TrainingSet:
     """The loss the user picked, on the roles it reads.
 
     Raises RequestError where engine.keep has no target, or where rows that are read pairwise are not as many.
     """
-    assert request.loss is not None and request.solver is not None and request.direction is not None
     loss = request.loss
     _check_selection(request, prepared)
     rows, shares = {}, {}
@@ -51,31 +48,29 @@ def unlearning_set(request: Request, prepared: Prepared) -> TrainingSet:
     return TrainingSet(loss, request.solver, request.direction, rows, shares, leader)
 
 
-def finetuning_set(request: Request, prepared: Prepared) -> TrainingSet:
+def finetuning_set(request: TrainRequest, prepared: Prepared) -> TrainingSet:
     """Cross-entropy on all rows of ``train`` together, which the engine reads as the role ``retain``.
 
     Raises RequestError where they are not there, or where engine.keep looks for a forget target.
     """
-    assert request.engine is not None
     if request.engine.keep != "last":
         raise RequestError(
             f"engine.keep must be last in mollm-finetune, which forgets nothing, found {request.engine.keep}; "
             "leave it out"
         )
-    missing = [role for role in request.train or () if role not in prepared.encoded]
+    missing = [role for role in request.train if role not in prepared.encoded]
     if missing:
         raise RequestError(
             f"train names '{missing[0]}', and data '{request.data.name}' has no such rows; "
             f"it has {', '.join(prepared.encoded)}"
         )
-    rows, shares = prepared.training(*(request.train or ()))
-    direction = Direction(forget_target=None)
-    return TrainingSet(finetune_loss(), WeightedSum(), direction, {"retain": rows}, {"retain": shares}, "retain")
+    rows, shares = prepared.training(*request.train)
+    parts = request.loss, request.solver, request.direction
+    return TrainingSet(*parts, {"retain": rows}, {"retain": shares}, "retain")
 
 
-def _check_selection(request: Request, prepared: Prepared) -> None:
+def _check_selection(request: TrainRequest, prepared: Prepared) -> None:
     engine, direction = request.engine, request.direction
-    assert engine is not None and direction is not None
     wanted = None if direction.paper else direction.forget_target
     target = isinstance(wanted, float) or (wanted == "auto" and "holdout" in prepared.encoded)
     if engine.keep == "target" and not target:
