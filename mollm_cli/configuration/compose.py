@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_dir
@@ -126,6 +126,12 @@ def names(choices: Mapping[Any, Any], also_empty: bool = False) -> dict[str, str
     return {group: str(name) for group, name in ours.items() if also_empty or name is not None}
 
 
+def container(config: DictConfig, **how: Any) -> dict[str, Any]:
+    """``config`` as plain dicts and lists. how: as OmegaConf.to_container has it."""
+    found: Any = OmegaConf.to_container(config, **how)
+    return dict(found)
+
+
 def plain(job: DictConfig, choices: Mapping[Any, Any]) -> dict[str, Any]:
     """The resolved configuration of a job as plain dicts and lists, with ``names``. Raises RequestError."""
     return {**within_limits(lambda: _resolved(job)), "names": names(choices)}
@@ -169,7 +175,7 @@ def rehearse(config_name: str, overrides: Sequence[str]) -> None:
 
 def _resolved(job: DictConfig) -> dict[str, Any]:
     try:
-        return cast(dict[str, Any], OmegaConf.to_container(job, resolve=True, throw_on_missing=False))
+        return container(job, resolve=True, throw_on_missing=False)
     except OmegaConfBaseException as refused:
         raise RequestError(explain(refused, lambda: (job, []))) from refused
 
@@ -188,7 +194,7 @@ def within_limits(
         return [as_json, found if as_json else None]
 
     as_json, found = bounded("composing the configuration", both, "Write out what stands in its ${...}")
-    return cast(dict[str, Any], found) if as_json else (again or work)()
+    return dict(found) if as_json else (again or work)()
 
 
 def jobs(overrides: Sequence[Override]) -> list[list[str]]:
@@ -235,7 +241,7 @@ def _axes(overrides: Sequence[Override]) -> list[list[str]]:
 def _axis(override: Override) -> list[str]:
     key = override.get_key_element()
     if not override.is_sweep_override():
-        return [cast(str, override.input_line)]
+        return [str(override.input_line)]
     return [f"{key}={value}" for value in override.sweep_string_iterator()] if override.is_discrete_sweep() else []
 
 

@@ -7,7 +7,7 @@ import inspect
 import sys
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any, cast, get_type_hints
+from typing import Any, get_type_hints
 
 from mollm_cli.configuration.fit import fit
 from mollm_cli.configuration.targets import TARGET, locate
@@ -74,9 +74,9 @@ def annotation(function: Any, parameter: inspect.Parameter | None) -> Any:
     """The type that ``parameter`` of ``function`` asks for; Any where that is none, or seen by checkers only."""
     if parameter is None or parameter.annotation is inspect.Parameter.empty:
         return Any
-    holder = SimpleNamespace(__annotations__={"value": parameter.annotation})
+    holder: Any = SimpleNamespace(__annotations__={"value": parameter.annotation})
     try:
-        return get_type_hints(cast(Any, holder), vars(sys.modules[function.__module__]))["value"]
+        return get_type_hints(holder, vars(sys.modules[function.__module__]))["value"]
     except NameError:
         return Any
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import yaml
 from hydra.core.override_parser.types import Override
@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from mollm_cli.configuration import allowance
-from mollm_cli.configuration.compose import compose_job, plain, within_limits, without_hydra
+from mollm_cli.configuration.compose import compose_job, container, plain, within_limits, without_hydra
 from mollm_cli.configuration.refusals import explain, unknown_key
 from mollm_cli.configuration.strangers import check_content
 from mollm_cli.core.budget import Budget
@@ -52,7 +52,7 @@ def resuming(overrides: Sequence[Override]) -> Resume | None:
     if resume == "auto":
         if run_dir is None:
             raise RequestError("resume=auto must know its directory, found none; add run_dir=DIR")
-        return _auto(Path(str(run_dir)))
+        return automatic(Path(str(run_dir)))
     directory = Path(str(resume))
     for needed in ("config.yaml", "resume"):
         if not (directory / needed).exists():
@@ -63,8 +63,11 @@ def resuming(overrides: Sequence[Override]) -> Resume | None:
     return Resume(directory.absolute(), "unfinished")
 
 
-def _auto(directory: Path) -> Resume:
-    """A configuration that cannot be read is taken from the command line again; what resume/ holds is gone on with."""
+def automatic(directory: Path) -> Resume:
+    """The answer of resume=auto to ``directory``.
+
+    A configuration that cannot be read is taken from the command line again; what resume/ holds is gone on with.
+    """
     if Manifest.read(directory).get("status") in FINISHED:
         return Resume(directory.absolute(), "finished")
     try:
@@ -88,7 +91,7 @@ def _resumed(directory: Path, overrides: Sequence[Override], primary: str) -> di
     check_content(OmegaConf.to_container(config, resolve=False), str(directory / "config.yaml"))
     with open_dict(config):
         config[allowance.KEY] = allowance.node(Budget())  # not what the run directory says
-    chosen = cast(Mapping[str, str], config.get("names", {}))
+    chosen: Mapping[str, str] = config.get("names", {})
     folders = [override for override in overrides if override.key_or_group == SEARCHPATH]
     for override in sorted(overrides, key=lambda each: each.key_or_group not in CHANGEABLE):  # choices before values
         group = override.get_key_element().lstrip("+~")
@@ -100,14 +103,14 @@ def _resumed(directory: Path, overrides: Sequence[Override], primary: str) -> di
             _same(group, chosen[group], override)
         else:
             _apply(config, override, list(chosen))
-    resumed = cast(dict[str, Any], OmegaConf.to_container(config))
+    resumed = container(config)
     _given_again(resumed, "")
     return resumed
 
 
 def require_lasting(directory: Path, config: Mapping[str, Any]) -> None:
     """Raise RequestError where the run in ``directory`` began with other values of what its numbers depend on."""
-    before = cast(dict[str, Any], OmegaConf.to_container(_stored(directory)))
+    before = container(_stored(directory))
     require_same(numbers(before), numbers(config))
 
 

@@ -80,9 +80,9 @@ def locate(target: object, key: str) -> functools.partial[Any]:
     ``my_package.os.system`` is no code of ``my_package``. The module that it stands in is imported, and so runs.
     """
     package = require_allowed(target, key)
-    assert isinstance(target, str)
+    path = str(target)  # it is one: that has been looked at
     try:
-        found = _walked(target, package, key)
+        found = _walked(path, package, key)
     except Exception as failed:
         if isinstance(failed, RequestError):
             raise
@@ -97,7 +97,7 @@ def locate(target: object, key: str) -> functools.partial[Any]:
             "name of a class or function in it"
         )
     if package is not None:
-        _require_home(getattr(found, "__module__", None) or type(found).__module__, target, package, key)
+        _require_home(getattr(found, "__module__", None) or type(found).__module__, path, package, key)
     return functools.partial(found)
 
 

@@ -118,7 +118,7 @@ class _Work:
     """A function and the heads that it is applied with to every chunk of ``size`` tokens."""
 
     function: TokenFunction
-    head: Callable[[torch.Tensor], torch.Tensor]
+    head: Any
     reference_head: Callable[[torch.Tensor], torch.Tensor] | None
     size: int
 
@@ -139,13 +139,13 @@ class _Work:
 
         That by the head's parameters is added to ``totals``.
         """
-        assert isinstance(self.head, LinearHead | ModuleHead)
         rows, labels, _ = piece
         frozen, logits = self._reference(piece), self.head(rows).detach().requires_grad_()
         with torch.enable_grad():
             values = self.function(logits, labels, frozen)
         (slope,) = torch.autograd.grad(values, logits, torch.ones_like(values) if weights is None else weights)
-        return values.detach(), self.head.pull_back(rows, slope, totals)
+        back: torch.Tensor = self.head.pull_back(rows, slope, totals)
+        return values.detach(), back
 
     def _reference(self, piece: Piece) -> torch.Tensor | None:
         rows = piece[2]

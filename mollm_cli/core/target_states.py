@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
-TokenFunction = Callable[["torch.Tensor", "torch.Tensor", "torch.Tensor | None"], "torch.Tensor"]
+TokenFunction = Callable[["torch.Tensor", "torch.Tensor", Any], "torch.Tensor"]
 """Logits [n, V], labels [n] and reference logits [n, V] (None without a reference) in, a number a token out: [n].
 
 Every token is read by itself: the numbers of n tokens are those of each alone. Where no gradient is wanted, [n, k] too.

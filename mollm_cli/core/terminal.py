@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, TextIO
 
 from mollm_cli.core.errors import OutputError, UnreadError
 from mollm_cli.core.printable import printable
@@ -63,7 +63,7 @@ class PlainStream:
     stream itself by the attribute that it looks for; what it shows is made plain by reporting/console.py.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | Outlet) -> None:
         self.rich_proxied_file = stream
 
     def write(self, text: str) -> int:
@@ -83,13 +83,18 @@ def plain_streams() -> Iterator[None]:
         if getattr(sys, name) is None:  # the next file that is opened would get its number
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
     streams = sys.stdout, sys.stderr
-    out, err = (cast(TextIO, PlainStream(cast(TextIO, Outlet(s, s is sys.stdout)))) for s in streams)
+    out, err = _plain(sys.stdout, needed=True), _plain(sys.stderr, needed=False)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             yield
     finally:
         for stream in streams:
             _let_go(stream)
+
+
+def _plain(stream: TextIO, needed: bool) -> Any:
+    """``stream`` as a PlainStream, which has all that a TextIO has."""
+    return PlainStream(Outlet(stream, needed))
 
 
 def _let_go(stream: TextIO) -> None:

@@ -53,13 +53,8 @@ class World:
             return lambda: None
         import torch.distributed as dist
 
-        work = dist.all_reduce(tensor, async_op=True)
-
-        def wait() -> None:
-            assert work is not None
-            work.wait()
-
-        return wait
+        work: Any = dist.all_reduce(tensor, async_op=True)
+        return lambda: work.wait()
 
     def sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """The sum of float64 ``values`` over all processes, the same bits on each."""

@@ -10,13 +10,13 @@ import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.limits import most_unpacked, read_up_to, too_expanded
 
-UNPACK: dict[str, Callable[[Any], IO[bytes]]] = {
-    ".gz": lambda file: cast(IO[bytes], gzip.GzipFile(fileobj=file)),
+UNPACK: dict[str, Callable[[Any], Any]] = {
+    ".gz": lambda file: gzip.GzipFile(fileobj=file),
     ".bz2": bz2.BZ2File,
     ".xz": lzma.LZMAFile,
 }

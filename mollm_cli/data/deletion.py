@@ -94,9 +94,9 @@ class _Division:
     def read(self) -> None:
         """Every row of the file into the list of its role."""
         forget = self.datasets["forget"]
-        assert forget.path is not None
-        self.most = budget().bytes_for(sum(file.stat().st_size for file in find_files(forget.path, "data.source")))
-        for row in stream_rows(forget.path, "data.source", self.files, forget.windows, forget.encoding):
+        path = forget.path or ""
+        self.most = budget().bytes_for(sum(file.stat().st_size for file in find_files(path, "data.source")))
+        for row in stream_rows(path, "data.source", self.files, forget.windows, forget.encoding):
             self.total += 1
             id = self._id(row)
             asked, before = id is None or self.ids is None or self.ids.take(id), self._was_deleted(id)

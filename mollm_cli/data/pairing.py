@@ -130,10 +130,8 @@ def present(pairing: Pairing) -> dict[Role, Dataset]:
         "holdout": pairing.holdout,
         "alternate": pairing.alternate,
     }
-    for role, companions in COMPANIONS.items():
-        leader = roles[role]
-        assert leader is not None
-        for companion in companions:
+    for role, leader in (("forget", pairing.forget), ("retain", pairing.retain)):
+        for companion in COMPANIONS[role]:
             other = roles[companion]
             if leader.replaced and other is not None and not other.path and _origin(other) == _origin(leader):
                 roles[companion] = None

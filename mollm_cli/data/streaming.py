@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.compression import PROBLEMS, UNPACK, bare
@@ -79,10 +79,10 @@ def _rows(file: Path, key: str, whole: bool, encoding: str | None) -> Iterator[R
     yield None, 0, {"path": file.name, "bytes": raw.bytes, "sha256": raw.sha256.hexdigest()}
 
 
-def _unpacking(file: io.BufferedIOBase, name: str) -> IO[bytes]:
+def _unpacking(file: Any, name: str) -> Any:
     """``file``, unpacked on the way where its name says that it is compressed."""
     unpack = UNPACK.get(PurePosixPath(name).suffix.lower())
-    return unpack(file) if unpack else cast("IO[bytes]", file)
+    return unpack(file) if unpack else file
 
 
 def _is_array(file: Path, encoding: str | None) -> bool:

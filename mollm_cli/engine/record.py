@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from mollm_cli.core.solution import Array
 from mollm_cli.engine.result import StepResult
-from mollm_cli.gradients.direction import cosines
+from mollm_cli.gradients.direction import Choice, cosines
 
 
 def step_record(result: StepResult, names: Sequence[str], lr: float, tokens_per_second: float) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def step_record(result: StepResult, names: Sequence[str], lr: float, tokens_per_
     record: dict[str, Any] = {f"loss.{n}": float(v) for n, v in zip(names, result.losses, strict=True)}
     record |= {f"weight.{n}": float(v) for n, v in zip(names, result.weights, strict=True)}
     if result.choice is not None and result.gram is not None:
-        record |= _directions(result, names)
+        record |= _directions(result, result.choice, result.gram, names)
     record |= {"status": str(result.status), "learning_rate": lr}
     record |= {"gradient_norm": result.gradient_norm, "tokens_per_second": tokens_per_second}
     if result.after is not None:
@@ -38,9 +39,8 @@ def step_record(result: StepResult, names: Sequence[str], lr: float, tokens_per_
     return record
 
 
-def _directions(result: StepResult, names: Sequence[str]) -> dict[str, Any]:
-    choice, gram, descent = result.choice, result.gram, result.descent
-    assert choice is not None and gram is not None
+def _directions(result: StepResult, choice: Choice, gram: Array, names: Sequence[str]) -> dict[str, Any]:
+    descent = result.descent
     norms = np.sqrt(np.maximum(np.diag(gram), 0.0))
     corrected = descent is not None and descent.correction is not None
     columns = {

@@ -58,7 +58,9 @@ class Selection:
         return best is None or self._rank(look) > self._rank(best)
 
     def _rank(self, look: Look) -> tuple[float, float]:
-        assert look.forget is not None and self.mark is not None
+        """The larger, the better."""
+        if look.forget is None or self.mark is None:
+            return -math.inf, 0.0
         retain = 0.0 if look.retain is None else look.retain
         if self.keep == "yardstick":
             return -abs(look.forget - self.mark), retain

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from mollm_cli.core.owned_folder import opened
 from mollm_cli.core.privacy import KeepText, row_hash, shows_text
@@ -75,7 +75,8 @@ class ScoreStore:
         rows = hashlib.sha256("".join(f"{e.id} {row_hash(e)}\n" for e in examples).encode()).hexdigest()
         # Through JSON and back, because tuples in settings would differ from the lists that a file holds.
         key = {"version": VERSION, "rows": rows, "settings": self.settings}
-        return cast(dict[str, Any], json.loads(json.dumps(key, default=str)))
+        plain: dict[str, Any] = json.loads(json.dumps(key, default=str))
+        return plain
 
 
 def forget_scores(folder: Path) -> None:

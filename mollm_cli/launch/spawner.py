@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from mollm_cli.core.endings import heeded
 from mollm_cli.core.manifest import Manifest
@@ -67,10 +68,10 @@ def _hand_over(processes: Processes, spec: RunSpec) -> None:
     """The configuration, with its secrets, goes through a pipe: no file and no command line shows it."""
     lines = [json.dumps(spec.plain()).encode(), *[b""] * (len(processes) - 1)]
     for process, line in zip(processes, lines, strict=True):
-        assert process.stdin is not None
+        pipe: Any = process.stdin
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(line + b"\n")
-            process.stdin.flush()
+            pipe.write(line + b"\n")
+            pipe.flush()
 
 
 @contextlib.contextmanager

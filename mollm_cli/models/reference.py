@@ -37,7 +37,7 @@ class Reference:
         self.cache = cache
         self._switch: Any = nullcontext
         self._model: Any = model
-        self._head: torch.nn.Module | None = None
+        self._head: Any = None
         if kind == "adapter_off":
             if not hasattr(model, "disable_adapter"):
                 raise ValueError("reference 'adapter_off' needs a model with an adapter; set model.adapter=lora")
@@ -71,7 +71,6 @@ class Reference:
     def states(self, batch: Batch) -> TargetStates | None:
         """The states that enter the head at the targets of ``batch``, [N, H], and the head; None if inseparable."""
         if self.cache is not None:
-            assert self._head is not None
             return states_with(self._head, self.cache.states(batch), vocabulary_size(self._model))
         sequence, position, _ = target_positions(batch.labels)
         with self._switch():

@@ -22,8 +22,7 @@ def adjusted_distillation(outputs: Outputs, beta: float) -> tuple[torch.Tensor, 
     if outputs.reference is None:
         raise ValueError("adjusted_distillation needs reference logits: declare its objective with reference=True")
 
-    def distance(logits: torch.Tensor, labels: torch.Tensor, reference: torch.Tensor | None) -> torch.Tensor:
-        assert reference is not None
+    def distance(logits: torch.Tensor, labels: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
         frozen, own = upcast(reference), labels[:, None]
         lowered = frozen.scatter(-1, own, frozen.gather(-1, own) - beta)
         return -(lowered.softmax(-1) * upcast(logits).log_softmax(-1)).sum(-1)

@@ -21,7 +21,7 @@ def cross_entropy_and_kl(outputs: Outputs, kl_share: float) -> tuple[torch.Tenso
     if outputs.reference is None:
         raise ValueError("cross_entropy_and_kl needs reference logits: declare its objective with reference=True")
 
-    def both(logits: torch.Tensor, labels: torch.Tensor, reference: torch.Tensor | None) -> torch.Tensor:
+    def both(logits: torch.Tensor, labels: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
         return kl_share * token_kl(logits, labels, reference) - token_log_probs(logits, labels, reference)
 
     return outputs.per_token(both).sum(), outputs.labels.numel()

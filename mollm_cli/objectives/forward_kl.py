@@ -24,9 +24,8 @@ def forward_kl(outputs: Outputs) -> tuple[torch.Tensor, int]:
     return outputs.per_token(token_kl).sum(), outputs.labels.numel()
 
 
-def token_kl(logits: torch.Tensor, labels: torch.Tensor, reference: torch.Tensor | None) -> torch.Tensor:
+def token_kl(logits: torch.Tensor, labels: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """KL(p_ref || p) of each token. Shapes: logits and reference [n, V] -> [n]."""
     from mollm_cli.objectives.forward_kl_function import forward_kl_rows
 
-    assert reference is not None
     return forward_kl_rows(upcast(logits), upcast(reference))

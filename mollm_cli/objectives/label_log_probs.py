@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -21,15 +20,6 @@ def upcast(logits: torch.Tensor) -> torch.Tensor:
 def label_log_probs(outputs: Outputs) -> torch.Tensor:
     """log p_t = z[y_t] - logsumexp(z), in (-inf, 0]. Shapes: logits [N, V], labels [N] -> [N]."""
     return outputs.per_token(token_log_probs)
-
-
-def reference_label_log_probs(outputs: Outputs) -> torch.Tensor:
-    """``label_log_probs`` of the frozen starting model, without a graph; ``outputs`` must have a reference."""
-    import torch
-
-    assert outputs.reference is not None
-    with torch.no_grad():
-        return dataclasses.replace(outputs, said=outputs.reference, reference=None).per_token(token_log_probs)
 
 
 def token_log_probs(logits: torch.Tensor, labels: torch.Tensor, reference: torch.Tensor | None) -> torch.Tensor:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
-from mollm_cli.objectives.label_log_probs import label_log_probs, reference_label_log_probs, sequence_sums
+from mollm_cli.objectives.label_log_probs import label_log_probs, sequence_sums
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +18,10 @@ def log_ratios(outputs: Outputs, objective: str) -> torch.Tensor:
 
     Shapes: logits and reference_logits [N, V]. Raises ValueError, naming ``objective``, without reference logits.
     """
+    import torch
+
     if outputs.reference is None:
         raise ValueError(f"{objective} needs reference logits: declare its objective with reference=True")
-    return sequence_sums(label_log_probs(outputs) - reference_label_log_probs(outputs), outputs)
+    with torch.no_grad():
+        starting = label_log_probs(dataclasses.replace(outputs, said=outputs.reference, reference=None))
+    return sequence_sums(label_log_probs(outputs) - starting, outputs)

@@ -60,14 +60,13 @@ class Float32Update(torch.optim.Optimizer):
 
     def _step(self, half: Sequence[torch.nn.Parameter]) -> None:
         """One step of ``inner``, for which the parameters of ``half`` hold float32 values and gradients."""
-        kept = [(p.data, p.grad) for p in half]
-        for parameter, (weights, gradient) in zip(half, kept, strict=True):
-            assert gradient is not None
+        kept = [(p, p.data, p.grad) for p in half if p.grad is not None]
+        for parameter, weights, gradient in kept:
             parameter.grad = None
             parameter.data = self._exact(parameter, weights)
             parameter.grad = gradient.float()
         self.inner.step()
-        for parameter, (weights, gradient) in zip(half, kept, strict=True):
+        for parameter, weights, gradient in kept:
             exact = parameter.data
             weights.copy_(stochastically_rounded(exact) if self.masters is None else exact)
             parameter.grad = None

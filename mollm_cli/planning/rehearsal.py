@@ -15,7 +15,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -29,7 +29,6 @@ from mollm_cli.gradients.gradient_rows import GradientRows
 from mollm_cli.models.forward import forward, layers
 from mollm_cli.models.head import vocabulary_size
 from mollm_cli.models.reference import Reference
-from mollm_cli.models.reference_cache import StateCache
 from mollm_cli.models.trainable import restrict
 from mollm_cli.objectives.label_log_probs import label_log_probs
 from mollm_cli.planning.blueprint import blueprint
@@ -204,8 +203,8 @@ def _step(sizes: Sizes, model: Any, ledger: Ledger) -> None:
     """The passes of engine/step.py: one backward pass per objective whose gradient is kept, or one of their sum."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     hidden = sizes.config.get_text_config().hidden_size
-    stored = _Stored(parameters[0].new_empty, hidden, sizes)
-    reference = Reference(model, sizes.reference, cast(StateCache, stored) if sizes.reference == "cache" else None)
+    stored: Any = _Stored(parameters[0].new_empty, hidden, sizes)
+    reference = Reference(model, sizes.reference, stored if sizes.reference == "cache" else None)
     ledger.live.clear()  # the reference stays, and has a term of its own
     ledger.cut()
     pieces = min(MICRO_BATCHES, sizes.micro_batches)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from functools import cache
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,12 +30,11 @@ def policy(stylesheet: str) -> str:
     return f"default-src 'none'; {own}; base-uri 'none'; form-action 'none'"
 
 
-def _stylesheet(environment: Environment) -> Markup:
+def _stylesheet() -> Markup:
     """templates/report.css: the only text that is not escaped, because it is ours and has no values in it."""
     from markupsafe import Markup
 
-    assert environment.loader is not None
-    return Markup(environment.loader.get_source(environment, "report.css")[0])
+    return Markup(resources.files("mollm_cli.reporting").joinpath("templates", "report.css").read_text("utf-8"))
 
 
 @cache
@@ -62,7 +62,7 @@ def _environment() -> Environment:
         "layout": plots.layout,
         "describe": plots.describe,
     }
-    stylesheet = _stylesheet(environment)
+    stylesheet = _stylesheet()
     environment.globals |= {
         "stylesheet": stylesheet,
         "policy": policy(str(stylesheet)),

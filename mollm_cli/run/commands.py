@@ -36,8 +36,8 @@ def _train(context: Context[TrainRequest], planned: Callable[..., Any]) -> None:
     from mollm_cli.engine.device import give_memory_back, pick
     from mollm_cli.models.load_model import fingerprint, source
     from mollm_cli.run.evidence import Evidence, plain_model
-    from mollm_cli.run.foresight import before_loading
-    from mollm_cli.run.out_of_memory import EVALUATION, TRAINING, explained
+    from mollm_cli.run.foresight import before_loading, sizes
+    from mollm_cli.run.out_of_memory import judging, training
     from mollm_cli.run.training import run_training, saved
 
     request, run_dir, manifest = context.request, context.run_dir, context.manifest
@@ -50,14 +50,14 @@ def _train(context: Context[TrainRequest], planned: Callable[..., Any]) -> None:
     manifest.set(device=str(device), processes=world.size, **({"memory_plan": foreseen} if foreseen else {}))
     with after_first(world):
         loaded = _loaded(request, plan, prepared, run_dir, manifest)
-    memory = partial(explained, there, plan, prepared, device)
-    with memory(EVALUATION):
+    batch_size, planned_sizes = request.evaluation.batch_size, partial(sizes, there, plan, prepared, device.type)
+    with judging(device, batch_size):
         evidence = Evidence(request, prepared, run_dir, device, manifest, world)
         evidence.place(loaded.model)
         evidence.score_oracle()
         evidence.score("before", loaded)
     seed_everything(request.seed)
-    with memory(TRAINING):
+    with training(device, planned_sizes):
         outcome = run_training(context, plan, prepared, loaded, device, evidence.sharing)
     give_memory_back()  # of gradients and activations; what comes now needs other sizes
     saved(loaded, run_dir / "checkpoint", world)
@@ -70,7 +70,7 @@ def _train(context: Context[TrainRequest], planned: Callable[..., Any]) -> None:
         tokens_per_second=round(outcome.tokens_per_second, 1),
         checkpoint={"files": fingerprint(source(written))},
     )
-    with memory(EVALUATION):
+    with judging(device, batch_size):
         evidence.score_folder("after", written)
         record = evidence.record(request.model, written)
     _end(request, run_dir, record, manifest, world, device)
@@ -144,7 +144,7 @@ def evaluate(context: Context[EvaluateRequest]) -> None:
     from mollm_cli.engine.device import pick
     from mollm_cli.models.load_model import commit, fingerprint, source
     from mollm_cli.run.evidence import Evidence, plain_model
-    from mollm_cli.run.out_of_memory import EVALUATION, explained
+    from mollm_cli.run.out_of_memory import judging
     from mollm_cli.run.prepare import prepare
 
     request, run_dir, manifest = context.request, context.run_dir, context.manifest
@@ -159,7 +159,7 @@ def evaluate(context: Context[EvaluateRequest]) -> None:
     _trace(request, manifest, files)
     start = None if request.evaluation.start is None else plain_model(request.evaluation.start, request.model)
     evidence = Evidence(request, prepared, run_dir, device, manifest, world)
-    with explained(request, None, prepared, device, EVALUATION):
+    with judging(device, request.evaluation.batch_size):
         evidence.score_oracle()
         if start is not None and prepared.attacked:
             evidence.score_folder("start", start)

@@ -178,8 +178,7 @@ class Evidence:
         return written
 
     def _written(self, found: dict[str, Evaluation], attacks: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        before, after, oracle = (found.get(moment) for moment in ("before", "after", "oracle"))
-        assert after is not None
+        before, after, oracle = found.get("before"), found["after"], found.get("oracle")
         suite, sets = self.request.evaluation, self.prepared.sets
         run = read_run(self.run_dir)
         record = metrics_record(before, after, oracle, suite, sets, attacks)

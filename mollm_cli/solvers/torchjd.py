@@ -71,7 +71,7 @@ class TorchJD:
         if name not in WEIGHTINGS:
             raise ValueError(f"solver.name must be a weighting of TorchJD, found '{name}'; {nearest(name, WEIGHTINGS)}")
         _check_number(name, number)
-        self.name, self.number = name, number
+        self.name, self.number = name, 0.0 if number is None else number  # 0: nobody reads it
         self.objectives: tuple[Objective, ...] = ()
 
     def bind(self, objectives: Sequence[Objective]) -> None:
@@ -111,7 +111,7 @@ class TorchJD:
 
         asked = torch.from_numpy(gram)
         if self.name == "gradvac":
-            return _gradvac(asked, names, state, self._number)
+            return _gradvac(asked, names, state, self.number)
         try:
             # fairgrad takes powers of weights close to 0; cvxpy warns of how nash_mtl's problem is written
             with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -131,16 +131,11 @@ class TorchJD:
             "aligned_mtl": jd.AlignedMTLWeighting,
             "upgrad": jd.UPGradWeighting,
             "dualproj": jd.DualProjWeighting,
-            "fairgrad": lambda: jd.FairGradWeighting(alpha=self._number),
-            "cagrad": lambda: jd.CAGradWeighting(c=self._number),
+            "fairgrad": lambda: jd.FairGradWeighting(alpha=self.number),
+            "cagrad": lambda: jd.CAGradWeighting(c=self.number),
             "nash_mtl": lambda: jd.NashMTL(m).weighting,
         }
         return known[self.name]()
-
-    @property
-    def _number(self) -> float:
-        assert self.number is not None
-        return self.number
 
 
 def _check_number(name: str, number: float | None) -> None:

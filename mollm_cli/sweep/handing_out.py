@@ -5,10 +5,9 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from mollm_cli.configuration.nodes import construct
@@ -67,7 +66,7 @@ def run_jobs(jobs: SweepLedger, first: int, composed: DictConfig) -> int | None:
     with read_write(composed.hydra):
         composed.hydra.sweep.dir = str(jobs.directory)
     launcher, at_once = _built(composed), composed.hydra.sweeper.get("max_batch_size")
-    launcher.setup(hydra_context=cast(Any, None), task_function=cast(Any, None), config=composed)
+    launcher.setup(hydra_context=None, task_function=None, config=composed)
     for batch in BasicSweeper.split_overrides_to_chunks([list(line) for line in jobs.lines[first:]], at_once):
         try:
             launcher.launch(batch, first)
@@ -85,9 +84,7 @@ def run_jobs(jobs: SweepLedger, first: int, composed: DictConfig) -> int | None:
 def _built(composed: DictConfig) -> Any:
     """The launcher, one of ours. Raises RequestError where its options are wrong."""
     node = OmegaConf.to_container(composed.hydra.launcher, resolve=True)
-    launcher = construct(node, "hydra.launcher")
-    assert isinstance(launcher, Launcher)
-    return launcher
+    return construct(node, "hydra.launcher")
 
 
 def _one_after_the_other(jobs: SweepLedger, first: int) -> int | None:

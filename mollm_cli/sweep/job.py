@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from mollm_cli.configuration.compose import compose_job, composing, parse, plain, without_hydra
 from mollm_cli.configuration.programs import COMMANDS, Command
-from mollm_cli.configuration.resumed_config import KEYS, require_lasting, resumed_config, resuming
+from mollm_cli.configuration.resumed_config import KEYS, automatic, require_lasting, resumed_config
 from mollm_cli.core.allowed import Allowed, allowed, allowing
 from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.owned_folder import opened
@@ -40,17 +40,16 @@ def run_job(jobs: SweepLedger, number: int) -> int:
     """Job ``number`` in this process, as its command line would; returns the exit code, which its manifest has too."""
     command, line = COMMANDS[jobs.command], jobs.typed(number)
     with typed([command.program, *line]), contextlib.redirect_stdout(sys.stderr):  # stdout is the sweep's
-        code = ended(command.program, lambda: _entered(command, line)).code
+        code = ended(command.program, lambda: _entered(command, line, jobs.folder(number))).code
     jobs.settle(number, code)
     return code
 
 
-def _entered(command: Command, line: Sequence[str]) -> int:
+def _entered(command: Command, line: Sequence[str], directory: Path) -> int:
     """Through the door with what ``line`` composes, or with what the run began with."""
     with composing():
         overrides = parse(line)
-        resume = resuming(overrides)
-        assert resume is not None
+        resume = automatic(directory)
         if resume.found == "finished":
             return Manifest.exit_code(resume.directory)
         going_on = str(resume.directory) if resume.found == "unfinished" else None

@@ -20,7 +20,7 @@ from mollm_cli.resume.intact import write_manifest
 from mollm_cli.resume.resume_points import recorded
 from mollm_cli.run.inputs import inputs, require_recorded
 
-REQUEST: Any = SimpleNamespace(train=None)
+REQUEST: Any = SimpleNamespace(train=("forget", "retain"))
 PLAN: Any = SimpleNamespace(loss=mollm())
 
 
@@ -92,7 +92,7 @@ def _point(folder: Path, noted: Any) -> None:
 def test_other_inputs_are_refused_before_anything_is_loaded(key: str, tmp_path: Path) -> None:
     path = str(tmp_path / "model")
     shutil.copytree(resolve("embedded:tiny"), path)
-    request: Any = SimpleNamespace(train=None, resume=str(tmp_path), model=Model(path))
+    request: Any = SimpleNamespace(train=("forget", "retain"), resume=str(tmp_path), model=Model(path))
     (tmp_path / "config.yaml").write_text("seed: 3\n")
     noted = inputs(tmp_path, request, PLAN, _prepared(), fingerprint(path))
     _point(tmp_path, noted)
@@ -115,4 +115,4 @@ def test_a_point_that_notes_nothing_is_told_when_it_is_read(noted: Any, tmp_path
 
 def test_a_model_of_the_hub_that_is_not_here_is_compared_later(tmp_path: Path) -> None:
     _point(tmp_path, {"weights of model.path": "x"})
-    require_recorded(tmp_path, SimpleNamespace(train=None, resume="x", model=Model("nobody/nothing")))  # type: ignore[arg-type]
+    require_recorded(tmp_path, SimpleNamespace(train=("forget", "retain"), resume="x", model=Model("nobody/nothing")))  # type: ignore[arg-type]

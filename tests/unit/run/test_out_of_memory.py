@@ -11,10 +11,10 @@ import torch
 from mollm_cli.core.errors import RequestError, RunError
 from mollm_cli.planning.memory_plan import MemoryPlan, Phase, Term
 from mollm_cli.run import out_of_memory
-from mollm_cli.run.out_of_memory import EVALUATION, TRAINING, explained, is_out_of_memory
+from mollm_cli.run.out_of_memory import is_out_of_memory, judging, training
 
 MIB = 2**20
-REQUEST: Any = SimpleNamespace(evaluation=SimpleNamespace(batch_size=16))
+SIZES: Any = None
 CARD = torch.device("cuda")
 FOUND = MemoryPlan(
     (
@@ -31,8 +31,8 @@ FOUND = MemoryPlan(
 )
 
 
-def _raised(error: BaseException, phases: tuple[str, ...] = TRAINING) -> None:
-    with explained(REQUEST, None, None, CARD, phases):
+def _raised(error: BaseException) -> None:
+    with training(CARD, lambda: SIZES):
         raise error
 
 
@@ -45,7 +45,6 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         asked.append(capacity)
         return SimpleNamespace(overrides=("engine.micro_batch=4",))
 
-    monkeypatch.setattr(out_of_memory, "sizes", lambda *given: None)
     monkeypatch.setattr(out_of_memory, "estimate", lambda facts: FOUND)
     monkeypatch.setattr(out_of_memory, "remedy", remedy)
     return asked
@@ -88,8 +87,8 @@ def test_where_there_is_no_plan(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_evaluation_is_told_its_batch_size() -> None:
     wanted = "the evaluation must fit into the memory of cuda, found no room. Set evaluation.batch_size=8, then go on"
-    with pytest.raises(RunError, match=wanted):
-        _raised(MemoryError(), EVALUATION)
+    with pytest.raises(RunError, match=wanted), judging(CARD, 16):
+        raise MemoryError
 
 
 def test_main_memory_is_memory_and_other_errors_are_not() -> None:
@@ -97,5 +96,5 @@ def test_main_memory_is_memory_and_other_errors_are_not() -> None:
     assert is_out_of_memory(MemoryError()) and not is_out_of_memory(RuntimeError("shapes"))
     with pytest.raises(RuntimeError, match="shapes"):
         _raised(RuntimeError("shapes"))
-    with explained(REQUEST, None, None, CARD, TRAINING):
+    with training(CARD, lambda: SIZES):
         pass

@@ -12,6 +12,7 @@ from mollm_cli.data.mixture import Share
 from mollm_cli.engine.engine_settings import Engine
 from mollm_cli.engine.selection import Selection
 from mollm_cli.gradients.direction_settings import Direction
+from mollm_cli.losses.finetune import finetune
 from mollm_cli.run.prepare import Prepared
 from mollm_cli.run.training import forget_target
 from mollm_cli.run.training_set import TrainingSet, finetuning_set, unlearning_set
@@ -66,7 +67,8 @@ def test_without_a_target_nothing_is_said(direction: Direction, holdout: int) ->
 
 
 def _asked(train: tuple[str, ...], **engine: Any) -> Any:
-    return SimpleNamespace(train=train, data=SimpleNamespace(name="mine"), engine=Engine(**engine))
+    parts = {"loss": finetune(), "solver": None, "direction": None}
+    return SimpleNamespace(train=train, data=SimpleNamespace(name="mine"), engine=Engine(**engine), **parts)
 
 
 def _unlearning(loss: Any, direction: Direction | None = None, oracle: str | None = None, **engine: Any) -> Any:
