@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-locked release-tools lock audit licences run test test-slow lint format tiny bench bench-gpu bench-data bench-descent bench-scaling bench-evaluation bench-quality profile golden errors fuzz mutants soak soak-long kills hostile clean
+.PHONY: help install install-locked release-tools lock audit licences run test test-slow lint format tiny bench bench-gpu bench-data bench-descent bench-scaling bench-evaluation bench-quality profile golden fuzz mutants soak soak-long kills hostile clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -98,9 +98,6 @@ profile: install ## the ten most expensive operations of a MOLLM step, and a tra
 
 golden: install ## rewrite the golden losses; then say why in CHANGELOG.md under Numerics
 	$(BIN)/python -m tests.golden.regenerate
-
-errors: install ## rewrite docs/ERRORS.md: every error message of the source, and what to do
-	$(BIN)/python -m tests.support.error_table
 
 fuzz: install ## 2,000 generated command lines: exit code 0 or 2, a short message, nothing left behind
 	OMP_NUM_THREADS=1 MOLLM_FUZZ=2000 $(BIN)/python -m pytest tests/e2e/test_command_lines.py

@@ -99,7 +99,7 @@ def _lines(raw: Hashed, file: Path, key: str, given: str | None, ends: str) -> I
 
     Raises RequestError where one, or all that is unpacked, goes on.
     """
-    opened = io.BufferedReader(cast("io.RawIOBase", _unpacking(io.BufferedReader(raw), file.name)))
+    opened = io.BufferedReader(_unpacking(io.BufferedReader(raw), file.name))
     size = file.stat().st_size
     encoding = encoding_of(opened.peek(HEAD), given)
     text = io.TextIOWrapper(opened, encoding, newline=ends)

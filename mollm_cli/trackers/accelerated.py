@@ -47,7 +47,7 @@ class Accelerated:
             self.tracker.start()
         except ImportError as error:
             extra = f'"mollm-unlearn[{self.kind}]"' if self.kind in EXTRAS else self.kind
-            raise RequestError(f"tracker={self.kind} needs pip install {extra}") from error
+            raise RequestError(f"tracker={self.kind} must find its package, found none; pip install {extra}") from error
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Log all values of a step."""

@@ -177,5 +177,8 @@ def test_a_package_that_is_missing(
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setitem(sys.modules, "tensorboardX", None)  # what accelerate takes in place of torch's
     monkeypatch.delattr(torch.utils, "tensorboard", raising=False)
-    with pytest.raises(RequestError, match=rf'tracker={extra} needs pip install "mollm-unlearn\[{extra}\]"'):
+    with pytest.raises(
+        RequestError,
+        match=rf'tracker={extra} must find its package, found none; pip install "mollm-unlearn\[{extra}\]"',
+    ):
         tracker.start(tmp_path)
