@@ -58,7 +58,7 @@ def combine(weights: Sequence[float], parts: Sequence[torch.Tensor], out: torch.
 
 def raised(x: torch.Tensor, device: torch.device) -> torch.Tensor:
     """``x`` on ``device``, in float32 where it is of half precision; itself where nothing has to change."""
-    return x.to(device, torch.float32 if x.element_size() < 4 else x.dtype, non_blocking=True)
+    return x.to(device, torch.promote_types(x.dtype, torch.float32), non_blocking=True)
 
 
 def inner(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

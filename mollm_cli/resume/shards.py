@@ -69,4 +69,4 @@ class Shards:
         kind, rest = name.split(".", 1)
         if kind == "model":
             return self.trained.names.index(rest)
-        return int(rest.split(".")[0] if kind == "optimizer" else rest.rsplit(".", 1)[1])
+        return int(rest.split(".")[0] if kind == "optimizer" else rest.rpartition(".")[2])

@@ -266,3 +266,13 @@ def test_a_resume_point_restores_the_solvers_state(tmp_path):
     second, _ = job()
     checkpoint.load(tmp_path, second)
     assert second.remembered == {"multiplier": 0.25}
+
+
+def test_tokens_per_second_are_those_of_all_steps(monkeypatch):
+    clock = iter(range(100))  # each step takes one second, whatever lies between them
+    monkeypatch.setattr("mollm_cli.engine.loop.time.perf_counter", lambda: float(next(clock)))
+    step, streams = job()
+    written = []
+    engine = Engine(max_steps=4, batch_size=4, evaluate_every=None, log_every=1)
+    ended = go(step, streams, 4, engine=engine, surroundings=around(written))
+    assert ended.tokens_per_second == pytest.approx(np.mean([record["tokens_per_second"] for record in written]))

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mollm_cli.core.types import Encoded
+from mollm_cli.core.world import World
 from mollm_cli.data.batches import Stream
 from mollm_cli.engine.prefetch import pinned, prefetched
 from tests.support.tiny import batch
@@ -27,8 +28,10 @@ class Recording:
         self.asked: list[int] = []
         self.threads: set[str] = set()
         self.fails_at = fails_at
+        self.shares: list[tuple[int, ...]] = []
 
-    def batches(self, step, micro_batch):
+    def batches(self, step, micro_batch, *share):
+        self.shares.append(share)
         self.asked.append(step)
         self.threads.add(threading.current_thread().name)
         if step == self.fails_at:
@@ -80,6 +83,13 @@ def test_no_thread_is_left_when_the_run_fails():
         next(ready)
         raise KeyError("elsewhere")
     assert waiting_threads() == []
+
+
+def test_of_two_processes_each_asks_for_its_rows():
+    source = Recording()
+    with prefetched({"forget": source}, None, CPU, 0, 1, World(1, 2)) as ready:
+        list(ready)
+    assert source.shares == [(1, 2)]
 
 
 def test_nothing_is_read_where_there_is_no_step():

@@ -35,6 +35,7 @@ YARDSTICK = Selection("yardstick", 0.5, "the oracle's")
         (TARGET, [(0.5, 0.7), (0.1, 0.7)], [0]),  # as good comes too late
         (TARGET, [(0.4, 0.2), (0.51, 0.9)], [0]),  # what has not reached it never replaces what has
         (TARGET, [(0.9, None), (0.4, None), (0.3, None)], [0, 1]),  # no retain rows: the first to reach it
+        (TARGET, [(0.4, 0.2), (0.3, None)], [0]),  # not measured is not better
         (TARGET, [(None, 0.9)], []),
         (TARGET, [(math.nan, 0.9), (0.9, 0.9)], [1]),
         (YARDSTICK, [(0.9, 0.9), (0.625, 0.7), (0.25, 0.9), (0.375, 0.8)], [0, 1, 3]),  # .125 each: the better retain
