@@ -99,3 +99,7 @@ def test_its_unit_says_which_form_it_is():
 def test_what_cannot_be_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         LeakAtK(**options)
+
+
+def test_of_no_rows_there_are_no_draws():
+    assert LeakAtK(1).compute([], None).details["n"] == 0
