@@ -68,3 +68,11 @@ def test_what_trains_little_already_is_offered_fewer_rows_at_a_time(monkeypatch)
     monkeypatch.setattr(foresight, "estimate", lambda sizes: found(4))
     adapted = planned(device="cpu", model=Model("random", adapter="lora"))
     assert foresight.cheaper(adapted, found(5), few=False) == [Remedy(("engine.micro_batch=2",), 4)]
+
+
+@pytest.mark.parametrize(
+    ("attack", "held"),
+    [({"kind": "weights", "steps": 3}, 4), ({"kind": "weights"}, 1), ({"kind": "comparison"}, 2), ({"kind": "set"}, 0)],
+)
+def test_weights_that_an_attack_holds(attack, held):
+    assert foresight._models_attacked(SimpleNamespace(**attack)) == held
