@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Encoded, Example, Role
-from mollm_cli.data.dialogue import Dialogue, as_prompt
+from mollm_cli.data.chat_template import is_chat
+from mollm_cli.data.dialogue import Dialogue
 
 if TYPE_CHECKING:
     from mollm_cli.data.encoder import Encoder
 
 
 def label_every_turn(encoder: Encoder, example: Example, template: str, encoded: Encoded, role: Role) -> Encoded:
-    """``encoded`` with the assistant's earlier turns as targets too, each from its generation prompt to its turn's end.
+    """``encoded`` with the assistant's earlier turns as targets too, each from where its text begins to its turn's end.
 
-    A turn is looked for where the conversation would have been continued at that point. Raises RequestError where its
-    tokens are not found there: some templates write earlier turns in another way than the last one.
+    A turn is what changes in the conversation's text where another stands in its place. Raises RequestError where its
+    tokens are not found in the row: without a chat template no turn has an end, and some leave earlier turns out.
     """
     if not isinstance(example.prompt, Dialogue):
         return encoded
@@ -25,14 +26,12 @@ def label_every_turn(encoder: Encoder, example: Example, template: str, encoded:
     for place, turn in enumerate(example.prompt.turns):
         if turn.role != "assistant" or place == 0:
             continue
-        before = as_prompt(example.prompt.turns[:place])
-        given = encoder.prompt_ids(before, template)
-        target = encoder.target_ids(before, turn.content, template, given)
-        whole = [*given, *target]
+        span = encoder.turn_span(example.prompt, example.answer, place) if is_chat(encoder.tokenizer, template) else None
+        given, whole = span or ([], [])
         shown = min(len(whole), len(labels))
-        if whole[:shown] != list(encoded.input_ids[:shown]):
+        if not given or whole[: len(given)] != given or whole[:shown] != list(encoded.input_ids[:shown]):
             raise RequestError(
-                f"data.{role}.turns=every needs a chat template that writes every turn as it writes the last, found "
+                f"data.{role}.turns=every needs a chat template that writes every turn as a text of its own, found "
                 f"message {place + 1} of row '{encoded.id}' written otherwise. Set data.{role}.turns=last"
             )
         labels[len(given) : shown] = whole[len(given) : shown]

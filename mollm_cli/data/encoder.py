@@ -8,9 +8,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.manner import manner_of
 from mollm_cli.core.types import IGNORE, Encoded, Example, Role
 from mollm_cli.data.apart import apart
-from mollm_cli.data.prompt_template import both_texts, given_text, is_chat
+from mollm_cli.data.chat_template import is_chat
+from mollm_cli.data.dialogue import Dialogue, Turn, turns_of
+from mollm_cli.data.prompt_template import Framed, framed, turn_text
+from mollm_cli.data.turn_end import TurnEnd, turn_end
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -24,8 +28,9 @@ class Encoder:
     """One tokenizer, and how it turns a prompt and an answer into ids.
 
     No special token is assumed: what the tokenizer puts before a text (OPT </s>, Llama <s>, others nothing) is found by
-    asking it once. The ids before the first target are always ``prompt_ids(prompt)``, so a model is trained and asked
-    on the same tokens. Raises RequestError where the tokenizer has no end token.
+    asking it once, and counts once where a text has it already. The ids before the first target are those that a
+    generation starts from, so a model is trained and asked on the same tokens. Raises RequestError where the tokenizer
+    has no end token.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -38,6 +43,7 @@ class Encoder:
                 f"the tokenizer of model.path must have an end token, found special tokens: {known}. "
                 "Name one as eos_token in the folder's tokenizer_config.json"
             )
+        turn_end(self.tokenizer)  # before a process with limits needs it, where a template may take them all
 
     @property
     def pad_id(self) -> int:
@@ -45,25 +51,40 @@ class Encoder:
         pad, end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
         return int(end if pad is None else pad)
 
-    def end_ids(self, template: str) -> list[int]:
-        """The tokens at which a generation is over: the end token, and in a chat the one that ends a turn."""
-        turn_end = self.target_ids("a", "a", template, self.prompt_ids("a", template))[-1]
-        return sorted({int(self.tokenizer.eos_token_id), turn_end})
+    @cached_property
+    def turn_end(self) -> TurnEnd:
+        """The end of a turn in the tokenizer's chat template, nothing where it has none."""
+        return turn_end(self.tokenizer)
 
-    def prompt_ids(self, prompt: str, template: str) -> list[int]:
-        """The ids a generation starts from; of an empty prompt whatever the tokenizer begins every text with."""
-        text = given_text(self.tokenizer, prompt, template)
-        return self._lead(prompt, template) + self._ids(text)
+    @cached_property
+    def end_ids(self) -> list[int]:
+        """The tokens at which a generation is over, whatever was asked and how.
 
-    def asking(self, prompts: Sequence[str], template: str, key: str) -> tuple[list[list[int]], list[int]]:
+        The tokenizer's end token, those that the model's own files name, and the one that ends a turn.
+        """
+        known = range(len(self.tokenizer))
+        ends = {int(self.tokenizer.eos_token_id), *(token for token in manner_of(self.tokenizer).ends if token in known)}
+        return sorted(ends if self.turn_end.token is None else {*ends, self.turn_end.token})
+
+    def prompt_ids(self, prompt: str, template: str, answer: str | None = None) -> list[int]:
+        """The ids a generation starts from; of an empty prompt whatever the tokenizer begins every text with.
+
+        answer: the one that is hoped for, where a chat template writes something else before another (an answer that
+        reasons before it answers, say).
+        """
+        return self._opened(self._framed(prompt, template, answer).given, prompt, template)
+
+    def asking(
+        self, prompts: Sequence[str], template: str, key: str, answers: Sequence[str | None] | None = None
+    ) -> tuple[list[list[int]], list[int]]:
         """(the ``prompt_ids`` of each, the ``end_ids``), within limits; ``key`` names whose they are, for messages."""
-
-        def both() -> Iterator[list[int]]:
-            yield self.end_ids(template)
-            yield from (self.prompt_ids(prompt, template) for prompt in prompts)
-
-        ends, *ids = apart(self.tokenizer, key, prompts, both)
-        return ids, ends
+        hoped = answers or [None] * len(prompts)
+        ends = self.end_ids
+        both = list(zip(prompts, hoped, strict=True))
+        found = apart(
+            self.tokenizer, key, prompts, lambda: (self.prompt_ids(prompt, template, answer) for prompt, answer in both)
+        )
+        return list(found), ends
 
     def encode(self, example: Example, template: str, max_tokens: int, role: Role = "<role>") -> Encoded:
         """``example`` with its own prompt and answer; see ``encode_answer``."""
@@ -77,37 +98,85 @@ class Encoder:
         An answer beyond ``max_tokens`` is cut and then has no end token. The first token of a sequence has no
         predecessor and is no target. Raises RequestError where the prompt alone fills ``max_tokens``.
         """
-        given = self.prompt_ids(prompt, template)
+        parts = self._framed(prompt, template, answer)
+        given = self._opened(parts.given, prompt, template)
         room = max_tokens - len(given)
         if room < 1:
             raise RequestError(
                 f"data.{role}.max_tokens must leave room for an answer, found {max_tokens} and a prompt of "
                 f"{len(given)} tokens in row '{id}'. Set data.{role}.max_tokens={len(given) + 64}, or remove the row"
             )
-        target = self.target_ids(prompt, answer, template, given)[:room]
+        target = self._behind("".join(parts[1:]), parts.given, given, prompt, template)
+        target = (target if parts.closing else [*target, int(self.tokenizer.eos_token_id)])[:room]
         labels = [IGNORE] * len(given) + target
         return Encoded(id, tuple(given + target), (IGNORE, *labels[1:]))
 
     def text_ids(self, text: str) -> tuple[list[int], list[int]]:
         """(what the tokenizer puts before every text, the ids of a plain text and its end token)."""
-        given = self.prompt_ids("", "none")
-        return given, self.target_ids("", text, "none", given)
+        given = self._opened("", "", "none")
+        return given, [*self._behind(self.bare(text), "", given, "", "none"), int(self.tokenizer.eos_token_id)]
 
-    def target_ids(self, prompt: str, answer: str, template: str, given: list[int]) -> list[int]:
-        """The ids that follow ``given`` (which is ``prompt_ids(prompt)``), end token included.
+    def followed(self, prompt: str, template: str, text: str, hoped: str) -> tuple[list[int], list[int]]:
+        """(the ids that ``prompt`` was asked by, the ids of what was said to it, which a generation has no end of).
 
-        Taken from the joined text, where a word keeps the space before it; where a token straddles the boundary, the
-        answer is tokenized by itself, as the continuation of a text.
+        hoped: the answer that it was asked for, as in ``prompt_ids``.
         """
-        before, after = both_texts(self.tokenizer, prompt, answer, template)
-        joined = self._lead(prompt, template) + self._ids(before + after)
-        target = joined[len(given) :] if joined[: len(given)] == given else self._continued(after)
-        ends = target and prompt and is_chat(self.tokenizer, template) and target[-1] in self._special
-        return target if ends else [*target, int(self.tokenizer.eos_token_id)]
+        parts = self._framed(prompt, template, hoped)
+        given = self._opened(parts.given, prompt, template)
+        return given, self._behind(parts.gap + text, parts.given, given, prompt, template)
 
-    def _lead(self, prompt: str, template: str) -> list[int]:
-        """The tokens that begin every text; a chat template writes them itself."""
-        return [] if prompt and is_chat(self.tokenizer, template) else self._leading
+    def turn_span(self, prompt: str, answer: str, place: int) -> tuple[list[int], list[int]] | None:
+        """(the ids of a conversation up to its turn at ``place``, the same up to the turn's end), in a chat.
+
+        None where the chat template does not write that turn by itself.
+        """
+        turns = (*turns_of(self._bare(prompt)), Turn("assistant", self.bare(answer)))
+        texts = turn_text(self.tokenizer, turns, place, self.turn_end)
+        return None if texts is None else (self._once(self._ids(texts[0])), self._once(self._ids(texts[1])))
+
+    def bare(self, answer: str) -> str:
+        """``answer`` without end tokens at its end: the one that follows it is put there once, whoever wrote it."""
+        while ends := [end for end in self._end_texts if answer.rstrip().endswith(end)]:
+            answer = answer.rstrip().removesuffix(ends[0])
+        return answer
+
+    def opens_twice(self, example: Example, template: str) -> bool:
+        """True if a text that no chat template writes begins with what the tokenizer puts before every text."""
+        if example.prompt and is_chat(self.tokenizer, template):
+            return False
+        text = "".join(framed(self.tokenizer, example.prompt, template, TurnEnd(), example.answer))
+        return bool(self._leading) and self._ids(text)[: len(self._leading)] == self._leading
+
+    def _framed(self, prompt: str, template: str, answer: str | None) -> Framed:
+        answer = None if answer is None else self.bare(answer)
+        return framed(self.tokenizer, self._bare(prompt), template, self.turn_end, answer)
+
+    def _bare(self, prompt: str) -> str:
+        """A conversation whose answers are ``bare``."""
+        if not isinstance(prompt, Dialogue):
+            return prompt
+        turns = [t._replace(content=self.bare(t.content)) if t.role == "assistant" else t for t in prompt.turns]
+        return prompt if tuple(turns) == prompt.turns else Dialogue(turns)
+
+    def _opened(self, text: str, prompt: str, template: str) -> list[int]:
+        """The ids of a text from its beginning: what stands before every text, which a chat template writes itself."""
+        chat = prompt and is_chat(self.tokenizer, template)
+        ids, leading = self._ids(text), [] if chat else self._leading
+        return self._once(ids if ids[: len(leading)] == leading else [*leading, *ids])
+
+    def _once(self, ids: list[int]) -> list[int]:
+        """``ids`` with one start token at their beginning where there are several."""
+        first = next((place for place, token in enumerate(ids) if token != ids[0]), len(ids))
+        return ids[max(0, first - 1) :] if ids and ids[0] in {self.tokenizer.bos_token_id, *self._leading} else ids
+
+    def _behind(self, text: str, before: str, given: list[int], prompt: str, template: str) -> list[int]:
+        """The ids of ``text`` behind ``given``, which are those of ``before``.
+
+        Taken from the joined text, where a word keeps the space before it; where a token straddles the boundary,
+        ``text`` is tokenized by itself, as the continuation of another.
+        """
+        joined = self._opened(before + text, prompt, template)
+        return joined[len(given) :] if joined[: len(given)] == given else self._continued(text)
 
     def _continued(self, text: str) -> list[int]:
         """The ids of ``text`` after something else: many tokenizers put a space before a text of its own."""
@@ -125,10 +194,9 @@ class Encoder:
         return [int(token) for token in dressed[:start]]
 
     @cached_property
-    def _special(self) -> frozenset[int]:
-        return frozenset(self.tokenizer.all_special_ids) | frozenset(
-            token for token, added in self.tokenizer.added_tokens_decoder.items() if added.special
-        )
+    def _end_texts(self) -> list[str]:
+        texts = self.tokenizer.convert_ids_to_tokens(self.end_ids)
+        return [text for text, token in zip(texts, self.end_ids, strict=True) if self._ids(text) == [token]]
 
     def _ids(self, text: str) -> list[int]:
         return [int(token) for token in self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]]

@@ -1,14 +1,14 @@
-"""A prompt and an answer as one text in two parts: what is given, and what is a target."""
+"""A prompt and an answer as one text in three parts: what is given, what is said, and what ends the turn."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from mollm_cli.core.discretion import cause, origin
 from mollm_cli.core.errors import RequestError
+from mollm_cli.data.chat_template import is_chat, written
 from mollm_cli.data.dialogue import Turn, split_begun
+from mollm_cli.data.turn_end import SAID, TurnEnd
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -17,61 +17,92 @@ PLAIN = "Question: {prompt}\nAnswer: "
 """The template that "auto" stands for if the tokenizer has no chat template."""
 BETWEEN = "\n\n"
 """The text between the turns of a conversation if no chat template writes it."""
-WORD = re.compile(r"\w+")
-JINJA = "No filter test named object dict list str has no attribute element is undefined"
-"""Words of Jinja's own messages."""
-DATE = "26 Jul 2024"
-"""Llama 3's template writes today's date into every prompt: a run must read the same tomorrow."""
 
 
-def is_chat(tokenizer: PreTrainedTokenizerBase, template: str) -> bool:
-    """True if ``template`` means the tokenizer's chat template."""
-    return template == "auto" and bool(getattr(tokenizer, "chat_template", None))
+class Framed(NamedTuple):
+    """A text in parts.
 
-
-def given_text(tokenizer: PreTrainedTokenizerBase, prompt: str, template: str) -> str:
-    """The text up to where the answer begins, without spaces at its end.
-
-    A space before the answer is the answer's: tokenizers join it to the word that follows, and in generation the model
-    is asked for that same token. Raises RequestError as ``both_texts``.
+    given: up to where the answer begins, without the spaces at its end. gap: these spaces, which are the answer's:
+    tokenizers join one to the word that follows, and in generation the model is asked for that same token. said: the
+    answer as it is written. closing: what follows up to the token that ends the turn; "" without one.
     """
-    return _given(tokenizer, prompt, template).rstrip(" ")
+
+    given: str
+    gap: str
+    said: str
+    closing: str = ""
 
 
-def both_texts(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str, template: str) -> tuple[str, str]:
-    """(given, target): together the whole text. In a chat the target ends with the token that ends the turn.
+def framed(
+    tokenizer: PreTrainedTokenizerBase, prompt: str, template: str, end: TurnEnd, answer: str | None = None
+) -> Framed:
+    """The text of ``prompt`` and ``answer``; of no answer what stands before one.
 
-    Raises RequestError where a chat template refuses the turns, does not go on as its own generation prompt began, or
-    does not write the answer.
+    In a chat all that the template writes before the answer is given, whether it is its generation prompt or not.
+    Raises RequestError where a chat template refuses the turns, or does not write the answer.
     """
-    given = given_text(tokenizer, prompt, template)
     if not (prompt and is_chat(tokenizer, template)):
-        return given, (_given(tokenizer, prompt, template) + answer)[len(given) :]
-    turns, begun = split_begun(prompt)
-    whole = _written(tokenizer, [*turns, Turn("assistant", f"{begun.lstrip()}{answer}")])
-    if not whole.startswith(given):
+        return _divided(_plain_prompt(prompt, template), answer or "")
+    if end.headless:
         raise RequestError(
             "the tokenizer's chat template must write a conversation that begins with its own generation prompt, found "
             "another beginning. Set data.<role>.template to a text with {prompt}, or to none"
         )
-    target = whole[len(given) :].rstrip()
-    if answer.strip() not in target:
-        raise RequestError(
-            "the tokenizer's chat template must write the answer as it is, found it changed. "
-            "Set data.<role>.template to a text with {prompt}, or to none"
-        )
-    return given, target
+    turns, begun = split_begun(prompt)
+    begun = begun.lstrip()
+    content = begun + (SAID if answer is None else answer)
+    text = written(tokenizer, [*turns, Turn("assistant", content)])
+    before, found = _placed(text, content, end)
+    parts = _divided(before + begun, "" if answer is None else found[len(begun) :])
+    return parts._replace(closing=end.closing, said=parts.said if end.closing else parts.said.rstrip())
 
 
-def _given(tokenizer: PreTrainedTokenizerBase, prompt: str, template: str) -> str:
+def turn_text(
+    tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], place: int, end: TurnEnd
+) -> tuple[str, str] | None:
+    """(the text of ``turns`` up to where the assistant's turn at ``place`` begins, the same up to its end).
+
+    None where another text in its place changes more than itself. Raises RequestError where the template refuses.
+    """
+    text = written(tokenizer, turns)
+    before, _, after = written(tokenizer, [*turns[:place], Turn("assistant", SAID), *turns[place + 1 :]]).partition(SAID)
+    for form in _forms(turns[place].content):
+        if text == before + form + after:
+            closing = end.closing if after.startswith(end.closing) else ""
+            return before.rstrip(" "), before + form + closing
+    return None
+
+
+def _forms(content: str) -> tuple[str, ...]:
+    """A text as a template may write it: as it is, or without outer white space."""
+    return content, content.strip(), content.lstrip(), content.rstrip()
+
+
+def _divided(before: str, said: str) -> Framed:
+    given = before.rstrip(" ")
+    return Framed(given, before[len(given) :], said)
+
+
+def _placed(text: str, content: str, end: TurnEnd) -> tuple[str, str]:
+    """(what stands before ``content`` in ``text``, ``content`` as it stands there, perhaps without outer white space).
+
+    It is looked for from the end, where what follows it is known: the words of an answer may stand elsewhere too.
+    """
+    for form in _forms(content):
+        if end.after is not None and text.endswith(form + end.after):
+            return text[: len(text) - len(form + end.after)], form
+    raise RequestError(
+        "the tokenizer's chat template must write the answer as it is, found it changed. "
+        "Set data.<role>.template to a text with {prompt}, or to none"
+    )
+
+
+def _plain_prompt(prompt: str, template: str) -> str:
+    """The prompt without a chat template: every user's turn in ``template``, an answer's beginning behind it."""
     if not prompt:
         return prompt
     turns, begun = split_begun(prompt)
-    if is_chat(tokenizer, template):
-        text, begun = _written(tokenizer, turns, add_generation_prompt=True), begun.lstrip()
-    else:
-        text = _plain(turns, "{prompt}" if template == "none" else PLAIN if template == "auto" else template)
-    return f"{text}{begun}"
+    return _plain(turns, "{prompt}" if template == "none" else PLAIN if template == "auto" else template) + begun
 
 
 def _plain(turns: Sequence[Turn], template: str) -> str:
@@ -82,39 +113,3 @@ def _plain(turns: Sequence[Turn], template: str) -> str:
         answered = turn.role == "user" and (following is None or following.role == "assistant")
         text += part if answered else part + BETWEEN
     return text
-
-
-def _written(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], add_generation_prompt: bool = False) -> str:
-    import jinja2
-
-    found = ", ".join(turn.role for turn in turns)
-    remedy = (
-        "Set data.<role>.system=null where it knows no system prompt, or data.<role>.template to a text with {prompt}, "
-        "or to none"
-    )
-    try:
-        return str(
-            tokenizer.apply_chat_template(
-                [turn._asdict() for turn in turns],
-                tokenize=False,
-                add_generation_prompt=add_generation_prompt,
-                date_string=DATE,
-            )
-        )
-    except jinja2.TemplateError as problem:
-        said = _own_words(problem, tokenizer)
-        raise RequestError(
-            f"the tokenizer's chat template must take the turns {found}, found: {said}. {remedy}"
-        ) from origin(problem)
-    except MemoryError:
-        raise
-    except Exception as problem:  # a template is a program: it may raise anything
-        raise RequestError(
-            f"the tokenizer's chat template must take the turns {found}, found {type(problem).__name__}. {remedy}"
-        ) from origin(problem)
-
-
-def _own_words(problem: Exception, tokenizer: PreTrainedTokenizerBase) -> str:
-    """The words with which a template refuses, if all of them are the template's own; others may come from a row."""
-    own = {*WORD.findall(str(tokenizer.chat_template)), *WORD.findall(JINJA)}
-    return str(problem) if own.issuperset(WORD.findall(str(problem))) else cause(problem)

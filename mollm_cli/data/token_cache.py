@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mollm_cli.core.kept import kept
+from mollm_cli.core.manner import manner_of
 from mollm_cli.core.privacy import make_private, private
 from mollm_cli.core.types import Encoded
 from mollm_cli.data.load_dataset import Loaded
@@ -28,7 +29,7 @@ from mollm_cli.data.load_dataset import Loaded
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same description and tokenizer would give other ids or labels."""
 FEWEST_ROWS = 1000
 """Smaller sets are tokenized in less time than a person notices, and leave no file behind."""
@@ -109,5 +110,7 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str | None:
     if backend is None:
         return None
     special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
-    parts = [backend.to_str(), getattr(tokenizer, "chat_template", None), special, type(tokenizer).__name__]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    manner = manner_of(tokenizer)
+    how = [getattr(tokenizer, "chat_template", None), dict(manner.options), manner.ends]
+    parts = [backend.to_str(), how, special, type(tokenizer).__name__]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

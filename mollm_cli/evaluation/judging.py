@@ -112,9 +112,7 @@ def _put(scores: Scores, changed: Mapping[tuple[str, int], Scored]) -> Scores:
 
 def _encoded(encoder: Encoder, scored: Scored, dataset: Dataset) -> Encoded:
     """The generation after its prompt, without an end token, cut to the length of the dataset's rows."""
-    prompt, template = scored.example.prompt, dataset.template
-    given = encoder.prompt_ids(prompt, template)
-    spaced = SPACED if template == "none" else template
-    answer = encoder.target_ids(prompt, scored.generation or "", spaced, given)[:-1]
+    example, template = scored.example, SPACED if dataset.template == "none" else dataset.template
+    given, answer = encoder.followed(example.prompt, template, scored.generation or "", example.answer)
     answer = answer[: max(0, dataset.max_tokens - len(given))]
     return Encoded(scored.id, tuple(given + answer), (IGNORE,) * len(given) + tuple(answer))

@@ -108,8 +108,8 @@ def _generations(
     if not (needs & GENERATED or draws):
         return greedy, drawn
     template = loaded.dataset.template
-    asked = [example.prompt for example in examples]
-    prompts, end_ids = encoder.asking(asked, template, f"dataset '{loaded.dataset.name}'")
+    asked, hoped = [example.prompt for example in examples], [example.answer for example in examples]
+    prompts, end_ids = encoder.asking(asked, template, f"dataset '{loaded.dataset.name}'", hoped)
     most, size = suite.generate_tokens, suite.batch_size
     if needs & GENERATED:
         with clock.measured("generation"):

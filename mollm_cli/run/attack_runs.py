@@ -117,7 +117,8 @@ class Attacker:
             if not scored:
                 continue
             template = self.prepared.loaded[name].dataset.template
-            prompts, ends = encoder.asking([s.example.prompt for s in scored], template, f"data.{name}")
+            asked, hoped = [s.example.prompt for s in scored], [s.example.answer for s in scored]
+            prompts, ends = encoder.asking(asked, template, f"data.{name}", hoped)
             most, size = self.suite.generate_tokens, self.suite.batch_size
             texts = attack.answers(before.model, after.model, prompts, after.tokenizer, ends, most, size)
             said = [replace(s, generation=text) for s, text in zip(scored, texts, strict=True)]

@@ -68,8 +68,7 @@ def test_a_chat_is_labelled_from_the_generation_prompt_to_the_end_of_the_turn(to
     given = ["<|user|>", "Q", "<|end|>", "Ċ", "<|assistant|>"]
     assert tokens(encoded, t) == [(name, False) for name in given] + [("P", True), ("a", True), ("<|end|>", True)]
     assert Encoder(t).prompt_ids("Q", "auto") == list(encoded.input_ids[:5])
-    assert Encoder(t).end_ids("auto") == sorted(t.convert_tokens_to_ids([END, "<|end|>"]))
-    assert Encoder(t).end_ids("none") == [t.eos_token_id]
+    assert Encoder(t).end_ids == sorted(t.convert_tokens_to_ids([END, "<|end|>"]))
 
 
 def test_a_chat_that_never_ends_a_turn_gets_the_end_token(tokenizer):
@@ -80,11 +79,13 @@ def test_a_chat_that_never_ends_a_turn_gets_the_end_token(tokenizer):
 
 
 def test_a_chat_template_that_does_not_go_on_as_it_began_is_refused(tokenizer):
-    t = tokenizer(chat="{% if add_generation_prompt %}x{% else %}y{% endif %}", eos_token=END)
+    t = tokenizer(chat=CHAT.replace("<|assistant|>", "[bot]"), eos_token=END)
     with pytest.raises(
         RequestError, match=r"chat template must write a conversation that begins with its own generation"
     ):
         Encoder(t).encode(ROW, "auto", 64)
+    with pytest.raises(RequestError, match=r"chat template must write the answer as it is, found it changed"):
+        Encoder(tokenizer(chat="{{ 'y' }}", eos_token=END)).encode(ROW, "auto", 64)
 
 
 def test_a_chat_template_that_writes_the_date_writes_always_the_same(tokenizer):

@@ -128,7 +128,7 @@ def _held(tokenizer, encoder, template, prompt, answer):
     space = " " * (template in ("auto", "{prompt} ") and not chat)
     assert text(tokenizer, targets) == space + answer + end, (template, prompt, answer)
     assert given == encoder.prompt_ids(prompt, template)
-    assert targets[-1] in encoder.end_ids(template)
+    assert targets[-1] in encoder.end_ids
 
 
 def test_every_turn_of_a_chat_is_a_target_with_its_end():

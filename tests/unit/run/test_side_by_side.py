@@ -51,7 +51,7 @@ def said(description: Model, *prompts: str, template: str = "auto", tokens: int 
     loaded = load_model(description, 0)
     encoder = Encoder(loaded.tokenizer)
     ids = [encoder.prompt_ids(prompt, template) for prompt in prompts]
-    return generate(loaded.model, ids, loaded.tokenizer, tokens, 1, encoder.end_ids(template))
+    return generate(loaded.model, ids, loaded.tokenizer, tokens, 1, encoder.end_ids)
 
 
 @pytest.fixture
