@@ -26,8 +26,8 @@ def label_every_turn(encoder: Encoder, example: Example, template: str, encoded:
     for place, turn in enumerate(example.prompt.turns):
         if turn.role != "assistant" or place == 0:
             continue
-        span = encoder.turn_span(example.prompt, example.answer, place) if is_chat(encoder.tokenizer, template) else None
-        given, whole = span or ([], [])
+        chat = is_chat(encoder.tokenizer, template)
+        given, whole = (encoder.turn_span(example.prompt, example.answer, place) if chat else None) or ([], [])
         shown = min(len(whole), len(labels))
         if not given or whole[: len(given)] != given or whole[:shown] != list(encoded.input_ids[:shown]):
             raise RequestError(

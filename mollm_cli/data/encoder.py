@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -62,8 +62,7 @@ class Encoder:
 
         The tokenizer's end token, those that the model's own files name, and the one that ends a turn.
         """
-        known = range(len(self.tokenizer))
-        ends = {int(self.tokenizer.eos_token_id), *(token for token in manner_of(self.tokenizer).ends if token in known)}
+        ends = {int(self.tokenizer.eos_token_id), *manner_of(self.tokenizer).ends}
         return sorted(ends if self.turn_end.token is None else {*ends, self.turn_end.token})
 
     def prompt_ids(self, prompt: str, template: str, answer: str | None = None) -> list[int]:

@@ -64,8 +64,8 @@ def turn_text(
 
     None where another text in its place changes more than itself. Raises RequestError where the template refuses.
     """
-    text = written(tokenizer, turns)
-    before, _, after = written(tokenizer, [*turns[:place], Turn("assistant", SAID), *turns[place + 1 :]]).partition(SAID)
+    marked = [*turns[:place], Turn("assistant", SAID), *turns[place + 1 :]]
+    text, (before, _, after) = written(tokenizer, turns), written(tokenizer, marked).partition(SAID)
     for form in _forms(turns[place].content):
         if text == before + form + after:
             closing = end.closing if after.startswith(end.closing) else ""

@@ -28,7 +28,7 @@ class TurnEnd(NamedTuple):
     after: all that follows the last answer of a conversation; None where no answer of ours was found again.
     closing: what is between an answer and the end of its turn, the end's token included; "" without such a token.
     token: that token. headless: whether an answer stands elsewhere than behind the generation prompt. beyond: what the
-    generation prompt has that is not written before an answer.
+    generation prompt has that is not written before an answer. twice: whether a conversation has two start tokens.
     """
 
     after: str | None = None
@@ -36,6 +36,7 @@ class TurnEnd(NamedTuple):
     token: int | None = None
     headless: bool = False
     beyond: str = ""
+    twice: bool = False
 
 
 _FOUND: WeakKeyDictionary[PreTrainedTokenizerBase, tuple[str, TurnEnd]] = WeakKeyDictionary()
@@ -91,7 +92,9 @@ def _find(tokenizer: PreTrainedTokenizerBase) -> TurnEnd:
     turns = (Turn("user", ASKED), Turn("assistant", SAID), Turn("user", NEXT))
     followed = _parts(tokenizer, turns, (ASKED, SAID, NEXT))
     token, closing = _chosen(tokenizer, last, followed)
-    return TurnEnd(after, closing, token, headless, beyond)
+    start, following = [*_ids(tokenizer, before)[:2], None, None][:2]
+    twice = start == following == tokenizer.bos_token_id is not None
+    return TurnEnd(after, closing, token, headless, beyond, twice)
 
 
 def _chosen(
@@ -153,10 +156,8 @@ def _parts(
     return (*parts, text or "")
 
 
-def _text(
-    tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], add_generation_prompt: bool = False
-) -> str | None:
-    """The text of ``turns``, under a system prompt where the template does not take them alone; None if it takes none."""
+def _text(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], add_generation_prompt: bool = False) -> str | None:
+    """The text of ``turns``, under a system prompt where the template does not take them alone; None: nor so."""
     for opening in ((), (Turn("system", RULES),)):
         try:
             return written(tokenizer, (*opening, *turns), add_generation_prompt)

@@ -13,9 +13,11 @@ from typing import Any
 
 from mollm_cli.assets.locate import resolve
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.manner import Manner, give_manner
 from mollm_cli.models.adapter import check_adapter, four_bits, with_adapter
 from mollm_cli.models.hub_models import cache_only, reading
 from mollm_cli.models.model_settings import Model
+from mollm_cli.models.own_ends import own_ends
 from mollm_cli.models.rehearsed import check_layers, rehearse, wants_rehearsal
 
 DROPOUTS = (
@@ -81,7 +83,10 @@ def load_tokenizer(description: Model) -> Any:
         AutoTokenizer.from_pretrained(str(resolve("embedded:tiny")))  # a process of its own would import it all again
         rehearse(description, folder, "tokenizer", lambda: _used(AutoTokenizer.from_pretrained(str(folder))))
     with reading(description.path, "tokenizer"):
-        return _used(AutoTokenizer.from_pretrained(path, **options))
+        tokenizer = _used(AutoTokenizer.from_pretrained(path, **options))
+    ends = tuple(end for end in own_ends(path, **options) if end < len(tokenizer))
+    give_manner(tokenizer, Manner(description.template_options, ends))
+    return tokenizer
 
 
 def _used(tokenizer: Any) -> Any:

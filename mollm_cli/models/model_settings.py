@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class Model:
         cheapest that is the starting model; with adapter_path that is not "adapter_off", as the start is not the bare
         model.
     weights: "random" builds the architecture from config.json with fresh, seeded weights.
+    template_options: names and values for the tokenizer's chat template, such as {enable_thinking: false}, wherever it
+        writes a conversation.
 
     Raises ValueError.
     """
@@ -37,6 +39,7 @@ class Model:
     trust_remote_code: bool = False
     attn_implementation: str | None = None
     activation_checkpointing: bool = False
+    template_options: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be, before anything is loaded."""

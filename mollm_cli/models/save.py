@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mollm_cli.core.atomic import whole
 from mollm_cli.models.load_model import LoadedModel, plain_weights
+from mollm_cli.models.own_ends import name_ends
 
 
-def save_checkpoint(loaded: LoadedModel, folder: Path) -> None:
+def save_checkpoint(loaded: LoadedModel, folder: Path, ends: Sequence[int] = ()) -> None:
     """Write safetensors, configuration and tokenizer into ``folder``; an adapter is merged on the way out.
 
     The model in memory keeps its adapter, since a copy is merged. The adapter itself goes to ``adapter/`` beside
     ``folder``. Dropout rates are written as they were read. The folder is whole or not there at all (core/atomic.py).
+
+    ends: tokens at which its generations are over, which generation_config.json names then.
     """
     model = _plain(loaded, folder.with_name("adapter"))
+    name_ends(model, ends)
     with whole(folder, anew=True) as temporary:
         zeroed = {key: getattr(model.config, key) for key in loaded.dropouts}
         for key, rate in loaded.dropouts.items():

@@ -127,10 +127,12 @@ def _limits(run: Run) -> str:
 
 def _loading(run: Run) -> str:
     dtype = str(run.manifest.get("dtype") or (run.config.get("model") or {}).get("dtype") or "auto")
+    options = request_lines.template_options(run)
+    asked = f"Conversations were written with {markdown_text(options)} for the chat template." if options else ""
     return (
         "## How to load it\n\n```python\n"
         "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
         f'model = AutoModelForCausalLM.from_pretrained("FOLDER", dtype="{markdown_text(dtype)}")\n'
         'tokenizer = AutoTokenizer.from_pretrained("FOLDER")\n```\n\n'
-        "FOLDER is the folder that holds this file."
+        "FOLDER is the folder that holds this file." + (f" {asked}" if asked else "")
     )

@@ -122,6 +122,7 @@ def asked(run: Run) -> list[tuple[str, str]]:
     lines = {
         "model": model_path(run),
         "adapter": "" if model.get("adapter") in (None, "none") else model["adapter"],
+        "template options": template_options(run),
         **{key: component_name(run, key) for key in ("loss", "solver")},
         "learning rate": "" if rate is None else f"{rate:g}",
         "steps": "" if steps_taken(run) is None else number(steps_taken(run)),
@@ -131,6 +132,13 @@ def asked(run: Run) -> list[tuple[str, str]]:
         "reference": _reference(manifest.get("reference") or {}),
     }
     return [(what, printable(value, one_line=True)) for what, value in lines.items() if value != ""]
+
+
+def template_options(run: Run) -> str:
+    """The names and values that the chat template was given, as Python's apply_chat_template takes them; "" if none."""
+    options = (run.config.get("model") or {}).get("template_options") or {}
+    given = options.items() if isinstance(options, Mapping) else ()
+    return printable(", ".join(f"{name}={value!r}" for name, value in given), one_line=True)
 
 
 def command(run: Run) -> str:

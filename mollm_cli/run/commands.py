@@ -60,7 +60,7 @@ def _train(context: Context[TrainRequest], planned: Callable[..., Any]) -> None:
     with training(device, planned_sizes):
         outcome = run_training(context, plan, prepared, loaded, device, evidence.sharing)
     give_memory_back()  # of gradients and activations; what comes now needs other sizes
-    saved(loaded, run_dir / "checkpoint", world)
+    saved(loaded, run_dir / "checkpoint", world, prepared)
     del loaded
     give_memory_back()
     written = plain_model(str(run_dir / "checkpoint"), request.model)

@@ -16,6 +16,7 @@ from mollm_cli.core.errors import GateError
 from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.world import ALONE, World, after_first
 from mollm_cli.data.load_dataset import Loaded
+from mollm_cli.data.token_cache import tokenizer_fingerprint
 from mollm_cli.evaluation.clock import Clock
 from mollm_cli.evaluation.harness import harness_results
 from mollm_cli.evaluation.judging import judged, with_fluency
@@ -99,6 +100,7 @@ class Evidence:
         """Score every set with a model that is loaded, with its own tokenizer."""
         suite, sets = self.request.evaluation, self._sets(moment)
         settings = {"files": loaded.files, "seed": self.request.seed, "model": dataclasses.asdict(loaded.description)}
+        settings |= {"tokenizer": tokenizer_fingerprint(loaded.tokenizer)}
         settings |= {"metrics": sorted(measured(suite, sets, self.oracle is not None)), "decoding": decoding(suite)}
         store = ScoreStore(self.run_dir / SCORES / moment, settings, sets, suite.keep_text, self.world)
         has_oracle = self.oracle is not None

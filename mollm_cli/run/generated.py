@@ -20,10 +20,10 @@ from mollm_cli.core.read_back import read_mapping
 from mollm_cli.core.types import Example, Role
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.load_dataset import Loaded
-from mollm_cli.data.token_cache import cache_folder
+from mollm_cli.data.token_cache import cache_folder, tokenizer_fingerprint
 from mollm_cli.models.load_model import fingerprint, load_model, source
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same model, prompts and settings would give other answers."""
 MOST_TOKENS = 128
 """The most tokens of an answer: as many as most published forget answers have, and few enough for a laptop."""
@@ -121,6 +121,7 @@ class Answers:
             "model": dataclasses.asdict(self.request.model) | {"path": None, "files": list(files)},
             "seed": self.request.seed if self.request.model.weights == "random" else None,
             "template": rows.dataset.template,
+            "tokenizer": tokenizer_fingerprint(self.tokenizer),
             "prompts": [(example.id, example.prompt) for example in rows.examples],
         }
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

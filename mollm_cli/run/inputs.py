@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mollm_cli.configuration.request import TrainRequest
 from mollm_cli.core.safe_yaml import load_yaml
+from mollm_cli.core.types import Encoded
 from mollm_cli.models.load_model import fingerprint, source
 from mollm_cli.resume.lasting import numbers, require_same
 from mollm_cli.resume.resume_points import as_json, recorded
@@ -60,5 +62,15 @@ def _weights(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _rows(request: TrainRequest, plan: TrainingSet, prepared: Prepared) -> dict[str, Any]:
     roles = request.train
-    rows = {name: prepared.loaded[name].fingerprint for role in roles for name in prepared.sets_of(role)}
-    return {f"rows of data.{name}": str(seen.get("sha256", seen["rows"]))[:16] for name, seen in rows.items()}
+    names = [name for role in roles for name in prepared.sets_of(role)]
+    rows = {name: prepared.loaded[name].fingerprint for name in names}
+    seen = {f"rows of data.{name}": str(of.get("sha256", of["rows"]))[:16] for name, of in rows.items()}
+    return seen | {f"tokens of data.{name}": _digest(prepared.encoded[name]) for name in names}
+
+
+def _digest(rows: Sequence[Encoded]) -> str:
+    """Of token ids and labels: what a template wrote, and where the targets are."""
+    state = hashlib.sha256()
+    for row in rows:
+        state.update(array("q", (*row.input_ids, *row.labels)).tobytes())
+    return state.hexdigest()[:16]

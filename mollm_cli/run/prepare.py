@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -15,7 +15,9 @@ from mollm_cli.core.discretion import telling
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.shared import shared
 from mollm_cli.core.types import ROLES, Encoded, Role
+from mollm_cli.data.chat_template import is_chat
 from mollm_cli.data.deletion import report
+from mollm_cli.data.doubled import doubled, without_ends
 from mollm_cli.data.encoder import Encoder
 from mollm_cli.data.encoding import encode_all
 from mollm_cli.data.load_dataset import Loaded
@@ -59,6 +61,12 @@ class Prepared:
         """The token that batches are filled with."""
         return Encoder(self.tokenizer).pad_id
 
+    @property
+    def ends(self) -> Sequence[int]:
+        """The tokens at which a checkpoint's generations are over; none to be named where nothing ends a turn."""
+        encoder = Encoder(self.tokenizer)
+        return encoder.end_ids if is_chat(self.tokenizer, "auto") else ()
+
     def sets_of(self, role: Role) -> Mapping[str, float]:
         """The sets that a role is made of in training, with their weights."""
         return self.retained if role == "retain" and self.retained else {role: 1.0}
@@ -92,9 +100,11 @@ def prepare(request: Request, generate: bool = True) -> Prepared:
 def _prepared(request: Request, generate: bool) -> Prepared:
     """Rows and tokens, which do not depend on how the model is trained."""
     tokenizer = shared(("tokenizer", request.model), lambda: load_tokenizer(request.model))
+    encoder = Encoder(tokenizer)
     loaded = load_roles(request.data, request.seed, answer=Answers(request, tokenizer, generate))
-    for line in report(loaded):
+    for line in (*report(loaded), *doubled(loaded, encoder), *_beyond(encoder)):
         print(line, file=sys.stderr)
+    loaded = without_ends(loaded, encoder)
     retained = mixture(request.data)
     encoded = {name: encode_all(rows, _place(name, retained), tokenizer) for name, rows in loaded.items()}
     suite = request.evaluation
@@ -104,6 +114,15 @@ def _prepared(request: Request, generate: bool) -> Prepared:
     if tokenizer.pad_token_id is None:
         print("the tokenizer has no padding token: batches are filled with its end token, under masks", file=sys.stderr)
     return prepared
+
+
+def _beyond(encoder: Encoder) -> Iterator[str]:
+    """A line where a template's generation prompt goes on beyond where it writes answers."""
+    if beyond := encoder.turn_end.beyond:
+        yield (
+            f"the chat template's generation prompt ends in {beyond!r}, which it does not write before an answer: rows "
+            "are trained on and asked without it (an option of the template may leave it out: model.template_options)"
+        )
 
 
 def _check_suite(suite: Suite, prepared: Prepared) -> None:

@@ -157,13 +157,13 @@ def _said_of_start(start: int, points: ResumePoints, schedule: str) -> Iterator[
         )
 
 
-def saved(loaded: LoadedModel, folder: Path, world: World) -> None:
+def saved(loaded: LoadedModel, folder: Path, world: World, prepared: Prepared) -> None:
     """Write the checkpoint, once; afterwards every process may read it."""
     from mollm_cli.models.save import save_checkpoint
 
     model = gathered(loaded.model)
     if world.first:
-        save_checkpoint(replace(loaded, model=model), folder)
+        save_checkpoint(replace(loaded, model=model), folder, prepared.ends)
     world.barrier()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from array import array
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 from mollm_cli.assets.locate import resolve
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.types import IGNORE, Encoded
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.models.load_model import fingerprint
 from mollm_cli.models.model_settings import Model
@@ -20,6 +23,7 @@ from mollm_cli.resume.intact import write_manifest
 from mollm_cli.resume.resume_points import recorded
 from mollm_cli.run.inputs import inputs, require_recorded
 
+TOKENS = hashlib.sha256(array("q", (1, 2, 3, IGNORE, 2, 3)).tobytes()).hexdigest()[:16]
 REQUEST: Any = SimpleNamespace(train=("forget", "retain"))
 PLAN: Any = SimpleNamespace(loss=mollm())
 
@@ -32,7 +36,8 @@ def _prepared(**rows: dict[str, Any]) -> Any:
     known = {"forget": {"sha256": "f" * 64, "rows": 3}, "retain": {"sha256": "e" * 64, "rows": 5}} | rows
     known |= {"holdout": {"sha256": "d" * 64, "rows": 2}}
     loaded = {name: SimpleNamespace(fingerprint=seen) for name, seen in known.items()}
-    return SimpleNamespace(loaded=loaded, sets_of=lambda role: [role])
+    encoded = {name: [Encoded(name, (1, 2, 3), (IGNORE, 2, 3))] for name in known}
+    return SimpleNamespace(loaded=loaded, encoded=encoded, sets_of=lambda role: [role])
 
 
 def _noted(folder: Path, loaded: Any = None, prepared: Any = None) -> dict[str, Any]:
@@ -48,11 +53,15 @@ def test_the_lasting_keys_and_digests_of_weights_and_trained_rows(tmp_path: Path
         "engine.batch_size": 2,
         "rows of data.forget": "f" * 16,
         "rows of data.retain": "e" * 16,
+        "tokens of data.forget": TOKENS,
+        "tokens of data.retain": TOKENS,
     }
 
 
 def test_without_a_config_file_the_digests_are_what_there_is(tmp_path: Path) -> None:
-    assert set(_noted(tmp_path)) == {"weights of model.path", "rows of data.forget", "rows of data.retain"}
+    assert set(_noted(tmp_path)) == {"weights of model.path"} | {
+        f"{what} of data.{role}" for what in ("rows", "tokens") for role in ("forget", "retain")
+    }
 
 
 def test_other_weights_and_other_rows_are_seen(tmp_path: Path) -> None:
@@ -70,7 +79,7 @@ def test_rows_without_a_hash_are_known_by_their_number(tmp_path: Path) -> None:
 def test_what_fine_tuning_trains_on_is_noted(tmp_path: Path) -> None:
     request: Any = SimpleNamespace(train=("holdout",))
     found = inputs(tmp_path, request, PLAN, _prepared(), _loaded())
-    assert set(found) == {"weights of model.path", "rows of data.holdout"}
+    assert set(found) == {"weights of model.path", "rows of data.holdout", "tokens of data.holdout"}
 
 
 def test_a_config_file_that_is_a_bomb_is_refused(tmp_path: Path) -> None:
@@ -88,7 +97,7 @@ def _point(folder: Path, noted: Any) -> None:
     write_manifest(point, point.name, FILES)
 
 
-@pytest.mark.parametrize("key", ["weights of model.path", "rows of data.forget", "seed"])
+@pytest.mark.parametrize("key", ["weights of model.path", "rows of data.forget", "tokens of data.retain", "seed"])
 def test_other_inputs_are_refused_before_anything_is_loaded(key: str, tmp_path: Path) -> None:
     path = str(tmp_path / "model")
     shutil.copytree(resolve("embedded:tiny"), path)
@@ -101,7 +110,10 @@ def test_other_inputs_are_refused_before_anything_is_loaded(key: str, tmp_path: 
     others = {"weights of model.path": lambda: (tmp_path / "model" / "model.safetensors").write_bytes(b"x")}
     others["seed"] = lambda: (tmp_path / "config.yaml").write_text("seed: 4\n")
     others.get(key, lambda: 0)()
-    later = (PLAN, _prepared(forget={"sha256": "0" * 64, "rows": 3})) if key.startswith("rows") else ()
+    changed = _prepared(forget={"sha256": "0" * 64, "rows": 3}) if key.startswith("rows") else _prepared()
+    if key.startswith("tokens"):  # the same row, of which another template makes its first answer token given
+        changed.encoded["retain"] = [Encoded("retain", (1, 2, 3), (IGNORE, IGNORE, 3))]
+    later = (PLAN, changed) if " of data." in key else ()
     with pytest.raises(RequestError, match=rf"must keep what its numbers depend on, found {key}=\S+ \(it was"):
         require_recorded(tmp_path, request, *later)
     require_recorded(tmp_path, SimpleNamespace(resume=None), *later)  # type: ignore[arg-type]
