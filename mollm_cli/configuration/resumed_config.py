@@ -17,6 +17,7 @@ from mollm_cli.configuration import allowance
 from mollm_cli.configuration.compose import compose_job, container, plain, within_limits, without_hydra
 from mollm_cli.configuration.refusals import explain, unknown_key
 from mollm_cli.configuration.strangers import check_content
+from mollm_cli.configuration.targets import NAMED, packaged_targets
 from mollm_cli.core.budget import Budget
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.manifest import Manifest
@@ -88,7 +89,9 @@ def resumed_config(directory: Path, overrides: Sequence[Override], primary: str)
 
 def _resumed(directory: Path, overrides: Sequence[Override], primary: str) -> dict[str, Any]:
     config = _stored(directory)
-    check_content(OmegaConf.to_container(config, resolve=False), str(directory / "config.yaml"))
+    file = directory / "config.yaml"
+    _require_same_code(file)
+    check_content(OmegaConf.to_container(config, resolve=False), str(file))
     with open_dict(config):
         config[allowance.KEY] = allowance.node(Budget())  # not what the run directory says
     chosen: Mapping[str, str] = config.get("names", {})
@@ -106,6 +109,16 @@ def _resumed(directory: Path, overrides: Sequence[Override], primary: str) -> di
     resumed = container(config)
     _given_again(resumed, "")
     return resumed
+
+
+def _require_same_code(file: Path) -> None:
+    """Refuse a run whose configuration names code of ours that is elsewhere now: its numbers may be others too."""
+    unknown = sorted(set(NAMED.findall(file.read_text(encoding="utf-8"))) - packaged_targets()) if file.exists() else []
+    if unknown:
+        raise RequestError(
+            f"resume must name a run that this version can go on with, found {unknown[0]} in {file}, which another "
+            "version had; go on with that version (manifest.json names it), or start a new run"
+        )
 
 
 def require_lasting(directory: Path, config: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ OF_HYDRA = {
     "hydra.sweeper": {"hydra._internal.core_plugins.basic_sweeper.BasicSweeper"},
 }
 """By node of Hydra's own: what may stand there unasked."""
-_NAMED = re.compile(r"^[^#\n]*\b_target_: *(mollm_cli\.[\w.]+)", re.MULTILINE)
+NAMED = re.compile(r"^[^#\n]*\b_target_: *(mollm_cli\.[\w.]+)", re.MULTILINE)
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 
@@ -31,7 +31,7 @@ _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 def packaged_targets() -> frozenset[str]:
     """The import paths below ``mollm_cli`` that a file of conf/ names: what a configuration may call unasked."""
     texts = (file.read_text(encoding="utf-8") for file in config_dir().rglob("*.yaml"))
-    return frozenset(name for text in texts for name in _NAMED.findall(text)) - LAUNCHERS
+    return frozenset(name for text in texts for name in NAMED.findall(text)) - LAUNCHERS
 
 
 def require_allowed(target: object, key: str, file: str = "") -> str | None:

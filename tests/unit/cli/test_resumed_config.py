@@ -59,6 +59,19 @@ def test_keys_may_be_added_and_deleted(answer: Answer, unfinished: Path) -> None
     assert isinstance(engine, dict) and "log_every" not in engine and engine["micro_batch"] == 2
 
 
+def test_a_run_of_an_earlier_version_is_refused_in_one_sentence(answer: Answer, unfinished: Path) -> None:
+    """As version 0.1.0 wrote it, before its files moved."""
+    config = (unfinished / "config.yaml").read_text().replace("models.model_settings.Model", "models.settings.Model")
+    (unfinished / "config.yaml").write_text(config)
+    wanted = (
+        "mollm-unlearn: resume must name a run that this version can go on with, found mollm_cli.models.settings.Model "
+        f"in {unfinished}/config.yaml, which another version had; go on with that version (manifest.json names it), or "
+        "start a new run\n"
+    )
+    assert answer(UNLEARN, f"resume={unfinished}") == (2, "", wanted)
+    assert answer(UNLEARN, "resume=auto", f"run_dir={unfinished}") == (2, "", wanted)
+
+
 @pytest.mark.parametrize("missing", ["config.yaml", "resume"])
 def test_a_directory_that_cannot_be_gone_on_with(missing: str, answer: Answer, unfinished: Path) -> None:
     (unfinished / missing).rename(unfinished / "elsewhere")
