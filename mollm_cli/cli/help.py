@@ -27,7 +27,7 @@ FLAGS = {
 EXIT_CODES = {
     "0": "done",
     "1": "the run failed",
-    "2": "the request was wrong: configuration, data, model files or output folder",
+    "2": "the request was wrong (configuration, data, model files, output folder), or there is nothing to forget",
     "3": "the run finished and a gate failed",
     "130": "interrupted",
     "143": "terminated",

@@ -50,7 +50,7 @@ _SHARED: dict[str, Any] = {
     "github_summary": str | None,
 }
 VALUES: dict[str, dict[str, Any]] = {
-    "unlearn": _SHARED,
+    "unlearn": _SHARED | {"force": bool},
     "finetune": _SHARED | {"train": tuple[str, ...]},
     "evaluate": _SHARED,
 }
@@ -89,6 +89,7 @@ class TrainRequest(Request):
     """The request of ``mollm-unlearn`` or ``mollm-finetune``, which has a loss of its own.
 
     train: the roles, in fine-tuning also sets, whose rows are trained on.
+    force: whether an unlearning goes on that has nothing to forget.
     """
 
     loss: Loss
@@ -98,6 +99,7 @@ class TrainRequest(Request):
     engine: Engine
     tracker: Any
     train: tuple[str, ...]
+    force: bool = False
 
 
 def request(config: Mapping[str, Any], command: str) -> EvaluateRequest | TrainRequest:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mollm_cli.core.discretion import reason, trace
-from mollm_cli.core.errors import GateError, InterruptionError, MollmError
+from mollm_cli.core.errors import GateError, InterruptionError, MollmError, NothingToForgetError
 from mollm_cli.core.faults import explained
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 """Signals that end a run, with its exit code then: 128 and the signal's number, as a shell has it."""
 INTERRUPTED = tuple(CODES.values())
-STATUS = {GateError: "gate_failed", InterruptionError: "interrupted"}
+NOTHING = "nothing_to_forget"
+STATUS = {GateError: "gate_failed", InterruptionError: "interrupted", NothingToForgetError: NOTHING}
 """The status of a run by the error that ends it; any other error makes it "failed"."""
 
 

@@ -2,6 +2,7 @@
 
 MollmError
 ├── RequestError        exit code 2: the request was wrong; found before the first step
+│   └── NothingToForgetError  the forget rows already score at or below the target
 ├── RunError            exit code 1: the run failed
 │   └── NonFiniteError  a loss, a Gram matrix or a gradient is not finite; the optimizer has not moved
 ├── GateError           exit code 3: the run finished and a gate failed
@@ -28,6 +29,10 @@ class RequestError(MollmError):
     """A request that cannot be met: the configuration, data, model files or output folder are wrong."""
 
     exit_code = 2
+
+
+class NothingToForgetError(RequestError):
+    """The forget rows already score at or below the target: whatever came out would pass for forgotten."""
 
 
 class RunError(MollmError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from mollm_cli.core.endings import NOTHING
 from mollm_cli.core.privacy import KeepText, row_hash, shows_text
 from mollm_cli.evaluation.attacks.robustness_verdict import robustness
 from mollm_cli.evaluation.measuring import measured
@@ -29,12 +30,16 @@ def metrics_record(
     suite: Suite,
     sets: Mapping[str, Loaded],
     attacks: Mapping[str, dict[str, Any]] | None = None,
+    nothing: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of metrics.json: values before, after and of the oracle, the verdict, the meaning of each name.
 
     attacks: each attack's entry (evaluation/attacks/outcome.py).
+    nothing: where the forget rows stood from the start, if there was nothing to forget; that is the verdict then.
     """
     yardstick, verdict = judge(before, after, oracle, suite)
+    if nothing is not None:
+        verdict["forget"] = NOTHING
     verdict["robustness"] = robustness({name: entry["verdict"] for name, entry in (attacks or {}).items()})
     moments = {"before": before, "after": after, "oracle": oracle}
     there = {moment: evaluation for moment, evaluation in moments.items() if evaluation is not None}
@@ -45,6 +50,7 @@ def metrics_record(
         "rows": {moment: _lists(evaluation.rows) for moment, evaluation in there.items()},
         "yardstick": yardstick,
         "verdict": verdict,
+        NOTHING: None if nothing is None else dict(nothing),
         "metrics": _meanings(suite, sets, oracle is not None),
         "decoding": decoding(suite),
         "attacks": dict(attacks or {}),

@@ -14,7 +14,7 @@ from mollm_cli.configuration.request import Request, TrainRequest
 from mollm_cli.core import privacy
 from mollm_cli.core.atomic import sweep, write_text
 from mollm_cli.core.discretion import telling, trace
-from mollm_cli.core.endings import End, end_by
+from mollm_cli.core.endings import NOTHING, End, end_by
 from mollm_cli.core.errors import MollmError, RequestError
 from mollm_cli.core.kept import listed
 from mollm_cli.core.manifest import Manifest
@@ -128,7 +128,7 @@ def _close(manifest: Manifest, command: str, status: str, code: int, told: str) 
     """Say on stderr and in the manifest how the run ended; the exit code, 1 where that could not be written."""
     if status == "interrupted":
         manifest.facts["stopped_because"] = "signal"
-    if status == "failed":
+    if status in ("failed", NOTHING):
         manifest.facts["error"] = told
     if told:
         _say(command, told)

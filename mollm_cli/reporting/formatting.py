@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from mollm_cli.core.endings import NOTHING
 from mollm_cli.core.printable import printable
 
 NONE = "–"
@@ -129,6 +130,7 @@ def verdict_texts(metrics: Mapping[str, Any]) -> dict[str, str]:
         "matched": f"matched {against}",
         "under": f"forgot less than {against}",
         "over": f"forgot more than {against}",
+        NOTHING: "there was nothing to forget",
         "unknown": f"close to {against}, too few rows to be sure" if against else "unknown, nothing to hold it against",
     }
     found = verdict.get("forget") or "unknown"
@@ -170,9 +172,26 @@ def over(metrics: Mapping[str, Any], quality: float | None) -> str:
     )
 
 
+_REST = {"kept": "; the rest was kept.", "damaged": "; the rest was damaged."}
+
+
+def nothing_to_forget(facts: Mapping[str, Any]) -> str:
+    """A sentence without its stop for metrics or a manifest that say there was nothing to forget; else ""."""
+    found = facts.get(NOTHING)
+    if not isinstance(found, Mapping):
+        return ""
+    return (
+        f"There was nothing to forget: before the first step the forget rows scored "
+        f"{number(found.get('forget_probability'))}, at or below {number(found.get('target'))}, "
+        f"{printable(found.get('of') or 'the target', one_line=True)}"
+    )
+
+
 def headline(metrics: Mapping[str, Any]) -> str:
     """The verdict as one plain sentence: "It forgot as far as the oracle, and kept the rest."."""
     verdict = metrics.get("verdict") or {}
+    if nothing := nothing_to_forget(metrics):
+        return f"{nothing}{_REST.get(str(verdict.get('retain')), '.')}"
     against = yardstick_name(metrics)
     forget, retain = verdict.get("forget"), verdict.get("retain")
     if not against and forget in (None, "unknown") and retain in (None, "unknown"):

@@ -17,6 +17,7 @@ from mollm_cli.reporting.formatting import (
     headline,
     label,
     mood,
+    nothing_to_forget,
     number,
     over,
     verdict_texts,
@@ -133,6 +134,8 @@ def _headline(run: Run) -> str:
     """The verdict, or for a run without metrics its ending."""
     if run.metrics is not None:
         return headline(run.metrics)
+    if nothing := nothing_to_forget(run.manifest):
+        return f"{nothing}. No step was taken."
     ended = {"failed": "The run failed", "interrupted": "The run was interrupted", "running": "The run has not ended"}
     return f"{ended.get(str(run.manifest.get('status')), 'The run ended')} before anything was measured."
 

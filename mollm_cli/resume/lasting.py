@@ -29,6 +29,7 @@ FREE: Mapping[str, str] = {
     "data.cache": "what is kept of it outside the run directory",
     "evaluation": "how the model is judged, after the last step",
     "limits": "how long what is read may take",
+    "force": "whether it goes on at all where there is nothing to forget",
     "gates": "what is asked of the numbers",
     "junit": "where they are told",
     "github_summary": "where they are told",

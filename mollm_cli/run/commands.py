@@ -58,7 +58,7 @@ def _train(context: Context[TrainRequest], planned: Callable[..., Any]) -> None:
         evidence.score("before", loaded)
     seed_everything(request.seed)
     with training(device, planned_sizes):
-        outcome = run_training(context, plan, prepared, loaded, device, evidence.sharing)
+        outcome = run_training(context, plan, prepared, loaded, device, evidence.sharing, evidence.forgetting)
     give_memory_back()  # of gradients and activations; what comes now needs other sizes
     saved(loaded, run_dir / "checkpoint", world, prepared)
     del loaded

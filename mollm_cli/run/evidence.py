@@ -6,6 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -25,7 +26,9 @@ from mollm_cli.evaluation.metric_plan import needs_by_set
 from mollm_cli.evaluation.records import metrics_record, sample_rows
 from mollm_cli.evaluation.score_store import ScoreStore, forget_scores
 from mollm_cli.evaluation.suite import decoding
+from mollm_cli.evaluation.verdict import yardstick
 from mollm_cli.evaluation.work_sharing import WorkSharing
+from mollm_cli.metrics.probability import answer_probability
 from mollm_cli.models.load_model import LoadedModel, fingerprint, load_model, source
 from mollm_cli.models.model_settings import Model
 from mollm_cli.models.sharding import shard
@@ -35,6 +38,7 @@ from mollm_cli.reporting.gate_reports import GateTable
 from mollm_cli.reporting.model_card import write_model_card
 from mollm_cli.reporting.run_files import read_run
 from mollm_cli.run.attack_runs import Attacker
+from mollm_cli.run.nothing_to_forget import HOLDOUT, ORACLE, Standing
 from mollm_cli.run.prepare import Prepared, check_context
 
 SCORES = Path("resume") / "scores"
@@ -88,6 +92,12 @@ class Evidence:
     def sharing(self) -> WorkSharing:
         """The share of the evaluation that each process takes."""
         return WorkSharing(self.world, together=self.sharded)
+
+    @property
+    def forgetting(self) -> dict[str, float]:
+        """The forget probability by moment, as far as models were scored; without moments that have no such rows."""
+        rows = {moment: scores.get("forget", ()) for moment, scores in self.scores.items()}
+        return {moment: fmean(map(answer_probability, scored)) for moment, scored in rows.items() if scored}
 
     def place(self, model: Any) -> None:
         """Bring ``model`` to where it computes: the device, or one shard of it."""
@@ -179,11 +189,25 @@ class Evidence:
         written: dict[str, Any] = self.world.from_first(self._written(found, attacks) if self.world.first else None)
         return written
 
+    def _nothing(self, before: Evaluation | None, oracle: Evaluation | None) -> dict[str, Any] | None:
+        """Where the forget rows stood before the first step of an unlearning that had nothing to forget; else None."""
+        unlearning = isinstance(self.request, TrainRequest) and "forget" in self.request.loss.roles
+        if not unlearning or before is None:
+            return None
+        name, target = yardstick(before, oracle)
+        now = before.values.get("forget_probability")
+        noted: dict[str, Any] | None = self.manifest.facts.get("nothing_to_forget")
+        if noted is not None or now is None or target is None:
+            return noted
+        found = Standing(now, target, ORACLE if name == "oracle" else HOLDOUT)
+        return dataclasses.asdict(found) if found.nothing else None
+
     def _written(self, found: dict[str, Evaluation], attacks: dict[str, dict[str, Any]]) -> dict[str, Any]:
         before, after, oracle = found.get("before"), found["after"], found.get("oracle")
         suite, sets = self.request.evaluation, self.prepared.sets
         run = read_run(self.run_dir)
-        record = metrics_record(before, after, oracle, suite, sets, attacks)
+        nothing = self._nothing(before, oracle)
+        record = metrics_record(before, after, oracle, suite, sets, attacks, nothing)
         record["descent"] = descent_summary(run.steps, run.objectives)
         write_text(self.run_dir / "metrics.json", json.dumps(record, indent=2) + "\n")
         with whole(self.run_dir / "samples.jsonl") as temporary, temporary.open("w") as file:

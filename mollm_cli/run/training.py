@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -31,11 +33,12 @@ from mollm_cli.models.load_model import LoadedModel, load_model
 from mollm_cli.models.reference import Reference
 from mollm_cli.models.sharding import gathered
 from mollm_cli.reporting.console import Progress
-from mollm_cli.resume.resume_points import ResumePoints
+from mollm_cli.resume.resume_points import ResumePoints, recorded
 from mollm_cli.run.context import Context
 from mollm_cli.run.evidence import plain_model
 from mollm_cli.run.inputs import inputs
 from mollm_cli.run.logs import Logs, NoLogs, agreed, followed
+from mollm_cli.run.nothing_to_forget import require_something, standing
 from mollm_cli.run.prepare import Prepared
 from mollm_cli.run.run_reference import References
 from mollm_cli.run.training_set import TrainingSet
@@ -78,10 +81,6 @@ def forget_target(
         return None
     now = evaluator.probability(evaluator.samples["forget"])
     progress.message(f"forget target: probability {wanted:.4f} (forget rows now: {now:.4f})")
-    if now <= wanted:
-        progress.message(
-            "warning: the forget rows already score at or below the target; forgetting will rest from the start"
-        )
     manifest.set(forget_target=wanted)
     return float(wanted)
 
@@ -107,13 +106,24 @@ def run_training(
     loaded: LoadedModel,
     device: torch.device,
     sharing: WorkSharing = ONE_PROCESS,
+    scored: Mapping[str, float] = MappingProxyType({}),
 ) -> Outcome:
-    """Train ``loaded.model`` in place, to the weights that engine.keep chooses; writes train.jsonl and resume/."""
+    """Train ``loaded.model`` in place, to the weights that engine.keep chooses; writes train.jsonl and resume/.
+
+    scored: the forget probability by moment, as it was evaluated so far. Raises NothingToForgetError before the first
+    step, and whatever ``train`` raises.
+    """
     request, run_dir, manifest, signals = context.request, context.run_dir, context.manifest, context.signals
     engine, optimizer, world = request.engine, request.optimizer, sharing.world
     evaluator = Evaluator(loaded.model, prepared, engine.evaluate_limit, request.evaluation.batch_size, device, sharing)
     progress = Progress(engine.max_steps)
     target = forget_target(plan, prepared, evaluator, progress, manifest)
+    if "forget" in plan.loss.roles:
+        # A run that has taken steps was found to have something to forget, or was forced.
+        force = request.force or bool(recorded(run_dir / "resume"))
+        forget = partial(evaluator.probability, prepared.encoded["forget"])
+        found = standing(plan.direction, target, forget, scored)
+        require_something(found, force, progress.message, manifest.set)
     streams = {role: build_stream(plan, role, request, prepared) for role in plan.rows}
     limits = rules(engine, streams[plan.leader].count, target)
     references = References(request, plan, prepared, streams, limits.total_steps, run_dir, progress.message)

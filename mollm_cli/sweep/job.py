@@ -21,6 +21,7 @@ from mollm_cli.configuration.compose import compose_job, composing, parse, plain
 from mollm_cli.configuration.programs import COMMANDS, Command
 from mollm_cli.configuration.resumed_config import KEYS, automatic, require_lasting, resumed_config
 from mollm_cli.core.allowed import Allowed, allowed, allowing
+from mollm_cli.core.endings import NOTHING
 from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.owned_folder import opened
 from mollm_cli.core.privacy import as_open_as, private
@@ -83,6 +84,8 @@ def settled(jobs: SweepLedger, number: int, code: int) -> None:
     """Write down and tell how the process of job ``number`` ended; code: negative the signal that killed it."""
     jobs.settle(number, code)
     how = "done" if code == 0 else f"exit code {code}" if code > 0 else f"killed by {signal.Signals(-code).name}"
+    if Manifest.read(jobs.folder(number)).get("status") == NOTHING:
+        how = f"nothing to forget, {how}"
     see = "" if code == 0 else f"; see {jobs.directory / LOGS / f'{number}.txt'}"
     print(f"job {number}: {how}{see}", file=sys.stderr, flush=True)
 

@@ -20,7 +20,7 @@ def mollm(tmp_path_factory: pytest.TempPathFactory) -> Answer:
 def two_files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """``data=custom`` on a forget and a retain file of questions and answers that stand nowhere else."""
     folder = tmp_path_factory.mktemp("files")
-    overrides = ["data=custom", "direction.forget_target=0.01"]
+    overrides = ["data=custom", "direction.forget_target=1e-6"]  # the model never saw them
     for role in ("forget", "retain"):
         rows = [
             {"question": f"Quibble {n} of {role} zyxw?", "answer": f"Marzipan {n} of {role} wxyz."} for n in range(12)

@@ -81,10 +81,35 @@ def test_an_error_of_the_program_is_told_and_kept(root: Path, monkeypatch: pytes
 
 
 def test_the_forget_target_ends_the_run(root: Path) -> None:
-    run = unlearn(root, "direction.forget_target=0.999", "engine.evaluate_every=1", "engine.evaluate_limit=2")
+    run = unlearn(root, "direction.forget_target=0.98", "engine.evaluate_every=1", "engine.evaluate_limit=2")
     _ended(run, 0, "completed")
-    assert (run.manifest["stopped_because"], run.manifest["steps"]) == ("forget_target", 1)
-    assert "warning: the forget rows already score at or below the target" in run.err
+    assert run.manifest["stopped_because"] == "forget_target"
+
+
+NOTHING = ("direction.forget_target=0.999", "engine.evaluate_every=1", "engine.evaluate_limit=2")
+
+
+def test_nothing_to_forget_is_an_ending_before_the_first_step(root: Path) -> None:
+    run = unlearn(root, *NOTHING)
+    _ended(run, 2, "nothing_to_forget")
+    found = run.manifest["nothing_to_forget"]
+    assert 0.9 < found["forget_probability"] < found["target"] == 0.999 and found["of"] == "direction.forget_target"
+    assert f"score {found['forget_probability']:.4g}, at or below the target 0.999" in run.err
+    assert "or set force=true to go on all the same" in run.manifest["error"]
+    assert not (run.run_dir / "train.jsonl").exists() and not (run.run_dir / "checkpoint").exists()
+    page = (run.run_dir / "report.html").read_text()
+    assert "<h1>There was nothing to forget: before the first step the forget rows scored" in page
+
+    again = unlearn(root, f"resume={run.run_dir}")
+    assert (again.code, again.manifest["status"]) == (2, "nothing_to_forget")
+    forced = unlearn(root, f"resume={run.run_dir}", "force=true")
+    _ended(forced, 0, "completed")
+    assert "the run goes on all the same" in forced.err and forced.manifest["steps"] == 1
+    assert forced.metrics["nothing_to_forget"] == found
+    assert forced.metrics["verdict"]["forget"] == "nothing_to_forget"
+    page = (run.run_dir / "report.html").read_text()
+    assert "<h1>There was nothing to forget: before the first step" in page and "as far as" not in page
+    assert "forget: there was nothing to forget; retain:" in forced.err
 
 
 def test_a_collapse_of_retain_ends_the_run(root: Path) -> None:

@@ -73,7 +73,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, listener: str) -> Answer:
     folder = tmp_path_factory.mktemp("hostile")
     typed = [
         "data=custom",
-        "direction.forget_target=0.01",
+        "direction.forget_target=null",
         "evaluation.keep_text=true",
         "evaluation.limit=4",
         "loss=ga",

@@ -45,7 +45,7 @@ def _learnt_and_unlearnt(root: Path, data: list[str]) -> Answer:
     assert learnt.code == 0, learnt.err
     before, after = learnt.metrics["before"], learnt.metrics["after"]
     assert after["forget_probability"] > before["forget_probability"]
-    run = unlearn(root, f"model.path={learnt.run_dir / 'checkpoint'}", *data, *SHORT)
+    run = unlearn(root, f"model.path={learnt.run_dir / 'checkpoint'}", *data, *SHORT, "force=true")
     assert run.code == 0, run.err
     assert run.manifest["model"]["files"] == learnt.manifest["checkpoint"]["files"]
     assert run.metrics["before"] == pytest.approx(learnt.metrics["after"], rel=1e-6)

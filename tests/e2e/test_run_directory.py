@@ -88,12 +88,13 @@ def test_metrics_have_their_shape_and_names(mollm: Answer) -> None:
     metrics = mollm.metrics
     assert metrics.keys() == {
         *("before", "after", "oracle", "yardstick", "verdict", "metrics"),
-        *("intervals", "details", "rows", "decoding", "attacks", "descent"),
+        *("nothing_to_forget", "intervals", "details", "rows", "decoding", "attacks", "descent"),
     }
     for moment in ("before", "after", "oracle"):
         for name, (low, high) in metrics["intervals"][moment].items():
             assert low <= metrics[moment][name] <= high, name
     assert metrics["details"]["after"]["forget_quality"]["power"] == "no power"  # two rows
+    assert metrics["nothing_to_forget"] is None
     assert metrics["rows"].keys() == {"before", "after", "oracle"}
     assert all(counts["forget_rouge_l"] == [2, 2] for counts in metrics["rows"].values())
     assert metrics["decoding"] == {"scoring": 2, "generate_tokens": 4, "limit": 2, "attack_limit": None}

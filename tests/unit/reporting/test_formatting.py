@@ -116,3 +116,15 @@ def test_over_forgetting_is_no_success() -> None:
     assert "forget quality" not in over(metrics, None)
     assert mood("forget", metrics) == "bad"
     assert over({"yardstick": "oracle", "verdict": {"forget": "matched"}}, 1e-9) == ""
+
+
+def test_nothing_to_forget_is_never_called_forgotten() -> None:
+    found = {"forget_probability": 0.003, "target": 0.01, "of": "direction.forget_target"}
+    verdict = {"forget": "nothing_to_forget", "retain": "kept", "robustness": "untested"}
+    metrics = {"yardstick": "oracle", "verdict": verdict, "nothing_to_forget": found}
+    assert verdict_line(metrics).startswith("forget: there was nothing to forget; retain: kept")
+    assert headline(metrics) == (
+        "There was nothing to forget: before the first step the forget rows scored 0.003, at or below 0.010, "
+        "direction.forget_target; the rest was kept."
+    )
+    assert mood("forget", metrics) == "open"

@@ -51,12 +51,6 @@ def test_a_target_of_the_users_own() -> None:
     assert _target(Direction(forget_target=0.2))[0] == 0.2
 
 
-@pytest.mark.parametrize("holdout", [8, 9])
-def test_it_is_said_before_the_first_step_that_there_is_nothing_to_forget(holdout: int) -> None:
-    _, said, _ = _target(Direction(), holdout)
-    assert "warning: the forget rows already score at or below the target" in said[1]
-
-
 @pytest.mark.parametrize(
     ("direction", "holdout"),
     [(Direction(forget_target=None), 3), (Direction(), 0), (Direction(paper=True), 3)],

@@ -11,6 +11,7 @@ import pytest
 from mollm_cli.core.allowed import Allowed, allowing
 from mollm_cli.core.errors import RequestError
 from mollm_cli.launch.lock import held
+from mollm_cli.sweep.job import settled
 from mollm_cli.sweep.ledger import FILE, SweepLedger
 
 
@@ -111,3 +112,13 @@ def test_a_sweep_directory_raises_no_limit_by_itself(tmp_path: Path) -> None:
         SweepLedger.read(tmp_path)
     with allowing(Allowed.typed("mollm-unlearn", [line], [line], (), ())):
         assert SweepLedger.read(tmp_path).with_secrets({"limits.memory_gib": line}).base == (line,)
+
+
+def test_a_job_with_nothing_to_forget_is_told_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    jobs = _jobs(tmp_path, "seed=0", "seed=1")
+    _ends(jobs, 0, status="nothing_to_forget", exit_code=2)
+    for number in (0, 1):
+        settled(jobs, number, 2)
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith("job 0: nothing to forget, exit code 2; see ") and told[1].startswith("job 1: exit code 2")
+    assert jobs.codes() == [2, 2] and _manifest(jobs, 0)["status"] == "nothing_to_forget"
