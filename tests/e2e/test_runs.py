@@ -41,7 +41,13 @@ def test_a_loss_and_a_solver(loss: str, solver: str, root: Path) -> None:
     [
         ["optimizer=sgd", "optimizer.momentum=0.9", "optimizer.schedule=cosine", "engine.micro_batch=3"],
         ["engine.precision=bf16", "tracker=tensorboard", "direction.forget_target=null", "direction.kl_budget=0.0"],
-        ["model.dtype=bfloat16", "model.weights=random", "force=true", "optimizer.warmup_steps=2", "optimizer.weight_decay=0.01"],
+        [
+            "model.dtype=bfloat16",
+            "model.weights=random",
+            "force=true",
+            "optimizer.warmup_steps=2",
+            "optimizer.weight_decay=0.01",
+        ],
         ["model.reference=copy", "model.adapter=lora", "loss=ga_kl", "engine.max_epochs=1", "engine.batch_size=10"],
     ],
     ids=" ".join,

@@ -44,7 +44,9 @@ def test_a_run_with_nothing_to_forget_is_refused_with_what_was_measured_unless_i
     said: list[str] = []
     noted: dict[str, Any] = {}
     found = Standing(0.003, 0.01, "direction.forget_target")
-    with pytest.raises(NothingToForgetError, match="the forget rows score 0.003, at or below the target 0.01") as refused:
+    with pytest.raises(
+        NothingToForgetError, match="the forget rows score 0.003, at or below the target 0.01"
+    ) as refused:
         require_something(found, False, said.append, noted.update)
     assert refused.value.exit_code == 2 and "set force=true" in str(refused.value) and not said
     assert noted == {

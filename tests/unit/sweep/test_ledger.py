@@ -120,5 +120,7 @@ def test_a_job_with_nothing_to_forget_is_told_as_one(tmp_path: Path, capsys: pyt
     for number in (0, 1):
         settled(jobs, number, 2)
     told = capsys.readouterr().err.splitlines()
-    assert told[0].startswith("job 0: nothing to forget, exit code 2; see ") and told[1].startswith("job 1: exit code 2")
+    assert told[0].startswith("job 0: nothing to forget, exit code 2; see ") and told[1].startswith(
+        "job 1: exit code 2"
+    )
     assert jobs.codes() == [2, 2] and _manifest(jobs, 0)["status"] == "nothing_to_forget"
