@@ -104,7 +104,7 @@ def test_nothing_to_forget_is_an_ending_before_the_first_step(root: Path) -> Non
     assert (again.code, again.manifest["status"]) == (2, "nothing_to_forget")
     forced = unlearn(root, f"resume={run.run_dir}", "force=true")
     _ended(forced, 0, "completed")
-    assert "the run goes on all the same" in forced.err and forced.manifest["steps"] == 1
+    assert "the run goes on all the same" in forced.err
     assert forced.metrics["nothing_to_forget"] == found
     assert forced.metrics["verdict"]["forget"] == "nothing_to_forget"
     page = (run.run_dir / "report.html").read_text()
