@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -119,11 +120,7 @@ def run_training(
     progress = Progress(engine.max_steps)
     target = forget_target(plan, prepared, evaluator, progress, manifest)
     if "forget" in plan.loss.roles:
-        # A run that has taken steps was found to have something to forget, or was forced.
-        force = request.force or bool(recorded(run_dir / "resume"))
-        forget = partial(evaluator.probability, prepared.encoded["forget"])
-        found = standing(plan.direction, target, forget, scored)
-        require_something(found, force, progress.message, manifest.set)
+        _require_something(context, plan, target, partial(evaluator.probability, prepared.encoded["forget"]), scored)
     streams = {role: build_stream(plan, role, request, prepared) for role in plan.rows}
     limits = rules(engine, streams[plan.leader].count, target)
     references = References(request, plan, prepared, streams, limits.total_steps, run_dir, progress.message)
@@ -153,6 +150,19 @@ def run_training(
     progress.message(f"kept: step {told['step']}, {told['because']}")
     manifest.set(selection=told)
     return outcome
+
+
+def _require_something(
+    context: Context[TrainRequest],
+    plan: TrainingSet,
+    target: float | None,
+    forget: Callable[[], float],
+    scored: Mapping[str, float],
+) -> None:
+    """Refuse a run that has nothing to forget; one that has taken steps was found to have something, or was forced."""
+    force = context.request.force or bool(recorded(context.run_dir / "resume"))
+    found = standing(plan.direction, target, forget, scored)
+    require_something(found, force, partial(print, file=sys.stderr), context.manifest.set)
 
 
 def _said_of_start(start: int, points: ResumePoints, schedule: str) -> Iterator[str]:
