@@ -111,8 +111,7 @@ def run_training(
 ) -> Outcome:
     """Train ``loaded.model`` in place, to the weights that engine.keep chooses; writes train.jsonl and resume/.
 
-    scored: the forget probability by moment, as it was evaluated so far. Raises NothingToForgetError before the first
-    step, and whatever ``train`` raises.
+    scored: the forget probability by moment, so far. Raises NothingToForgetError, and whatever ``train`` raises.
     """
     request, run_dir, manifest, signals = context.request, context.run_dir, context.manifest, context.signals
     engine, optimizer, world = request.engine, request.optimizer, sharing.world
