@@ -12,6 +12,7 @@ from mollm_cli.cli.arguments import PASSED_ON, Arguments, read
 from mollm_cli.cli.help import help_text
 from mollm_cli.cli.listing import listing
 from mollm_cli.configuration.choices import config_dir
+from mollm_cli.configuration.first_look import first_look
 from mollm_cli.configuration.programs import Command
 from mollm_cli.core.allowed import allowing
 from mollm_cli.core.errors import RequestError
@@ -60,6 +61,8 @@ def _answer_to(command: Command, arguments: Arguments) -> int:
 
         purge(Path(arguments.purge))
     else:
+        if arguments.config_dir is None and arguments.resume_sweep is None:
+            first_look(command, arguments.overrides, folders[0])
         from mollm_cli.cli.runs import compose_and_run
 
         return compose_and_run(command, arguments)

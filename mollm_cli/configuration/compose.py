@@ -24,8 +24,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from mollm_cli.configuration.choices import config_dir
-from mollm_cli.configuration.refusals import depth, explain, nameless, several_values, too_deep, unreadable
+from mollm_cli.configuration.refusals import explain
 from mollm_cli.configuration.strangers import check_composed
+from mollm_cli.configuration.wrong_overrides import depth, nameless, several_values, too_deep, unreadable
 from mollm_cli.configuration.yaml_source import check_files
 from mollm_cli.core.bounded import bounded
 from mollm_cli.core.errors import RequestError

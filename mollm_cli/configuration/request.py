@@ -8,6 +8,7 @@ from typing import Any
 
 from mollm_cli.configuration.fit import fit
 from mollm_cli.configuration.nodes import construct, refuse_unknown
+from mollm_cli.configuration.root_values import VALUES
 from mollm_cli.configuration.said import require_said
 from mollm_cli.configuration.targets import TARGET
 from mollm_cli.core.budget import Budget
@@ -39,22 +40,6 @@ NODES: dict[str, dict[str, Any]] = {
     "evaluate": _EVALUATE,
 }
 """Per command: the root nodes that are built, with what comes out."""
-_SHARED: dict[str, Any] = {
-    "seed": int,
-    "run_name": str,
-    "output_root": str,
-    "resume": str | None,
-    "run_dir": str | None,
-    "gates": tuple[str, ...],
-    "junit": str | None,
-    "github_summary": str | None,
-}
-VALUES: dict[str, dict[str, Any]] = {
-    "unlearn": _SHARED | {"force": bool},
-    "finetune": _SHARED | {"train": tuple[str, ...]},
-    "evaluate": _SHARED,
-}
-"""Per command: the plain values at the root, with their types."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,9 +15,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mollm_cli.configuration import allowance
 from mollm_cli.configuration.compose import compose_job, container, plain, within_limits, without_hydra
-from mollm_cli.configuration.refusals import explain, unknown_key
+from mollm_cli.configuration.refusals import explain
 from mollm_cli.configuration.strangers import check_content
 from mollm_cli.configuration.targets import NAMED, packaged_targets
+from mollm_cli.configuration.wrong_overrides import require_run, unknown_key
 from mollm_cli.core.budget import Budget
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.manifest import Manifest
@@ -55,12 +56,7 @@ def resuming(overrides: Sequence[Override]) -> Resume | None:
             raise RequestError("resume=auto must know its directory, found none; add run_dir=DIR")
         return automatic(Path(str(run_dir)))
     directory = Path(str(resume))
-    for needed in ("config.yaml", "resume"):
-        if not (directory / needed).exists():
-            raise RequestError(
-                f"resume must name a run directory with config.yaml and resume/, found no {needed} in '{directory}'; "
-                "start the run again, with engine.checkpoint_every=N to leave resume points"
-            )
+    require_run(directory)
     return Resume(directory.absolute(), "unfinished")
 
 

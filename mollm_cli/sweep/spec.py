@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from mollm_cli.configuration.choices import choices, config_dir
-from mollm_cli.configuration.request import Request, TrainRequest
 from mollm_cli.configuration.strangers import check_override
 from mollm_cli.core.errors import RequestError, nearest
 from mollm_cli.core.safe_yaml import load_yaml
 from mollm_cli.core.secrets import shown_override
+
+if TYPE_CHECKING:
+    from mollm_cli.configuration.request import Request
 
 GROUP = "sweep"
 _TIMES = "times"
@@ -148,6 +150,8 @@ def _ranges(sweep: SweepSpec, key: str) -> bool:
 
 def budget(sweep: SweepSpec, overrides: Sequence[str], requests: Sequence[Request], runs: int) -> str:
     """The number of runs, and of steps in each, that the sweep comes to at most."""
+    from mollm_cli.configuration.request import TrainRequest
+
     steps = max(request.engine.max_steps for request in requests if isinstance(request, TrainRequest))
     params = [shown_override(text) for text in overrides if text.partition("=")[0] in sweep.params]
     runs = sweep.search.get("trials", runs)

@@ -9,6 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from mollm_cli.cli.main import main
+from mollm_cli.configuration import outline
+from mollm_cli.configuration.programs import UNLEARN
+from mollm_cli.core.safe_yaml import load_yaml
+from tests.support.cli import answer
+
 HEAVY = ("torch", "transformers", "datasets", "peft", "accelerate", "pyarrow", "matplotlib", "scipy", "jinja2")
 PROBE = """
 import atexit, json, sys
@@ -21,19 +27,30 @@ from mollm_cli.cli import {command}
 {command}()
 """
 
-WRONG = [
-    "+loss.typo=1",
-    "loss=mollmm",
-    "enigne.max_steps=3",
-    "engine.max_steps=ten",
-    "optimizer.lr=-1",
-    "a=b=c",
-    "--chekc",
-]
-IN_TURN = f"""
+WRONG = ["+loss.typo=1", "a=b=c", "~loss.typo", "engine.max_steps='ten'", "--chekc"]
+AT_ONCE = {
+    "loss=mollmm": "loss must be one of its choices, found 'mollmm'; did you mean 'mollm'",
+    "+dataset@data.holdout=tofuu": "dataset must be one of its choices, found 'tofuu'; did you mean 'tofu'",
+    "dataset@data.holdoutt=tofu": "dataset@data.holdoutt is not in the defaults list; did you mean 'dataset@data.",
+    "enigne.max_steps=3": "enigne is not a key; did you mean 'engine'",
+    "engine.max_step=3": "engine.max_step is not a key; did you mean 'max_steps'",
+    "data.forget.pat=x": "data.forget.pat is not a key; did you mean 'path'",
+    "engine.max_steps=ten": "engine.max_steps must be an integer, found 'ten'",
+    "engine.max_steps=0": "engine.max_steps must be >= 1, found 0",
+    "evaluation.limit=few": "evaluation.limit must be an integer",
+    "seed=x": "seed must be an integer",
+    "optimizer.lr=-1": "optimizer.lr must be",
+    "data=custom": "data 'custom': forget needs rows, found no source",
+    "data.forget.path=/absent/rows.jsonl": "data.forget.path=/absent/rows.jsonl must be a file, a folder or a glob",
+    "model.path=/absent": "model.path=/absent: no such folder",
+    "resume=/absent": "resume must name a run directory",
+    "mollm": "an override must read KEY=VALUE, found 'mollm'",
+}
+"""What is refused before Hydra is imported, and how the message begins."""
+IN_TURN = """
 from mollm_cli.configuration.programs import UNLEARN
 from mollm_cli.cli.main import main
-print([main(UNLEARN, [override]) for override in {WRONG!r}])
+print([main(UNLEARN, [override]) for override in {overrides!r}])
 """
 
 
@@ -58,14 +75,42 @@ def test_what_is_printed_needs_not_even_hydra(command: str, flag: str, tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_wrong_requests(tmp_path: Path) -> None:
-    """One after another in one process: what none of them imports, each of them does not import."""
-    script = PROBE.format(heavy=HEAVY, command="unlearn", arguments=[]).replace("unlearn()", IN_TURN)
-    done, probe = _probed(script, tmp_path)
+def _in_turn(overrides: list[str], folder: Path) -> tuple[list[str], dict[str, object]]:
+    """The messages, one after another in one process: what none of them imports, each of them does not import."""
+    line = IN_TURN.format(overrides=overrides)
+    done, probe = _probed(PROBE.format(heavy=HEAVY, command="unlearn", arguments=[]).replace("unlearn()", line), folder)
     messages = done.stderr.splitlines()[:-1]
-    assert json.loads(done.stdout) == [2] * len(WRONG) and probe["heavy"] == []
-    assert len(messages) == len(WRONG) and all(message.startswith("mollm-unlearn: ") for message in messages)
-    assert list(tmp_path.iterdir()) == []
+    assert json.loads(done.stdout) == [2] * len(overrides) and probe["heavy"] == []
+    assert len(messages) == len(overrides) and all(message.startswith("mollm-unlearn: ") for message in messages)
+    assert list(folder.iterdir()) == []
+    return [message.removeprefix("mollm-unlearn: ") for message in messages], probe
+
+
+def test_wrong_requests(tmp_path: Path) -> None:
+    _in_turn(WRONG, tmp_path)
+
+
+def test_wrong_names_values_and_files_need_not_even_hydra(tmp_path: Path) -> None:
+    messages, probe = _in_turn(list(AT_ONCE), tmp_path)
+    assert [m for m, start in zip(messages, AT_ONCE.values(), strict=True) if not m.startswith(start)] == []
+    assert probe["hydra"] is False
+
+
+def test_what_is_refused_at_once_is_what_hydra_would_have_come_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Word for word; but for files, which are looked for much later otherwise."""
+    lines = [line for line in AT_ONCE if "/absent" not in line]
+    at_once = [answer(UNLEARN, line).err for line in lines]
+    monkeypatch.setattr(sys.modules[main.__module__], "first_look", lambda *_: None)
+    assert [answer(UNLEARN, line).err for line in lines] == at_once
+
+
+def test_a_name_that_is_wrong_is_found_among_the_names_of_one_file_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A choice that is not there takes no file of conf/ at all; a key only those that the line composes."""
+    read: list[str] = []
+    monkeypatch.setattr(outline, "load_yaml", lambda text, name: read.append(name) or load_yaml(text, name))
+    assert answer(UNLEARN, "loss=mollmm").code == 2 and read == []
+    assert answer(UNLEARN, "enigne.max_steps=3").code == 2
+    assert 20 < len(read) < 40 and "opt-1.3b" not in read
 
 
 def test_a_wrong_sweep(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from mollm_cli.configuration.compose import compose_job, composing, plain, without_hydra
-from mollm_cli.configuration.request import NODES, VALUES, TrainRequest, request
+from mollm_cli.configuration.request import NODES, TrainRequest, request
+from mollm_cli.configuration.root_values import VALUES
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Loss
 from mollm_cli.losses.mollm import mollm
