@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from mollm_cli.configuration.wrong_overrides import no_option, require_run, unkn
 from mollm_cli.core.errors import RequestError
 
 _OVERRIDE = re.compile(r"(\+?)([A-Za-z_][\w/]*(?:@[\w.]+)?(?:\.\w+)*)=(.*)", re.DOTALL)
-_PLAIN = {
+_PLAIN: dict[str, Callable[[str], Any]] = {
     r"-?(0|[1-9]\d*)": int,
     r"-?(\d+\.\d*|\d*\.\d+|\d+)([eE][+-]?\d+)?": float,
     r"(?i:true|false)": lambda text: text.lower() == "true",

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mollm_cli.configuration.compose import compose_job, composed_plain, parse, resolved, within_limits
 from mollm_cli.configuration.programs import Command
-from mollm_cli.configuration.request import VALUES
+from mollm_cli.configuration.root_values import VALUES
 from mollm_cli.core.bounded import forks
 
 
