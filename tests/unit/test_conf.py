@@ -14,13 +14,13 @@ import yaml
 from omegaconf import OmegaConf
 
 from mollm_cli.configuration.choices import choices, config_dir, head
-from mollm_cli.configuration.compose import compose_job, composing, names, plain, without_hydra
+from mollm_cli.configuration.compose import compose_job, composing, plain, without_hydra
 from mollm_cli.configuration.nodes import construct
-from mollm_cli.configuration.outline import outline
 from mollm_cli.configuration.programs import EVALUATE, FINETUNE, UNLEARN
 from mollm_cli.configuration.request import Request, request
 from mollm_cli.core.errors import RequestError
 from tests.support import needed
+from tests.support.outlined import check_outline
 from tests.support.solvers import ABSENT
 
 CONF = config_dir()
@@ -75,20 +75,8 @@ def _config(*overrides: str, config: str = "config") -> dict[str, Any]:
 def _composed(config: str, *overrides: str) -> dict[str, Any]:
     """The tests of one choice ask for the same configuration."""
     composed = compose_job(config, overrides)
-    job, found = without_hydra(composed), names(composed.hydra.runtime.choices, also_empty=True)
-    groups = [text.partition("=") for text in overrides if (CONF / text.lstrip("+").partition("@")[0]).is_dir()]
-    if len(groups) == len(overrides):
-        _check_outline(config, groups, OmegaConf.to_container(job, resolve=False), found)
-    return plain(job, composed.hydra.runtime.choices)
-
-
-def _check_outline(config: str, groups: list[tuple[str, str, str]], tree: Any, found: dict[str, str]) -> None:
-    """What is composed in this file without Hydra is what Hydra composes, with every choice of every group."""
-    typed = {key: name for key, _, name in groups if not key.startswith("+")}
-    added = [(key[1:], name) for key, _, name in groups if key.startswith("+")]
-    outlined = outline(CONF, config, typed, added)
-    assert outlined.tree == tree
-    assert {group: str(name) for group, name in outlined.chosen.items()} == found
+    check_outline(config, overrides, composed)
+    return plain(without_hydra(composed), composed.hydra.runtime.choices)
 
 
 def _request(*overrides: str, command: str = "unlearn", config: str = "config") -> Request:
