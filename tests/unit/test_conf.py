@@ -62,7 +62,6 @@ NEEDED = {
 
 @pytest.fixture(scope="module", autouse=True)
 def hydra() -> Iterator[None]:
-    """Hydra on our folder for the whole file."""
     with composing():
         yield
 
