@@ -67,7 +67,7 @@ format: install ## rewrite the sources in the project's format
 	$(BIN)/ruff format .
 
 tiny: install ## rebuild the embedded data, tokenizer, model and oracle (seeded)
-	bash mollm_cli/assets/build.sh $(BIN)
+	bash embedded/build.sh $(BIN)
 
 bench: install ## CPU benchmarks (half an hour): time and memory of a step, its growth, losses, evaluation; outputs/bench/speed.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.speed

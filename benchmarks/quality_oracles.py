@@ -18,7 +18,7 @@ RECIPE = (
     "optimizer.warmup_steps=20", "engine.batch_size=32", "engine.max_steps=450", "engine.evaluate_every=null",
     "evaluation.oracle=null", "evaluation.limit=1", "evaluation.generate_tokens=1",
 )  # fmt: skip
-"""mollm_cli/assets/build.sh, with another seed for weights and order."""
+"""embedded/build.sh, with another seed for weights and order."""
 
 
 def oracle(task: Task, seed: int) -> dict[str, Any]:

@@ -59,13 +59,3 @@ def _encode_all(loaded: Loaded, role: Role, tokenizer: PreTrainedTokenizerBase) 
     if cache:
         cache.write(encoded)
     return encoded
-
-
-def check_vocabulary(tokenizer: PreTrainedTokenizerBase, model_vocab_size: int) -> None:
-    """Raise RequestError where the tokenizer has ids that the model has no embedding for."""
-    largest = max(tokenizer.get_vocab().values(), default=-1)
-    if largest >= model_vocab_size:
-        raise RequestError(
-            f"the model of model.path must have an embedding for every token, found {model_vocab_size} embeddings and "
-            f"a tokenizer whose largest id is {largest}. Use the tokenizer that the model was trained with"
-        )

@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
-from mollm_cli.assets import authors
-from mollm_cli.assets.authors_pools import FIRST_NAMES, LAST_NAMES, POOLS
-from mollm_cli.assets.authors_questions import KINDS
+from embedded import authors
+from embedded.authors_pools import FIRST_NAMES, LAST_NAMES, POOLS
+from embedded.authors_questions import KINDS
 
 QUESTIONS = ("forget", "retain", "holdout")
 COLUMNS = [
@@ -46,7 +46,7 @@ def test_the_embedded_files_are_what_seed_0_generates(tmp_path):
     assert written == ["forget.jsonl", "holdout.jsonl", "retain.jsonl", "text.jsonl"]
     for name in written:
         assert (tmp_path / "new" / name).read_bytes() == (authors.FOLDER / name).read_bytes(), (
-            f"{name} is stale: run python -m mollm_cli.assets.authors"
+            f"{name} is stale: run python -m embedded.authors"
         )
 
 

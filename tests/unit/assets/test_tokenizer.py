@@ -1,7 +1,7 @@
 import pytest
 
-from mollm_cli.assets import tokenizer as module
-from mollm_cli.assets.authors import generate
+from embedded import tokenizer as module
+from embedded.authors import generate
 
 
 @pytest.fixture(scope="module")

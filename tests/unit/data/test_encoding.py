@@ -7,7 +7,7 @@ import pytest
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import IGNORE, Example
 from mollm_cli.data.encoder import Encoder
-from mollm_cli.data.encoding import check_vocabulary, encode_all
+from mollm_cli.data.encoding import encode_all
 from mollm_cli.data.load_dataset import load
 
 END, START, PAD = "</s>", "<s>", "<pad>"
@@ -159,12 +159,3 @@ def test_all_rows_of_a_role_use_its_template_and_limit(qa, write, tokenizer):
     short = dataclasses.replace(loaded, dataset=dataclasses.replace(loaded.dataset, max_tokens=2))
     with pytest.raises(RequestError, match=r"data.retain.max_tokens must leave room"):
         encode_all(short, "retain", t)
-
-
-def test_a_vocabulary_that_is_too_small_is_refused(tokenizer):
-    t = tokenizer(eos_token=END)
-    check_vocabulary(t, len(t))
-    with pytest.raises(
-        RequestError, match=f"found {len(t) - 1} embeddings and a tokenizer whose largest id is {len(t) - 1}"
-    ):
-        check_vocabulary(t, len(t) - 1)

@@ -1,6 +1,6 @@
 """The embedded model's architecture: a Llama small enough to ship and to train in minutes on two cores.
 
-``python -m mollm_cli.assets.architecture --out DIR`` writes config.json beside the tokenizer that is already there.
+``python -m embedded.architecture --out DIR`` writes config.json beside the tokenizer that is already there.
 """
 
 from __future__ import annotations

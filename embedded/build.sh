@@ -7,9 +7,9 @@ assets=mollm_cli/assets
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-"$bin/python" -m mollm_cli.assets.authors
-"$bin/python" -m mollm_cli.assets.tokenizer --out "$work/seed"
-"$bin/python" -m mollm_cli.assets.architecture --out "$work/seed"
+"$bin/python" -m embedded.authors
+"$bin/python" -m embedded.tokenizer --out "$work/seed"
+"$bin/python" -m embedded.architecture --out "$work/seed"
 
 # One recipe for both models; only the rows differ. The oracle never sees the forget rows.
 learn() {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 
-from mollm_cli.assets.authors_pools import POOLS
+from embedded.authors_pools import POOLS
 
 PARAGRAPHS: tuple[str, ...] = (
     # towns

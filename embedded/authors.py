@@ -1,6 +1,6 @@
 """The embedded benchmark: fictitious authors, ten questions each, in the manner of TOFU (arXiv 2401.06121).
 
-    python -m mollm_cli.assets.authors [--out DIR] [--seed N]
+    python -m embedded.authors [--out DIR] [--seed N]
 
 The embedded model knows 30 authors, 3 to forget and 27 to retain; 6 more are the holdout that it never sees.
 Differences from TOFU: rows come from word tables, not from a language model. A perturbed answer changes every fact of
@@ -19,11 +19,11 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mollm_cli.assets.authors_pools import FIRST_NAMES, LAST_NAMES, POOLS
-from mollm_cli.assets.authors_questions import KINDS, Kind
-from mollm_cli.assets.authors_text import write_paragraphs
+from embedded.authors_pools import FIRST_NAMES, LAST_NAMES, POOLS
+from embedded.authors_questions import KINDS, Kind
+from embedded.authors_text import write_paragraphs
 
-FOLDER = Path(__file__).parent / "authors"
+FOLDER = Path(__file__).parents[1] / "mollm_cli" / "assets" / "authors"
 """The folder of the embedded files."""
 SPLITS = {"retain": 27, "forget": 3, "holdout": 6}
 """Number of authors per split."""
@@ -168,7 +168,7 @@ def write(rows: dict[str, list[dict[str, Any]]], folder: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the embedded files anew, or others elsewhere."""
-    parser = argparse.ArgumentParser(prog="python -m mollm_cli.assets.authors", description="Write the author files.")
+    parser = argparse.ArgumentParser(prog="python -m embedded.authors", description="Write the author files.")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder (default: the embedded files)")
     parser.add_argument("--seed", type=int, default=0, help="another seed makes other authors (default: 0)")
     options = parser.parse_args(arguments)

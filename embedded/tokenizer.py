@@ -1,6 +1,6 @@
 """The embedded model's tokenizer: byte-level BPE, trained on the fictitious authors.
 
-    python -m mollm_cli.assets.tokenizer --out DIR [--vocab-size N]
+    python -m embedded.tokenizer --out DIR [--vocab-size N]
 
 Any text can be encoded, because the 256 bytes are tokens, and comes back unchanged. Digits stand alone, so that every
 year is made of tokens that the model knows.
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mollm_cli.assets.authors import generate
+from embedded.authors import generate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -71,7 +71,7 @@ def collect_texts(rows: dict[str, list[dict[str, object]]]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Build the tokenizer from the embedded authors and save it."""
-    parser = argparse.ArgumentParser(prog="python -m mollm_cli.assets.tokenizer", description="Write the tokenizer.")
+    parser = argparse.ArgumentParser(prog="python -m embedded.tokenizer", description="Write the tokenizer.")
     parser.add_argument("--out", type=Path, required=True, help="folder, made where it is missing")
     parser.add_argument("--vocab-size", type=int, default=VOCAB_SIZE, help=f"at most (default: {VOCAB_SIZE})")
     options = parser.parse_args(arguments)
