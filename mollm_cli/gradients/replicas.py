@@ -61,11 +61,6 @@ class RowSum:
         return self.row
 
 
-def bucket_sizes(parameters: Sequence[torch.nn.Parameter]) -> list[int]:
-    """Elements of every bucket in which a gradient on ``parameters`` is summed."""
-    return [sum(_aligned(parameters[k].numel()) for k in ks) + len(ks) for ks in _bucketed(parameters)]
-
-
 def _bucketed(parameters: Sequence[torch.nn.Parameter]) -> list[list[int]]:
     """The numbers of ``parameters``, in buckets of at most ``BUCKET`` elements of one type; at least one in each."""
     buckets: list[list[int]] = []
