@@ -12,6 +12,7 @@ from mollm_cli.data.alternate import follow
 from mollm_cli.data.carve import carve
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.deletion import divide
+from mollm_cli.data.held_back import share
 from mollm_cli.data.load_dataset import Loaded, load
 from mollm_cli.data.near_duplicates import drop_near_duplicates
 from mollm_cli.data.overlap import drop_overlap, refuse_overlap, unseen, untested
@@ -30,8 +31,9 @@ class Pairing:
     """Datasets by role; ``conf/data/*.yaml`` builds it, ``load_roles`` reads it.
 
     ``forget`` and ``retain`` are trained on. ``forget_test``, ``retain_test``: of the same kind, never trained on;
-    where one is absent, ``test_share`` of the rows is carved by seed. ``holdout``: of the forget set's kind, never seen
-    by the starting model. ``sets``: evaluated only, under their names. A dataset without a source is an absent role.
+    where one is absent, ``test_share`` of the rows is carved by seed; of the forget rows ``forget_test_share``, where
+    that is null the same, and nothing of a personal set or of ``source``. ``holdout``: of the forget set's kind, never
+    seen by the starting model. ``sets``: evaluated only, under their names. A role without a source is absent.
     ``epoch``: the role whose rows make an epoch (engine.max_epochs); the other comes round as often as it does.
     ``cache``: what is computed of rows that are not personal is kept between runs: token ids of large sets
     (data/token_cache.py), states of the reference (run/run_reference.py).
@@ -53,6 +55,7 @@ class Pairing:
     sets: dict[str, Dataset] = field(default_factory=dict)
     mix: dict[str, dict[str, Dataset]] = field(default_factory=dict)
     test_share: float = 0.1
+    forget_test_share: float | None = None
     allow_overlap: bool = False
     drop_overlap: bool = False
     epoch: Literal["forget", "retain"] = "forget"
@@ -66,6 +69,8 @@ class Pairing:
         """Refuse what cannot be, naming the key."""
         if not 0 <= self.test_share < 1:
             raise ValueError(f"data.test_share must be in [0, 1), found {self.test_share}")
+        if self.forget_test_share is not None and not 0 <= self.forget_test_share < 1:
+            raise ValueError(f"data.forget_test_share must be in [0, 1) or null, found {self.forget_test_share}")
         if self.allow_overlap and self.drop_overlap:
             raise ValueError(
                 "data.allow_overlap and data.drop_overlap exclude each other, found both; set one to false"
@@ -183,12 +188,11 @@ def load_roles(
             if test in loaded:
                 loaded[test] = unseen(loaded[test], loaded[role], test, role)
             continue
-        if role in divided and role == "forget":
-            continue  # what is asked to be deleted is deleted, all of it
-        training, rest = carve(loaded[role].examples, pairing.test_share, seed)
+        personal = role in divided or loaded[role].content == "personal"
+        training, rest = carve(loaded[role].examples, share(pairing, role, personal), seed)
         if rest:
             loaded[test] = loaded[role].keep(rest, carved_from=role)
-            loaded[role] = loaded[role].keep(training, carved_for=test)
+            loaded[role] = loaded[role].keep(training, carved_for=test, held_back=len(rest))
     for name, place in mixed.items():
         if "retain_test" in loaded:
             loaded[name] = untested(loaded[name], loaded["retain_test"], f"data.{place}")

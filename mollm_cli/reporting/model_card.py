@@ -55,6 +55,7 @@ def _front_matter(run: Run) -> str:
 def _asked(run: Run) -> str:
     lines = [f"- {what}: {markdown_text(value)}" for what, value in request_lines.asked(run) if what != "model"]
     data = [f"- {row['role']}: {markdown_text(row['name'])}, {row['rows']} rows" for row in request_lines.datasets(run)]
+    data += [f"- {markdown_text(line)}" for line in (request_lines.held(run),) if line]
     lines += [f"- {what}: {markdown_text(value)}" for what, value in (("kept", history.kept(run)),) if value]
     lines += [f"- came through: {markdown_text(entry)}" for entry in history.lineage(run)]
     model = markdown_text(request_lines.model_title(run))

@@ -77,6 +77,7 @@ def _view(run: Run) -> dict[str, Any]:
         "command": request_lines.command(run),
         "asked": request_lines.asked(run),
         "datasets": request_lines.datasets(run),
+        "held_back": request_lines.held(run),
         "tables": [table for pair in SIDE_BY_SIDE for table in _tables(pair, found)],
         "others": _others(found),
         "standing": standing(found),

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from mollm_cli.core.printable import printable
+from mollm_cli.data.held_back import held_back
 from mollm_cli.reporting.formatting import NONE, duration, finite, label, number, size
 from mollm_cli.reporting.run_files import Run
 
@@ -106,6 +107,12 @@ def datasets(run: Run) -> list[dict[str, str]]:
         }
         for role, entry in found.items()
     ]
+
+
+def held(run: Run) -> str:
+    """The sentence on rows that were held back for testing; "" where none were."""
+    line = held_back(run.manifest.get("datasets") or {})
+    return f"{line[:1].upper()}{line[1:]}." if line else ""
 
 
 def file_name(file: Mapping[str, Any] | str) -> str:

@@ -20,6 +20,7 @@ from mollm_cli.data.deletion import report
 from mollm_cli.data.doubled import doubled, without_ends
 from mollm_cli.data.encoder import Encoder
 from mollm_cli.data.encoding import encode_all
+from mollm_cli.data.held_back import held_back
 from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.data.mixture import Share
 from mollm_cli.data.pairing import MIX, SETS, load_roles, mixture
@@ -105,6 +106,8 @@ def _prepared(request: Request, generate: bool) -> Prepared:
     for line in (*report(loaded), *doubled(loaded, encoder), *_beyond(encoder)):
         print(line, file=sys.stderr)
     loaded = without_ends(loaded, encoder)
+    if line := held_back({name: rows.fingerprint for name, rows in loaded.items()}):
+        print(f"warning: {line}", file=sys.stderr)
     retained = mixture(request.data)
     encoded = {name: encode_all(rows, _place(name, retained), tokenizer) for name, rows in loaded.items()}
     suite = request.evaluation

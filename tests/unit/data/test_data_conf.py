@@ -156,7 +156,7 @@ def test_refusals_answer_the_rows_to_forget(built, tmp_path):
     loaded = load_roles(built("data", "data=custom", *paths, *alternate), 0)
     prompts = [[e.prompt for e in loaded[role].examples] for role in ("forget", "alternate")]
     assert prompts[0] == prompts[1]
-    assert len(prompts[0]) == 18
+    assert len(prompts[0]) == 20
 
 
 def test_several_files_feed_one_role(built):

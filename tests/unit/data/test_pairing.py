@@ -5,6 +5,7 @@ import pytest
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Example
 from mollm_cli.data.carve import carve
+from mollm_cli.data.held_back import held_back
 from mollm_cli.data.pairing import Pairing, load_roles, present
 
 
@@ -35,6 +36,29 @@ def test_tests_are_carved_by_seed_and_never_trained_on(pairing):
     assert first["forget_test"].fingerprint["carved_from"] == "forget"
     assert first["forget_test"].fingerprint["rows"] == 2
     assert first["forget"].fingerprint["rows"] == 18
+
+
+@pytest.mark.parametrize(
+    ("content", "given", "forget"),
+    [
+        ("personal", None, 0),
+        ("personal", 0.25, 5),
+        ("ordinary", None, 2),
+        ("harmful", None, 2),
+        ("ordinary", 0.0, 0),
+    ],
+)
+def test_nothing_of_a_personal_forget_set_is_held_back_unless_asked_and_all_is_told(
+    pairing, qa, write, content, given, forget
+):
+    file = qa(name="f", path=write("f.jsonl", *rows("f", 20)), content=content)
+    loaded = load_roles(pairing(forget=file, forget_test_share=given), 0)
+    assert len(loaded["forget"].examples) == 20 - forget
+    assert ("forget_test" in loaded) == bool(forget)
+    told = held_back({name: found.fingerprint for name, found in loaded.items()})
+    assert told.endswith("2 of 20 rows of data.retain (data.test_share=0 takes all)")
+    assert (f"{forget} of 20 rows of data.forget (data.forget_test_share=0 takes all)" in told) == bool(forget)
+    assert held_back({"forget": {"rows": 3}}) is None
 
 
 def test_a_share_of_zero_carves_nothing(pairing):
@@ -165,6 +189,7 @@ def test_a_dataset_without_a_source_is_an_absent_role(qa, pairing):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"forget_test_share": -0.1}, r"data.forget_test_share must be in \[0, 1\) or null, found -0.1"),
         ({"test_share": 1.0}, r"data.test_share must be in \[0, 1\), found 1.0"),
         ({"allow_overlap": True, "drop_overlap": True}, "data.allow_overlap and data.drop_overlap exclude each other"),
         ({"sets": {"holdout": None}}, "data.sets.holdout: a set must not be called like a role"),
