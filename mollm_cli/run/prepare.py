@@ -106,8 +106,8 @@ def _prepared(request: Request, generate: bool) -> Prepared:
     for line in (*report(loaded), *doubled(loaded, encoder), *_beyond(encoder)):
         print(line, file=sys.stderr)
     loaded = without_ends(loaded, encoder)
-    if line := held_back({name: rows.fingerprint for name, rows in loaded.items()}):
-        print(f"warning: {line}", file=sys.stderr)
+    if held := held_back({name: rows.fingerprint for name, rows in loaded.items()}):
+        print(f"warning: {held}", file=sys.stderr)
     retained = mixture(request.data)
     encoded = {name: encode_all(rows, _place(name, retained), tokenizer) for name, rows in loaded.items()}
     suite = request.evaluation
