@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mollm_cli.core.types import Role
 
-if TYPE_CHECKING:
-    from mollm_cli.data.pairing import Pairing
-
 SHARES: Mapping[Role, str] = {"forget": "data.forget_test_share", "retain": "data.test_share"}
 """The key that decides how much of a role is held back."""
-
-
-def share(pairing: Pairing, role: Role, personal: bool) -> float:
-    """The part of a role's rows that is held back; of a personal forget set nothing, unless somebody asks for it."""
-    if role == "forget" and pairing.forget_test_share is not None:
-        return pairing.forget_test_share
-    return 0.0 if role == "forget" and personal else pairing.test_share
 
 
 def held_back(fingerprints: Mapping[str, Mapping[str, Any]]) -> str | None:

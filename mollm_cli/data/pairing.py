@@ -12,7 +12,6 @@ from mollm_cli.data.alternate import follow
 from mollm_cli.data.carve import carve
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.deletion import divide
-from mollm_cli.data.held_back import share
 from mollm_cli.data.load_dataset import Loaded, load
 from mollm_cli.data.near_duplicates import drop_near_duplicates
 from mollm_cli.data.overlap import drop_overlap, refuse_overlap, unseen, untested
@@ -189,7 +188,7 @@ def load_roles(
                 loaded[test] = unseen(loaded[test], loaded[role], test, role)
             continue
         personal = role in divided or loaded[role].content == "personal"
-        training, rest = carve(loaded[role].examples, share(pairing, role, personal), seed)
+        training, rest = carve(loaded[role].examples, _share(pairing, role, personal), seed)
         if rest:
             loaded[test] = loaded[role].keep(rest, carved_from=role)
             loaded[role] = loaded[role].keep(training, carved_for=test, held_back=len(rest))
@@ -200,6 +199,13 @@ def load_roles(
     if "alternate" in loaded:
         loaded["alternate"] = follow(loaded["forget"], loaded["alternate"])
     return _chosen(loaded, wanted, pairing)
+
+
+def _share(pairing: Pairing, role: Role, personal: bool) -> float:
+    """The part of a role's rows that is held back; of a personal forget set nothing, unless somebody asks for it."""
+    if role == "forget" and pairing.forget_test_share is not None:
+        return pairing.forget_test_share
+    return 0.0 if role == "forget" and personal else pairing.test_share
 
 
 def _divided(pairing: Pairing) -> dict[Role, Loaded]:
