@@ -20,6 +20,8 @@ COMPANIONS: dict[Role, tuple[Role, ...]] = {"forget": ("forget_test", "holdout")
 """Roles that are of another role's kind: they go when the user puts a file in the place of its source."""
 SETS = "sets."
 MIX = "mix.retain."
+SAMPLED = "dataset@data.retain=sampled"
+"""What to set where there is nothing to retain."""
 Answer = Callable[[Loaded, Role], Loaded]
 """A function that gives the rows of a role their answers: the starting model, which this layer does not know."""
 TESTS: dict[Role, Role] = {"forget": "forget_test", "retain": "retain_test"}
@@ -77,7 +79,8 @@ class Pairing:
         for role in ("forget", "retain"):
             if not getattr(self, role).has_source:
                 key = f"data.{role}.path" if self.id_field is None else "data.source"
-                raise ValueError(f"data '{self.name}': {role} needs rows, found no source. Set {key}=FILE")
+                or_else = f", or {SAMPLED} (texts of the starting model)" if role == "retain" else ""
+                raise ValueError(f"data '{self.name}': {role} needs rows, found no source. Set {key}=FILE{or_else}")
         if self.near_duplicates is not None and not 0 < self.near_duplicates <= 1:
             raise ValueError(f"data.near_duplicates must be in (0, 1] or null, found {self.near_duplicates}")
         self._check_deletion()

@@ -214,30 +214,24 @@ def plan(request: TrainRequest, command: str, hours: bool = False) -> dict[str, 
 def check(requests: Sequence[Request]) -> None:
     """Go through files and tokenizer without a model: rows per role, three of them decoded, targets marked.
 
-    What several jobs of a sweep have alike is read once, and shown once.
+    What several jobs of a sweep have alike is read once, and shown once. Rows are shown before anything is refused
+    that is not about them. Raises RequestError.
     """
-    from mollm_cli.run.prepare import prepare
+    from mollm_cli.run.check_screen import screen
+    from mollm_cli.run.prepare import read_rows, require_in_order
+    from mollm_cli.run.training_set import training_set
 
     shown: list[dict[str, Any]] = []
     with sharing():
         for request in requests:
-            prepared = prepare(request, generate=False)
+            prepared = read_rows(request, generate=False)
             rows = {role: loaded.fingerprint for role, loaded in prepared.loaded.items()}
             if rows not in shown:
                 shown.append(rows)
-                _show(request, prepared)
+                for line in screen(prepared, request.evaluation.keep_text):
+                    print(line, file=sys.stderr)
+            require_in_order(request, prepared)
+            if isinstance(request, TrainRequest):
+                training_set(request, prepared)
     what = "the request is" if len(requests) == 1 else f"the requests of {len(requests)} jobs are"
     print(f"{what} in order; no model was loaded", file=sys.stderr)
-
-
-def _show(request: Request, prepared: Any) -> None:
-    from mollm_cli.data.preview import preview
-
-    for role, loaded in prepared.loaded.items():
-        tokens = sum(len(row.input_ids) for row in prepared.encoded[role])
-        targets = sum(row.targets for row in prepared.encoded[role])
-        print(f"{role}: {len(loaded.examples)} rows, {tokens} tokens, {targets} of them targets", file=sys.stderr)
-        for row in preview(loaded, role, prepared.tokenizer, 3, request.evaluation.keep_text):
-            print(f"  {row.id} ({row.tokens} tokens, {row.targets} targets)", file=sys.stderr)
-            print(f"    given:  {row.prompt_text!r}", file=sys.stderr)
-            print(f"    target: [[{row.target_text!r}]]", file=sys.stderr)

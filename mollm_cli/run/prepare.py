@@ -85,17 +85,32 @@ class Prepared:
 
 
 def prepare(request: Request, generate: bool = True) -> Prepared:
-    """Read and encode every role and set. Raises RequestError for the first thing that is wrong.
+    """Read and encode every role and set, and hold them against the request: ``read_rows``, ``require_in_order``."""
+    prepared = read_rows(request, generate)
+    require_in_order(request, prepared)
+    return prepared
+
+
+def read_rows(request: Request, generate: bool = True) -> Prepared:
+    """Read and encode every role and set. Raises RequestError for the first thing that is wrong with rows or tokens.
 
     ``generate``: whether a model may be loaded for answers that come from it; otherwise they are read from the cache
     or stay empty. Messages hold texts of data files where ``evaluation.keep_text=true`` asks for it.
     """
     with telling(request.evaluation.keep_text is True):
-        key = repr((request.model, request.data, request.evaluation, request.seed, generate))
-        prepared = shared(key, lambda: _prepared(request, generate))
+        return shared(_key(request, generate), lambda: _prepared(request, generate))
+
+
+def require_in_order(request: Request, prepared: Prepared) -> None:
+    """Raise RequestError for attacks, judges and gates that these rows do not fit, or for a missing forget target."""
+    with telling(request.evaluation.keep_text is True):
+        shared(("suite", id(prepared)), lambda: _check_suite(request.evaluation, prepared))
         _check_gates(request, prepared)
         _check_target(request, prepared)
-        return prepared
+
+
+def _key(request: Request, generate: bool) -> str:
+    return repr((request.model, request.data, request.evaluation, request.seed, generate))
 
 
 def _prepared(request: Request, generate: bool) -> Prepared:
@@ -113,7 +128,6 @@ def _prepared(request: Request, generate: bool) -> Prepared:
     suite = request.evaluation
     attacked = rewriting.rewritten(suite.attacks, loaded, suite.attack_limit, suite.oracle is None, tokenizer)
     prepared = Prepared(tokenizer, loaded, encoded, retained, attacked)
-    _check_suite(suite, prepared)
     if tokenizer.pad_token_id is None:
         print("the tokenizer has no padding token: batches are filled with its end token, under masks", file=sys.stderr)
     return prepared

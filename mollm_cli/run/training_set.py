@@ -11,6 +11,7 @@ from mollm_cli.core.solution import Solver
 from mollm_cli.core.types import Encoded, Loss
 from mollm_cli.data.mixture import Share
 from mollm_cli.gradients.direction_settings import Direction
+from mollm_cli.losses.finetune import finetune
 from mollm_cli.run.prepare import Prepared
 
 
@@ -24,6 +25,11 @@ class TrainingSet:
     rows: Mapping[str, list[Encoded]]
     shares: Mapping[str, Sequence[Share]]
     leader: str
+
+
+def training_set(request: TrainRequest, prepared: Prepared) -> TrainingSet:
+    """What ``request`` trains on, whichever command it is of. Raises RequestError as that does."""
+    return (finetuning_set if request.loss.name == finetune().name else unlearning_set)(request, prepared)
 
 
 def unlearning_set(request: TrainRequest, prepared: Prepared) -> TrainingSet:

@@ -67,12 +67,14 @@ def _check(*typed: str) -> str:
 
 def test_check_shows_three_rows_a_role_with_their_targets_marked(root: Path) -> None:
     lines = _check(f"output_root={root}").splitlines()
-    assert lines[0].startswith("forget: 30 rows, ") and lines[0].endswith(" of them targets")
+    assert lines[0].startswith("[[ ]] is what the model is to say")
+    assert lines[1].startswith("forget: 30 rows, ") and lines[1].endswith(" of them targets")
     rows = {role: sum(f"  authors-{role}:" in line for line in lines) for role in ("forget", "retain", "holdout")}
     assert rows == {"forget": 3, "retain": 3, "holdout": 3}
-    given, target = lines[2], lines[3]
-    assert given.startswith("    given:  'In which town was ") and "<|end|>" not in given
-    assert target.startswith("    target: [[' It was in ") and target.endswith("<|end|>']]")
+    end = next(n for n, line in enumerate(lines) if line.endswith("<|end|>]]"))
+    shown = " ".join(line.strip() for line in lines[3 : end + 1])
+    assert "In which town was " in shown and "[[ It was in " in shown.replace("[[It", "[[ It")
+    assert max(map(len, lines[1:-1])) <= 80
     assert lines[-1] == "the request is in order; no model was loaded"
     assert not root.exists()
 
@@ -80,7 +82,8 @@ def test_check_shows_three_rows_a_role_with_their_targets_marked(root: Path) -> 
 def test_check_withholds_text_that_is_not_ordinary(two_files: list[str]) -> None:
     shown = _check(*two_files)
     assert not any(secret in shown for secret in SECRETS)
-    assert shown.count("[personal text withheld: ") == 4 * 3 * 2 - 2 * 4  # 1 row each in forget_test and retain_test
+    assert shown.count("  personal: ░ stands for a token of text") == shown.count(" of them targets") >= 2
+    assert "[[░" in shown or "[[ ░" in shown
     assert "Marzipan" in _check(*two_files, "evaluation.keep_text=true")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mollm_cli.configuration.programs import UNLEARN
 from mollm_cli.core.shared import shared, sharing
 from mollm_cli.data import load_dataset
-from tests.support.cli import answer
+from tests.support.cli import answer, write_lines
 
 
 def test_jobs_that_share_rows_read_them_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,3 +41,42 @@ def test_nothing_is_kept_outside() -> None:
     with sharing():
         assert [shared("a", make), shared("a", make), shared("b", make)] == [3, 3, 4]
     assert shared("a", make) == 5
+
+
+def _files(folder: Path, count: int = 3) -> list[str]:
+    rows = [{"question": f"Quibble {n} zyxw?", "answer": f"Marzipan {n}."} for n in range(count)]
+    others = [{"question": f"Other {n}?", "answer": f"Rest {n}."} for n in range(count)]
+    return [
+        "data=custom",
+        f"data.forget.path={write_lines(folder / 'forget.jsonl', rows)}",
+        f"data.retain.path={write_lines(folder / 'retain.jsonl', others)}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "refused"),
+    [
+        ([], "direction.forget_target=auto is what the starting model scores on data.holdout, found no holdout rows"),
+        (["direction.forget_target=0.1", "gates=['nope<=1']"], "must name a metric of this run, found 'nope'"),
+        (["loss=ga", "engine.keep=target"], "engine.keep=target needs a forget target, found none"),
+    ],
+    ids=["target", "gate", "keep"],
+)
+def test_rows_are_shown_before_what_is_not_about_them_is_refused(
+    typed: list[str], refused: str, tmp_path: Path
+) -> None:
+    done = answer(UNLEARN, "--check", *_files(tmp_path), "data.retain.content=ordinary", *typed)
+    assert done.code == 2 and refused in done.err and "in order" not in done.err
+    before, _, after = done.err.partition("retain: ")
+    assert "░" in before and "Marzipan" not in done.err and "Rest 1." in after
+
+
+SAMPLED = ("dataset@data.retain=sampled", "data.retain.openings=[The,A]", "direction.forget_target=0.1")
+
+
+def test_where_nothing_is_to_be_retained_the_starting_model_may_say_it(tmp_path: Path) -> None:
+    forget = _files(tmp_path)[:2]
+    done = answer(UNLEARN, "--check", *forget)
+    assert done.code == 2 and "Set data.retain.path=FILE, or dataset@data.retain=sampled (texts" in done.err
+    named = answer(UNLEARN, "--check", *forget, *SAMPLED)
+    assert (named.code, "found no source" in named.err) == (0, False), named.err
