@@ -71,7 +71,7 @@ def _check_options(tokenizer: PreTrainedTokenizerBase) -> None:
     words = {*WORD.findall(str(getattr(tokenizer, "chat_template", None) or ""))} - GIVEN if options else set()
     for name in options:
         if name not in words:
-            close = difflib.get_close_matches(name, sorted(words), n=1)
+            close = difflib.get_close_matches(name, sorted(words), n=1, cutoff=0.75)
             remedy = f"did you mean {close[0]}?" if close else f"leave it out: '~model.template_options.{name}'"
             found = "no such word in it" if words else "a tokenizer without one"
             raise RequestError(

@@ -85,7 +85,7 @@ def load_tokenizer(description: Model) -> Any:
     with reading(description.path, "tokenizer"):
         tokenizer = _used(AutoTokenizer.from_pretrained(path, **options))
     ends = tuple(end for end in own_ends(path, **options) if end < len(tokenizer))
-    give_manner(tokenizer, Manner(description.template_options, ends))
+    give_manner(tokenizer, Manner(description.template_options or {}, ends))
     return tokenizer
 
 

@@ -39,7 +39,7 @@ class Model:
     trust_remote_code: bool = False
     attn_implementation: str | None = None
     activation_checkpointing: bool = False
-    template_options: dict[str, Any] = field(default_factory=dict, hash=False)
+    template_options: dict[str, Any] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be, before anything is loaded."""
