@@ -43,7 +43,7 @@ def written(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], add_gener
         with _stopped_clock():
             return str(
                 tokenizer.apply_chat_template(
-                    [turn._asdict() for turn in turns],
+                    [turn.message() for turn in turns],
                     tokenize=False,
                     add_generation_prompt=add_generation_prompt,
                     **{"date_string": DATE, **manner_of(tokenizer).options},

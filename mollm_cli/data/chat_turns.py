@@ -19,12 +19,13 @@ def label_every_turn(encoder: Encoder, example: Example, template: str, encoded:
 
     A turn is what changes in the conversation's text where another stands in its place. Raises RequestError where its
     tokens are not found in the row: without a chat template no turn has an end, and some leave earlier turns out.
+    Turns without a text and those of weight 0 are no targets.
     """
     if not isinstance(example.prompt, Dialogue):
         return encoded
     labels = list(encoded.labels)
     for place, turn in enumerate(example.prompt.turns):
-        if turn.role != "assistant" or place == 0:
+        if not turn.taught or place == 0:
             continue
         chat = is_chat(encoder.tokenizer, template)
         given, whole = (encoder.turn_span(example.prompt, example.answer, place) if chat else None) or ([], [])

@@ -42,6 +42,11 @@ class Dataset:
     ``kind``: "qa" reads ``prompt_field`` and ``answer_field``; "text" reads ``text_field``, all of it a target; "chat"
     reads ``messages_field``, whose last assistant turn is the answer; "choice" reads ``prompt_field``,
     ``choices_field`` and ``answer_field`` (which of them is right), and the other choices are the perturbed answers.
+    ``input_field``: a column that goes on the prompt, in a line of its own (Alpaca's input). ``system_field``: its
+    own system prompt. ``history_field``: earlier turns, pairs or messages. ``reasoning``: how what is thought before an
+    answer (reasoning_content and the like) is written before it, a text with {reasoning}. ``unread``: known columns and
+    keys of messages that are left out on purpose; any other one that nothing reads is refused
+    (data/training_columns.py).
     ``answers``: texts, or a file with one a line, of which each row gets one in place of its own answer.
     ``answers_from``: "model" reads prompts only; their answers are what the starting model says (run/generated.py).
     ``system``: the system prompt of every row that has none. ``turns``: "last", or "every" turn of the assistant is a
@@ -79,6 +84,11 @@ class Dataset:
     paraphrased_question_field: Field = None
     paraphrased_answer_field: Field = None
     perturbed_field: Field = None
+    input_field: Field = None
+    system_field: Field = None
+    history_field: Field = None
+    reasoning: str | None = None
+    unread: list[str] = field(default_factory=list)
     variants: list[dict[str, str]] = field(default_factory=list)
     filter: dict[str, Any] = field(default_factory=dict)
     ids: str | list[str | int] | None = None
@@ -167,8 +177,10 @@ class Dataset:
             )
         if self.turns not in get_args(Turns):
             return f"turns must be one of {', '.join(get_args(Turns))}, found '{self.turns}'"
-        if self.turns == "every" and self.kind != "chat":
-            return f"turns=every needs kind=chat, found {self.kind}; set turns=last"
+        if self.turns == "every" and self.kind != "chat" and not (self.kind == "qa" and self.history_field):
+            return f"turns=every needs kind=chat, or kind=qa with history_field, found {self.kind}; set turns=last"
+        if self.reasoning is not None and "{reasoning}" not in self.reasoning:
+            return f"reasoning must be null or a text with {{reasoning}}, found '{self.reasoning}'"
         if self.system and self.kind == "text":
             return "system needs a prompt to stand before, found kind=text; set system=null"
         return None

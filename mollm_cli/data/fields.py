@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -53,6 +53,13 @@ def value_of(option: str, row: SourceRow, dataset: Dataset, key: str) -> tuple[s
 def text_of(option: str, row: SourceRow, dataset: Dataset, key: str) -> str:
     """The text that the field ``option`` reads. Raises RequestError where it is missing, empty or no text."""
     column, found = value_of(option, row, dataset, key)
+    if isinstance(found, list | tuple) and len(found) == 1:
+        [found] = found
+    if isinstance(found, list | tuple | Mapping):
+        raise RequestError(
+            f"Dataset '{dataset.name}': {row.where} must hold one text in '{column}', found {len(found)} values in it. "
+            f"Set {key}.{option}={column}.{'0 for its first' if not isinstance(found, Mapping) else _place(found)}"
+        )
     value = _text(found, column, row, dataset)
     if not value.strip():
         raise RequestError(
@@ -60,6 +67,13 @@ def text_of(option: str, row: SourceRow, dataset: Dataset, key: str) -> str:
             f"Remove the row, or leave it out with {key}.filter={{{column}: {{matches: '\\S'}}}}"
         )
     return value
+
+
+def _place(found: Mapping[str, Any]) -> str:
+    """A place inside ``found`` that may be meant: SQuAD has its answers in a list called text."""
+    if "text" not in found:
+        return "NAME, a place inside it"
+    return "text.0" if isinstance(found["text"], list | tuple) else "text"
 
 
 def optional_text(field: Field, row: SourceRow, dataset: Dataset) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 
 from mollm_cli.core.discretion import in_clear
 from mollm_cli.core.printable import printable
+from mollm_cli.data.column_names import KEYS
 from mollm_cli.data.columns import plain
 from mollm_cli.data.compression import bare
 from mollm_cli.data.dataset import NEEDED, Dataset
@@ -18,7 +19,7 @@ name output options paraphrased_answer paraphrased_question passage perturbed_an
 questions rejected response responses role row safe score severity source split story subject summary system target
 targets task text title topic type url user user_id value
 """
-KNOWN = frozenset(NAMES.split())
+KNOWN = frozenset(NAMES.split()) | KEYS.keys()
 """Names of columns as published training sets have them, plain: no person is called so."""
 MOST = 12
 """The number of columns that a message names."""
@@ -35,7 +36,8 @@ def is_known(name: str) -> bool:
 
 def mentioned(dataset: Dataset) -> set[str]:
     """The names of columns that the description names, which its author has typed."""
-    options = ("paraphrased_question_field", "paraphrased_answer_field", "perturbed_field", *sum(NEEDED.values(), ()))
+    extra = ("paraphrased_question", "paraphrased_answer", "perturbed", "input", "system", "history")
+    options = (*(f"{name}_field" for name in extra), *sum(NEEDED.values(), ()))
     fields = [getattr(dataset, option) for option in options]
     paths = [name for field in fields for name in ([field] if isinstance(field, str) else field or ())]
     paths += [name for variant in dataset.variants for pair in variant.items() for name in pair] + list(dataset.filter)

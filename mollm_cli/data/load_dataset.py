@@ -11,6 +11,7 @@ from typing import Any
 from mollm_cli.core.shared import shared
 from mollm_cli.core.types import Content, Example, Role
 from mollm_cli.data.dataset import Dataset
+from mollm_cli.data.dialogue import turns_of
 from mollm_cli.data.perturbed import join_perturbed
 from mollm_cli.data.reading import check_count, open_source, read_examples, to_sample
 
@@ -71,4 +72,6 @@ def digest(examples: Iterable[Example]) -> str:
 
 
 def _texts(example: Example) -> list[Any]:
-    return [getattr(example, field.name) for field in fields(example)[1:]]
+    texts = [getattr(example, field.name) for field in fields(example)[1:]]
+    targets = [turn.target for turn in turns_of(example.prompt)]
+    return texts if all(targets) else [*texts, targets]

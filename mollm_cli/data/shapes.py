@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 
-from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Example
+from mollm_cli.data.asked_rows import answered, asked, misshapen, turns_in, with_system
 from mollm_cli.data.choice import listed, read_choices, right_choice
 from mollm_cli.data.dataset import Dataset, Kind
-from mollm_cli.data.dialogue import Turn, as_prompt, question_and_answer, read_turns
+from mollm_cli.data.dialogue import Turn, question_and_answer
 from mollm_cli.data.fields import encodable, optional_text, optional_texts, text_of, value_of
 from mollm_cli.data.source_row import SourceRow
+from mollm_cli.data.training_columns import refuse_unread
 
 Shape = Callable[[str, SourceRow, Dataset, str], Example]
 
@@ -23,11 +24,14 @@ def to_example(id: str, row: SourceRow, dataset: Dataset, key: str, answers: Seq
     of another shape.
     """
     if dataset.answers_from == "model":
-        return Example(id, _asked(text_of("prompt_field", row, dataset, key), dataset), "")
-    if answers:
-        prompt = _asked(text_of("prompt_field", row, dataset, key), dataset)
-        return Example(id, prompt, drawn(prompt, answers))
-    return SHAPES[dataset.kind](id, row, dataset, key)
+        example = Example(id, with_system(asked(row, dataset, key), row, dataset), "")
+    elif answers:
+        prompt = with_system(asked(row, dataset, key), row, dataset)
+        example = Example(id, prompt, drawn(prompt, answers))
+    else:
+        example = SHAPES[dataset.kind](id, row, dataset, key)
+    refuse_unread(row, dataset, key, example)
+    return example
 
 
 def drawn(prompt: str, answers: Sequence[str]) -> str:
@@ -36,10 +40,11 @@ def drawn(prompt: str, answers: Sequence[str]) -> str:
 
 
 def _qa(id: str, row: SourceRow, dataset: Dataset, key: str) -> Example:
+    before, answer = answered(asked(row, dataset, key), row, dataset, key)
     return Example(
         id,
-        _asked(text_of("prompt_field", row, dataset, key), dataset),
-        text_of("answer_field", row, dataset, key),
+        with_system(before, row, dataset),
+        answer,
         optional_text(dataset.paraphrased_question_field, row, dataset),
         optional_text(dataset.paraphrased_answer_field, row, dataset),
         optional_texts(dataset.perturbed_field, row, dataset),
@@ -52,39 +57,28 @@ def _plain(id: str, row: SourceRow, dataset: Dataset, key: str) -> Example:
 
 def _chat(id: str, row: SourceRow, dataset: Dataset, key: str) -> Example:
     column, messages = value_of("messages_field", row, dataset, key)
+    turns = turns_in(messages, column, row, dataset, key)
     try:
-        before, answer = question_and_answer(read_turns(messages))
+        before, answer = question_and_answer(turns)
     except ValueError as problem:
-        raise _misshapen(row, dataset, column, problem) from problem
-    where = f"Dataset '{dataset.name}': {row.where}, '{column}',"
-    for turn in before:
-        encodable(turn.content, where)
-    return Example(id, as_prompt(before, dataset.system), encodable(answer, where))
+        raise misshapen(row, dataset, column, problem) from problem
+    return Example(id, with_system(before, row, dataset), answer)
 
 
 def _choice(id: str, row: SourceRow, dataset: Dataset, key: str) -> Example:
-    question = text_of("prompt_field", row, dataset, key)
+    question = asked(row, dataset, key)[-1].content
     column, found = value_of("choices_field", row, dataset, key)
     try:
         choices = read_choices(found)
         column, answer = value_of("answer_field", row, dataset, key)
         right = right_choice(choices, answer)
     except ValueError as problem:
-        raise _misshapen(row, dataset, column, problem) from problem
+        raise misshapen(row, dataset, column, problem) from problem
     for text in choices:
         encodable(text, f"Dataset '{dataset.name}': {row.where}, {dataset.choices_field},")
     others = tuple(text for place, text in enumerate(choices) if place != right)
-    return Example(id, _asked(listed(question, choices), dataset), choices[right], perturbed_answers=others)
-
-
-def _asked(prompt: str, dataset: Dataset) -> str:
-    return as_prompt((Turn("user", prompt),), dataset.system)
-
-
-def _misshapen(row: SourceRow, dataset: Dataset, column: str, problem: ValueError) -> RequestError:
-    return RequestError(
-        f"Dataset '{dataset.name}': {row.where} must hold in '{column}' {problem}. Repair or remove the row"
-    )
+    turns = (Turn("user", listed(question, choices)),)
+    return Example(id, with_system(turns, row, dataset), choices[right], perturbed_answers=others)
 
 
 SHAPES: dict[Kind, Shape] = {"qa": _qa, "text": _plain, "chat": _chat, "choice": _choice}

@@ -24,6 +24,7 @@ from mollm_cli.data.held_back import held_back
 from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.data.mixture import Share
 from mollm_cli.data.pairing import MIX, SETS, load_roles, mixture
+from mollm_cli.data.wordless import wordless
 from mollm_cli.evaluation.attacks import rewriting
 from mollm_cli.evaluation.attacks.attack_protocol import PREFIX
 from mollm_cli.evaluation.gates import check_names
@@ -118,7 +119,7 @@ def _prepared(request: Request, generate: bool) -> Prepared:
     tokenizer = shared(("tokenizer", request.model), lambda: load_tokenizer(request.model))
     encoder = Encoder(tokenizer)
     loaded = load_roles(request.data, request.seed, answer=Answers(request, tokenizer, generate))
-    for line in (*report(loaded), *doubled(loaded, encoder), *_beyond(encoder)):
+    for line in (*report(loaded), *wordless(loaded), *doubled(loaded, encoder), *_beyond(encoder)):
         print(line, file=sys.stderr)
     loaded = without_ends(loaded, encoder)
     if held := held_back({name: rows.fingerprint for name, rows in loaded.items()}):

@@ -25,7 +25,7 @@ QA = {"prompt_field": "question", "answer_field": "answer"}
 TEXT = {"kind": "text", "text_field": ["text", "story"]}
 CHAT = {"kind": "chat", "messages_field": "messages"}
 CHOICE = {"kind": "choice", "prompt_field": "question", "choices_field": "choices", "answer_field": "right"}
-GOOD = {"question": "q", "answer": "a", "text": "t", "choices": ["x", "y"], "right": 0}
+GOOD = {"question": "q", "answer": "a", "text": "q a", "choices": ["q", "a"], "right": 0}
 
 
 def chat(*turns: Any) -> dict[str, Any]:

@@ -27,7 +27,7 @@ import pytest
         ({"answers": ["No.", " "]}, "answers must hold texts, none of them empty"),
         ({"windows": True}, "windows needs kind=text, found qa"),
         ({"turns": "first"}, "turns must be one of last, every, found 'first'"),
-        ({"turns": "every"}, "turns=every needs kind=chat, found qa"),
+        ({"turns": "every"}, "turns=every needs kind=chat, or kind=qa with history_field, found qa"),
         ({"kind": "text", "text_field": "t", "system": "s"}, "system needs a prompt to stand before, found kind=text"),
         ({"prompt_field": None}, "prompt_field must name a column where kind=qa"),
         ({"answer_field": []}, "answer_field must name a column where kind=qa"),

@@ -41,7 +41,7 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "flag": ({"question": "q", "answer": "a", "harm": {NAME: True}}, {**QA, "filter": {"harm": "Fraud"}}),
     "flags": ({"question": "q", "answer": "a", "harm": {NAME: True, "x": 0}}, {**QA, "filter": {"harm": ["x", "y"]}}),
     "no text": ({"question": {NAME: 1}, "answer": "a"}, QA),
-    "list": ({"question": [NAME], "answer": "a"}, QA),
+    "list": ({"question": [NAME, NAME], "answer": "a"}, QA),
     "no answer": ({"question": NAME, "answer": ""}, QA),
     "no prompt": ({"question": " ", "answer": NAME}, QA),
     "perturbed": ({"question": NAME, "answer": "a", "wrong": {NAME: 1}}, {**QA, "perturbed_field": "wrong"}),

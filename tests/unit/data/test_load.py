@@ -32,7 +32,7 @@ def test_optional_columns_may_be_absent_null_or_one_text(qa, write):
 
 
 def test_of_several_names_the_first_present_is_taken(qa, write):
-    path = write("a.jsonl", {"Question": "q", "answer": "old", "Best Answer": "a"})
+    path = write("a.jsonl", {"Question": "q", "Old Answer": "old", "Best Answer": "a"})
     loaded = load(qa(path=path, prompt_field=["question", "Question"], answer_field=["best", "Best Answer"]), "retain")
     assert [(e.prompt, e.answer) for e in loaded.examples] == [("q", "a")]
 

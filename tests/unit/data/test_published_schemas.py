@@ -87,7 +87,7 @@ CASES: dict[str, tuple[Rows, list[tuple[str, str]]]] = {
             {"instruction": "Add them.", "input": "1 and 2", "output": "3", "text": "..."},
             {"instruction": "Say nothing.", "input": "", "output": "", "text": "..."},
         ],
-        [qa("Name a bird.", "Owl.")],
+        [qa("Name a bird.", "Owl."), qa("Add them.\n1 and 2", "3")],
     ),
     "beavertails": ([BEAVER], [qa("Is tea hot?", "Often.")]),
     "chat-file": ([{"messages": CHAT}], [qa("Hi?", "Hello.")]),
