@@ -102,7 +102,7 @@ def _continue(
         kept = going.nonzero().squeeze(1)
         ids, mask = output.sequences[kept], torch.cat([mask, torch.ones_like(new)], dim=1)[kept]
         if len(kept) and len(kept) < len(rows):
-            cache.batch_select_indices(kept)
+            cache.reorder_cache(kept)  # batch_select_indices forgets the states of layers that have both kinds
         rows, left = [rows[k] for k in kept.tolist()], left - new.shape[1]
     return [list(takewhile(lambda token: token not in end_ids, row)) for row in written]
 
@@ -123,9 +123,9 @@ def _settings(max_new_tokens: int, end_ids: Sequence[int], sample: bool) -> Gene
 
 
 def _selects(cache: Any) -> bool:
-    """True if single rows can be kept of a cache; the state of a state-space model does not allow it."""
+    """True if single rows can be kept of a cache: not of one that is no list of layers."""
     layers = getattr(cache, "layers", [])
-    return bool(layers) and all(hasattr(layer, "batch_select_indices") for layer in layers)
+    return bool(layers) and all(hasattr(layer, "reorder_cache") for layer in layers)
 
 
 @contextmanager
