@@ -153,3 +153,22 @@ def test_slow_tests_are_marked_where_make_looks_for_them() -> None:
     mark = "mark." + "slow"
     elsewhere = [_name(file) for file in TESTS if mark in file.read_text() and not file.name.startswith("test_")]
     assert elsewhere == []
+
+
+def test_what_the_page_on_architecture_points_to_is_there() -> None:
+    page = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(?:mollm_cli/)?([a-z_]+/[\w/]+\.(?:py|yaml))(?:: (\w+))?", page)
+    named += [
+        (name, "") for row in re.findall(r"^\|.*\| (\w+/[\w/., ]*) \|$", page, re.MULTILINE) for name in row.split(", ")
+    ]
+    assert len(named) > 60
+    places = [
+        (name, next((root / name for root in (PACKAGE, ROOT) if (root / name).exists()), None), inside)
+        for name, inside in named
+    ]
+    assert [name for name, place, _ in places if place is None] == []
+    assert [
+        f"{name}: {inside}"
+        for name, place, inside in places
+        if inside and place and f" {inside}(" not in place.read_text()
+    ] == []
