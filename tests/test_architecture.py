@@ -106,6 +106,11 @@ def test_each_name_is_used_once() -> None:
     assert [name for names in (files, classes) for name, count in Counter(names).items() if count > 1] == []
 
 
+def test_docstrings_begin_with_their_subject() -> None:
+    questions = re.compile(r'^\s*r?"""(What|Which|How|Where|Whether)\b', re.MULTILINE)
+    assert [_name(file) for file in SOURCES if questions.search(file.read_text(encoding="utf-8"))] == []
+
+
 def test_there_is_no_room_for_odds_and_ends() -> None:
     parts = {part.removesuffix(".py") for file in SOURCES for part in file.relative_to(PACKAGE).parts}
     assert not FORBIDDEN & parts

@@ -1,4 +1,4 @@
-"""What a command line comes to, checked: the run or the jobs, their directory, all before anything is made on disk."""
+"""A command line as checked runs: the run or the jobs, and their directory, before anything is made on disk."""
 
 from __future__ import annotations
 

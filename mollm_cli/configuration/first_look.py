@@ -1,4 +1,4 @@
-"""What is surely wrong with a command line, found before Hydra is imported: a name, a choice, a value, a missing file.
+"""A first look at a command line, before Hydra is imported: a wrong name, choice or value, a missing file.
 
 It judges what it understands whole (``outline`` of our own files, plain values) and leaves the rest to Hydra, which
 comes next and has the last word. Refusals are those that would come later, word for word.
@@ -166,7 +166,7 @@ def _check_file(each: _Typed) -> None:
 
 
 def _ours(node: Any) -> bool:
-    """Whether ``node`` has a target, and all targets in it are of this package: nothing of a user's own runs here."""
+    """True if ``node`` has a target, and all targets in it are of this package: nothing of a user's own runs here."""
     return isinstance(node, Mapping) and TARGET in node and all(within(str(name), OWN) for name in _targets(node))
 
 
@@ -178,7 +178,7 @@ def _targets(node: Any) -> list[Any]:
 
 
 def _known(node: Any) -> bool:
-    """Whether nothing in ``node`` waits for another key."""
+    """True if nothing in ``node`` waits for another key."""
     if isinstance(node, Mapping):
         return all(map(_known, node.values()))
     if isinstance(node, list):

@@ -195,7 +195,7 @@ class Scored:
 
 
 Rows = tuple[int, int]
-"""How many rows have a value, of how many."""
+"""The number of rows with a value, and that of all rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +215,7 @@ class Result:
 
     @property
     def counted(self) -> Rows | None:
-        """How many rows have a value, and of how many; None where nothing was counted."""
+        """The number of rows with a value, and that of all rows; None if nothing was counted."""
         if self.rows is not None or not self.per_example:
             return self.rows
         return sum(value is not None for value in self.per_example), len(self.per_example)

@@ -37,7 +37,7 @@ def words_and_marks(text: str) -> list[str]:
 
 
 def word_spans(text: str) -> list[tuple[int, int]]:
-    """Where the words of a text begin and end, punctuation with the word before it: to cut a text between words."""
+    """The places where the words of a text begin and end, punctuation included: it can be cut between them."""
     return [match.span() for match in _compiled(PIECE).finditer(text)]
 
 

@@ -20,13 +20,13 @@ WORD = re.compile(r"\w+")
 JINJA = "No filter test named object dict list str has no attribute element is undefined"
 """Words of Jinja's own messages."""
 NOW = datetime(2024, 7, 26)
-"""What a template that asks for the time is told: a run must read the same tomorrow."""
+"""The time that a template which asks for it is told: a run must read the same tomorrow."""
 DATE = "26 Jul 2024"
 """The same for templates that take a date_string, as Llama 3's does."""
 
 
 def is_chat(tokenizer: PreTrainedTokenizerBase, template: str) -> bool:
-    """Whether ``template`` means the tokenizer's chat template."""
+    """True if ``template`` means the tokenizer's chat template."""
     return template == "auto" and bool(getattr(tokenizer, "chat_template", None))
 
 
@@ -84,6 +84,6 @@ def _stopped_clock() -> Iterator[None]:
 
 
 def _own_words(problem: Exception, tokenizer: PreTrainedTokenizerBase) -> str:
-    """What a template refuses with, where all of it are words of the template; others may be a row's."""
+    """The words with which a template refuses, if all of them are the template's own; others may come from a row."""
     own = {*WORD.findall(str(tokenizer.chat_template)), *WORD.findall(JINJA)}
     return str(problem) if own.issuperset(WORD.findall(str(problem))) else cause(problem)

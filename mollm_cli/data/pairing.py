@@ -21,7 +21,7 @@ COMPANIONS: dict[Role, tuple[Role, ...]] = {"forget": ("forget_test", "holdout")
 SETS = "sets."
 MIX = "mix.retain."
 SAMPLED = "dataset@data.retain=sampled"
-"""What to set where there is nothing to retain."""
+"""The remedy if there is nothing to retain."""
 Answer = Callable[[Loaded, Role], Loaded]
 """A function that gives the rows of a role their answers: the starting model, which this layer does not know."""
 TESTS: dict[Role, Role] = {"forget": "forget_test", "retain": "retain_test"}

@@ -107,7 +107,7 @@ def _filled(encoder: Encoder, example: Example, dataset: Dataset, filler: str) -
 
 
 def _found_again(own: Sequence[int], ids: Sequence[int]) -> list[bool]:
-    """Which of ``ids`` are those of ``own``, each once and in their order."""
+    """One flag for each of ``ids``: True if it is one of ``own``, each of which is found once, in their order."""
     found = [False] * len(ids)
     for block in SequenceMatcher(None, own, ids, autojunk=False).get_matching_blocks():
         found[block.b : block.b + block.size] = [True] * block.size

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 ASKED, SAID, NEXT, RULES = "Zqask", "Zqsay", "Zqnext", "Zqrules"
-"""What is put in the place of a question, its answer, the next question and a system prompt, to find them again."""
+"""Stand-ins for a question, its answer, the next question and a system prompt, by which they are found again."""
 GIVEN = frozenset({"messages", "tools", "documents", "add_generation_prompt", "strftime_now", "raise_exception"})
 """Words of a template that are no options: what transformers hands in."""
 
 
 class TurnEnd(NamedTuple):
-    """What a chat template writes behind an answer.
+    """The tokens that a chat template writes behind an answer.
 
     after: all that follows the last answer of a conversation; None where no answer of ours was found again.
     closing: what is between an answer and the end of its turn, the end's token included; "" without such a token.
@@ -115,7 +115,7 @@ def _chosen(
 
 
 def _of_head(tokenizer: PreTrainedTokenizerBase, followed: Sequence[str]) -> bool:
-    """Whether all tokens between an answer and the next question stand before a conversation's first question too."""
+    """True if all tokens between an answer and the next question stand before a conversation's first question too."""
     head, between = _ids(tokenizer, followed[0]), _ids(tokenizer, followed[2])
     return head[-len(between) :] == between
 

@@ -52,7 +52,7 @@ def _counts(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
 
 
 def wants_rehearsal(description: Model, folder: Path | None) -> bool:
-    """Whether ``folder`` is a stranger's: not where it is ours or not here yet, or its code may run, which was read."""
+    """True if ``folder`` is a stranger's: neither ours, nor absent yet, nor of code that may run, which was read."""
     return folder is not None and not description.trust_remote_code and not is_embedded(folder) and forks()
 
 

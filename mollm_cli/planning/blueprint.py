@@ -43,7 +43,7 @@ def architecture(description: Model) -> Any:
 
 
 def here(description: Model) -> bool:
-    """Whether the files of a model are on this machine."""
+    """True if the files of a model are on this machine."""
     return snapshot(source(description), description.revision) is not None
 
 
@@ -87,7 +87,7 @@ def _laid_out(description: Model, config: Any, checkpointing: bool) -> Any:
 
 
 def quantised(model: Any) -> list[Any]:
-    """What model.adapter=qlora keeps in 4 bits: the frozen matrices of all linear layers but the head."""
+    """The weights that model.adapter=qlora keeps in 4 bits: the frozen matrices of all linear layers but the head."""
     import torch
 
     head = model.get_output_embeddings()

@@ -1,4 +1,4 @@
-"""How much memory a device has free for a run."""
+"""The memory that a device has free for a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """What can be allocated on ``device`` now; None where that is not known.
+    """The bytes that can be allocated on ``device`` now; None if that is not known.
 
     CUDA: what the driver has free, this process's context taken off. MPS: the driver's recommendation less what is
     taken. CPU: the kernel's MemAvailable, or what the container's limit leaves if that is less.
@@ -37,7 +37,7 @@ def _available() -> int | None:
 
 
 def _container() -> int | None:
-    """What a cgroup (version 2) leaves of its limit; None where there is none."""
+    """The bytes that a cgroup (version 2) leaves of its limit; None if there is none."""
     limit, used = CGROUP / "memory.max", CGROUP / "memory.current"
     if not (limit.is_file() and used.is_file()) or not limit.read_text().strip().isdigit():
         return None

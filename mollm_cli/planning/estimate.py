@@ -40,7 +40,7 @@ blocks that are not large are not given back. Of float32 and of half precision, 
 LARGE = 32 * MIB
 """Bytes from which on glibc's malloc maps a block by itself, and gives it back when it is freed."""
 CUDA_CONTEXT = 600 * MIB
-"""What a process takes of a card before and beside torch's allocator: context, kernels, cuBLAS workspaces."""
+"""Bytes that a process takes of a card before and beside torch's allocator: context, kernels, cuBLAS workspaces."""
 CUDA_ALLOCATOR = 0.05
 """Share of what is allocated that the caching allocator loses to rounding and to pieces that nothing fits into."""
 KEPT = 3
@@ -70,7 +70,7 @@ def estimate(sizes: Sizes) -> MemoryPlan:
 
 
 def least_bytes(sizes: Sizes) -> int:
-    """What a step holds without its passes: weights, optimizer state, gradients. Nothing is rehearsed."""
+    """The terms of a step without its passes: weights, optimizer state, gradients. Nothing is rehearsed."""
     parts = _Parts(sizes)
     kept = sum(term.size for term in parts.kept())
     return parts.weights.size + parts.state.size + kept + parts.rows()
@@ -117,7 +117,7 @@ class _Parts:
         return found
 
     def _step(self) -> list[Term]:
-        """What is there only while a step is made: its passes, or what comes after them, whichever is more."""
+        """The terms that only a step has: its passes, or the work after them, whichever is more."""
         sizes, count = self.sizes, sum(p.numel() for p in self.trained)
         vocabulary = vocabulary_size(self.model)
         use, most = rehearsal.passes(sizes, self.model)
@@ -165,7 +165,7 @@ class _Parts:
 
     @property
     def half(self) -> bool:
-        """Whether products are of half precision."""
+        """True if products are of half precision."""
         return self.sizes.model.dtype in ("bfloat16", "float16") or self.sizes.engine.precision == "bf16"
 
     @property
@@ -174,7 +174,7 @@ class _Parts:
         return part(2 * self.row, self.sizes.shards) if self.sizes.keeps_rows else 0
 
     def kept(self) -> list[Term]:
-        """What stays from step to step beside the optimizer's state: engine/buffers.py, and the solver's rows."""
+        """Memory that stays from step to step beside the optimizer's: engine/buffers.py, and the solver's rows."""
         carries = self.sizes.solver.carries
         copies = self.copies if self.sizes.device == "cpu" else 0
         carried = part(2 * len(carries) * self.row, self.sizes.shards)
@@ -201,7 +201,7 @@ class _Parts:
         return Term("reference", size, sizes.reference)
 
     def _gathered(self, twin: bool) -> list[Term]:
-        """What is whole of shards; twin: there is a second model in shards."""
+        """The groups of weights that are whole in a sharded model; twin: there is a second model in shards."""
         size = gathered_bytes(self.model, self.sizes.shards, twin)
         return [Term("gathered weights", size, "whole: two layers, and what is around the layers")] if size else []
 
@@ -218,7 +218,7 @@ class _Parts:
         ]
 
     def host(self) -> tuple[Term, ...]:
-        """What a run on a card keeps in main memory, and what a run in shards does while it loads and saves."""
+        """The main memory of a run on a card, and that of a run in shards while it loads and saves."""
         sizes, found = self.sizes, []
         if self.paged:
             found.append(Term("optimizer state", self.whole_state, "paged: on the card only where there is room"))
@@ -263,7 +263,7 @@ class _Parts:
         return int(count * _element(self.sizes.model.dtype))
 
     def _states(self) -> int:
-        """What a cached reference stores of all rows."""
+        """The bytes that a cached reference stores of all rows."""
         targets = sum(shape.compared for shape in self.sizes.shapes.values())
         return targets * self._hidden() * _element(self.sizes.model.dtype)
 

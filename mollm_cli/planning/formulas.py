@@ -1,4 +1,4 @@
-"""What a run holds from its first step to its last, in bytes: weights, optimizer state, key-value cache, files."""
+"""The memory of a run from its first step to its last, in bytes: weights, optimizer state, key-value cache, files."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def optimizer_bytes(optimizer: Optimizer, trained: Iterable[torch.Tensor]) -> in
 
 
 def paged(optimizer: Optimizer) -> bool:
-    """Whether the state of ``optimizer`` may leave the card for the host."""
+    """True if the state of ``optimizer`` may leave the card for the host."""
     return isinstance(optimizer, AdamW8bit) and optimizer.paged
 
 
@@ -80,7 +80,7 @@ def key_value_bytes(config: Any, rows: int, tokens: int, element_size: int) -> i
 
 
 def moving_bytes(sizes: Sizes, trained: list[torch.nn.Parameter]) -> int:
-    """What the optimizer's step and what is held against it take beside gradients, one part of the model at a time.
+    """The memory of the optimizer's step, and of its checks, beside gradients, one part of the model at a time.
 
     The guard's correction and the optimizer's metric: three tensors like the largest parameter, in float32. An update
     in float32: values, gradients and random bits of CHUNK elements, or of the largest parameter.
@@ -93,7 +93,7 @@ def moving_bytes(sizes: Sizes, trained: list[torch.nn.Parameter]) -> int:
 
 
 def summing_bytes(sizes: Sizes, trained: list[torch.nn.Parameter]) -> int:
-    """What replicas add gradients up in: a bucket, or all of one gradient in float32 where it is of half precision."""
+    """The buffer in which replicas add gradients up: a bucket, or, in half precision, a whole gradient in float32."""
     if not sizes.replicated:
         return 0
     count = sum(p.numel() for p in trained)
@@ -116,7 +116,7 @@ def sketch_bytes(sizes: Sizes, model: Any) -> int:
 
 
 def factor_bytes(sizes: Sizes, model: Any) -> int:
-    """What direction.gram=factors keeps of the last role: the cotangents of all linear layers, per objective."""
+    """The part of the last role kept by direction.gram=factors: the cotangents of all linear layers, per objective."""
     if "gram" not in sizes.solver.needs or sizes.direction.gram != "factors" or sizes.micro_batches > 1:
         return 0
     from mollm_cli.gradients.taps import Taps
@@ -147,7 +147,7 @@ def gathered_bytes(model: Any, shards: int, twin: bool = False) -> int:
 
 
 def reduced_bytes(model: Any) -> int:
-    """What adding a gradient up over shards takes beside it. Half precision is added in float32.
+    """The memory beside a gradient that is added up over shards. Half precision is added in float32.
 
     The gradient of the largest group, whole, its copy that is sent, and the copy before, which is freed late.
     """

@@ -1,4 +1,4 @@
-"""What a plan says: terms, in phases."""
+"""A memory plan: terms, in phases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """What each process holds at the peak of one part of a run."""
+    """The memory of each process at the peak of one part of a run."""
 
     name: str
     terms: tuple[Term, ...]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 OTHERS = {"host": "main memory", "disk": "disk"}
-"""What a plan has beside the phases."""
+"""Keys of a plan beside the phases."""
 
 
 def as_data(found: MemoryPlan, device: torch.device, processes: int = 1, own: int = 0) -> dict[str, Any]:

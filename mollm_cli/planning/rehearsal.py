@@ -103,7 +103,7 @@ Found = tuple[Counter[Use], Counter[Use]]
 
 
 def passes(sizes: Sizes, whole: Any) -> Found:
-    """What the passes of one step hold, gradient rows among it.
+    """The memory of the passes of one step, gradient rows included.
 
     whole: the model that ``sizes`` describe. Raises whatever its code raises on tensors without values.
     """
@@ -112,7 +112,7 @@ def passes(sizes: Sizes, whole: Any) -> Found:
 
 
 def scoring(sizes: Sizes, whole: Any) -> Found:
-    """What the teacher-forced pass over one batch of an evaluation holds."""
+    """The memory of the teacher-forced pass over one batch of an evaluation."""
     return _rehearsed(sizes, whole, _score, whole_model=False)
 
 
@@ -127,12 +127,12 @@ def _rehearsed(sizes: Sizes, whole: Any, work: Callable[[Sizes, Any, Ledger], No
 
 
 def _extended(fewer: Counter[Use], more: Counter[Use], steps: int) -> Counter[Use]:
-    """What a line through both is at ``steps`` steps beyond ``fewer``."""
+    """The value, ``steps`` steps beyond ``fewer``, of the line through both."""
     return Counter({use: max(0, fewer[use] + steps * (more[use] - fewer[use])) for use in fewer.keys() | more.keys()})
 
 
 def _alike(model: Any) -> bool:
-    """Whether all layers have parameters of the same shapes."""
+    """True if all layers have parameters of the same shapes."""
     return len({tuple((n, tuple(p.shape)) for n, p in layer.named_parameters()) for layer in layers(model)}) == 1
 
 

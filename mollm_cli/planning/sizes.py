@@ -1,4 +1,4 @@
-"""What a plan depends on: the settings of a request, each as it is, and the largest batches of its rows."""
+"""The facts that a plan depends on: the settings of a request, each as it is, and the largest batches of its rows."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Sizes:
 
     @property
     def replicated(self) -> bool:
-        """Whether every one of several processes has all weights."""
+        """True if every one of several processes has all weights."""
         return self.processes > 1 and self.shards == 1
 
     @property
@@ -103,7 +103,7 @@ class Sizes:
 
     @property
     def keeps_rows(self) -> bool:
-        """Whether a step keeps one gradient per objective."""
+        """True if a step keeps one gradient per objective."""
         return "gram" in self.solver.needs and self.direction.gram == "exact"
 
 

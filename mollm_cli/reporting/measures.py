@@ -86,7 +86,7 @@ class Measure:
 
     @property
     def partial(self) -> str:
-        """How many rows have a value, where not all have one at every moment; else ""."""
+        """The number of rows with a value, if not all have one at every moment; else ""."""
         counts = {moment: f"{valued} of {of}" for moment, (valued, of) in self.rows.items()}
         if all(valued == of for valued, of in self.rows.values()):
             return ""

@@ -190,7 +190,7 @@ class Evidence:
         return written
 
     def _nothing(self, before: Evaluation | None, oracle: Evaluation | None) -> dict[str, Any] | None:
-        """Where the forget rows stood before the first step of an unlearning that had nothing to forget; else None."""
+        """The state of the forget rows before the first step of an unlearning with nothing to forget; else None."""
         unlearning = isinstance(self.request, TrainRequest) and "forget" in self.request.loss.roles
         if not unlearning or before is None:
             return None

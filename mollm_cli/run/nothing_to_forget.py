@@ -22,7 +22,7 @@ HOLDOUT, SAID, ORACLE = (
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where the forget rows stand before the first step: their mean probability, the target, and whose that is."""
+    """The state of the forget rows before the first step: their mean probability, the target, and whose that is."""
 
     forget_probability: float
     target: float

@@ -28,7 +28,7 @@ class TrainingSet:
 
 
 def training_set(request: TrainRequest, prepared: Prepared) -> TrainingSet:
-    """What ``request`` trains on, whichever command it is of. Raises RequestError as that does."""
+    """The training set of ``request``, whichever command it is of. Raises RequestError as that does."""
     return (finetuning_set if request.loss.name == finetune().name else unlearning_set)(request, prepared)
 
 

@@ -66,7 +66,7 @@ class RunRow:
         return self.status in FINISHED
 
     def partial(self, name: str) -> str:
-        """How many rows have a value of the metric ``name`` after, as "1 of 4"; "" where all have one."""
+        """The number of rows with a value of the metric ``name`` after, as "1 of 4"; "" if all have one."""
         valued, of = self.rows.get(name, (0, 0))
         return "" if valued == of else f"{valued} of {of}"
 
