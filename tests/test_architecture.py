@@ -106,6 +106,13 @@ def test_each_name_is_used_once() -> None:
     assert [name for names in (files, classes) for name, count in Counter(names).items() if count > 1] == []
 
 
+def test_types_say_what_is_there() -> None:
+    """Neither an assertion nor a cast stands in for a type: a field that may be None is one that may really be None."""
+    asserted = [f"{_name(file)}:{node.lineno}" for file, node in _nodes(ast.Assert)]
+    cast = [f"{_name(file)}:{node.lineno}" for file, node in _nodes(ast.Call) if ast.unparse(node.func) == "cast"]
+    assert asserted + cast == []
+
+
 def test_docstrings_begin_with_their_subject() -> None:
     questions = re.compile(r'^\s*r?"""(What|Which|How|Where|Whether)\b', re.MULTILINE)
     assert [_name(file) for file in SOURCES if questions.search(file.read_text(encoding="utf-8"))] == []
