@@ -63,6 +63,8 @@ def _answer_to(command: Command, arguments: Arguments) -> int:
     else:
         if arguments.config_dir is None and arguments.resume_sweep is None:
             first_look(command, arguments.overrides, folders[0])
+        if arguments.cfg is None:
+            print(f"{command.program}: reading the request, loading libraries ...", file=sys.stderr, flush=True)
         from mollm_cli.cli.runs import compose_and_run
 
         return compose_and_run(command, arguments)

@@ -71,7 +71,15 @@ def _compose_and_run(command: Command, arguments: Arguments) -> int:
         plan = checked_plan(command, arguments, overrides, sweep, None if resume is None else resume.directory)
     if arguments.plan:
         return _foretell(command, arguments, plan.requests)
+    _require_models(plan.requests)
     return _check(plan.requests) if arguments.check else _run(command, plan, again=resume is not None)
+
+
+def _require_models(requests: Sequence[Request]) -> None:
+    from mollm_cli.models.at_hand import require_at_hand
+
+    for model in {asked.model.path: asked.model for asked in requests}.values():
+        require_at_hand(model)
 
 
 def _run(command: Command, plan: CheckedPlan, again: bool) -> int:
@@ -131,6 +139,7 @@ def _go_on(command: Command, arguments: Arguments, overrides: Sequence[Override]
         return 0
     if arguments.plan:
         return _foretell(command, arguments, [asked])
+    _require_models([asked])
     if arguments.check:
         return _check([asked])
     with stdout_kept_for(directory):

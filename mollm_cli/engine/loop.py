@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import torch
 
+from mollm_cli.core.doing import advance
 from mollm_cli.core.errors import InterruptionError, NonFiniteError
 from mollm_cli.core.types import Role
 from mollm_cli.engine.batch_losses import Batches
@@ -100,6 +101,7 @@ def train(
             logged = step % settings.log_every == 0
             result = _step(partial(pieces.take, stepper, batches, lr, logged, step), step, batches, around, start)
             elapsed = max(time.perf_counter() - began, SHORTEST)
+            advance()
             tokens, seconds = tokens + result.tokens, seconds + elapsed
             record = {"step": step} | (
                 step_record(result, stepper.names, lr, result.tokens / elapsed) if logged else {}
@@ -145,4 +147,4 @@ def _heed_signal(around: Hooks, step: int) -> None:
     code = around.signalled()
     if code is not None:
         around.save(step)
-        raise InterruptionError(f"interrupted after step {step}; resume=RUN_DIR goes on from there", code)
+        raise InterruptionError(f"interrupted after step {step}", code)

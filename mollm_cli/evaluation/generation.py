@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from itertools import groupby, takewhile
 from typing import TYPE_CHECKING, Any
 
+from mollm_cli.core.doing import advance
 from mollm_cli.evaluation.teacher_forcing import length_sorted, scoring
 from mollm_cli.evaluation.work_sharing import ONE_PROCESS, WorkSharing
 
@@ -54,6 +55,7 @@ def generate(
             for i, new in zip(rows, continued, strict=True):
                 ids = [*prompts[i], *new] if with_prompt else new
                 texts[i] = tokenizer.decode(ids, skip_special_tokens=True).strip()
+            advance(len(rows) * sharing.shares)
     generated = sharing.everyones({row: text for row, text in texts.items() if text})
     return [generated.get(row, "") for row in texts]
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mollm_cli.core.doing import advance
 from mollm_cli.core.types import Result, Rows, Scored
 from mollm_cli.evaluation.clock import Clock
-from mollm_cli.evaluation.metric_plan import MetricPlan, across, needs_by_set, plan, rewrite_of
+from mollm_cli.evaluation.metric_plan import MetricPlan, across, needs_by_set, passes_of, plan, rewrite_of
 from mollm_cli.evaluation.work_sharing import ONE_PROCESS, WorkSharing
 
 if TYPE_CHECKING:
@@ -92,8 +93,17 @@ def score_sets(
             kept = score(model, encoder, name, sets[name], suite, needs, clock, samples, sharing)
             if store is not None:
                 store.write(name, kept)
+        else:
+            advance(len(kept) * passes_of(needs))  # an earlier start did it
         scores[name] = kept
     return scores
+
+
+def passes(sets: Mapping[str, Loaded], suite: Suite, oracle: bool) -> int:
+    """Rows that ``score_sets`` goes through, each as often as it is read."""
+    rows = suite.rows(sets)
+    needed = needs_by_set(measured(suite, sets, oracle), rows)
+    return sum(len(rows[name]) * passes_of(needs) for name, needs in needed.items())
 
 
 def compute(

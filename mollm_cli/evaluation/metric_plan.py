@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Literal
 
 from mollm_cli.core.types import ROLES, Example, Metric, SetsMetric
@@ -26,6 +26,8 @@ NEEDS = frozenset(
 Measured = Metric | SetsMetric
 MetricPlan = dict[str, tuple[str, Measured]]
 """Flat name -> (set, metric), in the order of sets and metrics; "" for a metric over several sets."""
+GENERATED = frozenset({"generation", "fluency", "judged"})
+"""The needs for which a greedy generation is made."""
 
 
 def plan(
@@ -68,6 +70,11 @@ def needs_by_set(measured: MetricPlan, sets: Mapping[str, Sequence[Example]]) ->
             if sets.get(each):
                 needs.setdefault(each, set()).update(metric.needs & offers(sets[each]))
     return needs
+
+
+def passes_of(needs: Set[str]) -> int:
+    """The number of times that the rows of a set with these needs are gone through."""
+    return 1 + bool(needs & GENERATED) + ("samples" in needs)
 
 
 def offers(examples: Sequence[Example]) -> set[str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING
 
+from mollm_cli.core.doing import counted_as
 from mollm_cli.core.types import ROLES, Encoded, Example, Scored
 from mollm_cli.data.apart import apart, as_items, from_items
 from mollm_cli.data.windows import overlapping_windows
 from mollm_cli.evaluation.clock import Clock
 from mollm_cli.evaluation.generation import generate
 from mollm_cli.evaluation.gradient_norms import gradient_norms
+from mollm_cli.evaluation.metric_plan import GENERATED
 from mollm_cli.evaluation.teacher_forcing import TokenScores, joined, teacher_forced
 from mollm_cli.evaluation.work_sharing import ONE_PROCESS, WorkSharing
 
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from mollm_cli.data.load_dataset import Loaded
     from mollm_cli.evaluation.suite import Suite
 
-GENERATED = frozenset({"generation", "fluency", "judged"})
-"""The needs for which a greedy generation is made."""
 SEED = 0
 """The seed of drawn continuations."""
 
@@ -52,7 +52,7 @@ def score(
     answers = [_answers(example, "perturbed" in needs) for example in examples]
     encoded = _encoded(encoder, name, loaded, answers)
     flat = [window for rows in encoded for windows in rows for window in windows]
-    with clock.measured("teacher_forcing"):
+    with clock.measured("teacher_forcing"), counted_as(len(examples), len(flat)):
         moments = "moments" in needs
         scores = iter(teacher_forced(model, flat, encoder.pad_id, suite.batch_size, model.device, moments, sharing))
     norms: Sequence[float | None] = [None] * len(examples)
@@ -112,12 +112,13 @@ def _generations(
     prompts, end_ids = encoder.asking(asked, template, f"dataset '{loaded.dataset.name}'", hoped)
     most, size = suite.generate_tokens, suite.batch_size
     if needs & GENERATED:
-        with clock.measured("generation"):
+        with clock.measured("generation"), counted_as(len(examples), len(prompts)):
             greedy = generate(model, prompts, encoder.tokenizer, most, size, end_ids, sharing=sharing)
     if draws:
         with clock.measured("samples"):
             repeated = [prompt for prompt in prompts for _ in range(samples)]
-            texts = generate(model, repeated, encoder.tokenizer, most, size, end_ids, SEED)
+            with counted_as(len(examples), len(repeated)):
+                texts = generate(model, repeated, encoder.tokenizer, most, size, end_ids, SEED)
             drawn = [tuple(texts[i : i + samples]) for i in range(0, len(texts), samples)]
     return greedy, drawn
 

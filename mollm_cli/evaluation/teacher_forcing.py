@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from mollm_cli.core.doing import advance
 from mollm_cli.core.errors import NonFiniteError, RequestError
 from mollm_cli.core.types import Encoded
 from mollm_cli.evaluation.work_sharing import ONE_PROCESS, WorkSharing
@@ -94,6 +95,7 @@ def teacher_forced(
             rows = [encoded[i] for i in indices]
             found = map(_columns_of, _score_batch(model, rows, pad_id, device, moments))
             scores.update(zip(indices, found, strict=True))
+            advance(len(indices) * sharing.shares)
     scores = sharing.everyones(scores)
     return [_from_columns(*scores[i]) for i in range(len(encoded))]
 

@@ -36,6 +36,11 @@ class WorkSharing:
         return {row: value for part in self.world.everyones(list(found.items())) for row, value in part}
 
     @property
+    def shares(self) -> int:
+        """The number of processes that the batches are shared out to."""
+        return self.world.size if self._shared else 1
+
+    @property
     def _shared(self) -> bool:
         return self.world.size > 1 and not self.together
 

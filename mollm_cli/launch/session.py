@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from mollm_cli.core.kept import listed
 from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.paths import short_paths
 from mollm_cli.core.secrets import without_secrets
+from mollm_cli.launch.again import going_on
 from mollm_cli.launch.links import refuse_links
 from mollm_cli.launch.lock import held
 from mollm_cli.launch.process_group import FINE, NEWS_SECONDS, Ending, ProcessGroup
@@ -88,6 +90,8 @@ def _run(context: Context[Request], signals: Signals, command: str, body: Body, 
     except BaseException as again:  # the second signal while the first was answered, of which there is one, or a defect
         signals.closing = True
         end = end_by(again, run_dir)
+    if end.status == "interrupted":
+        end = dataclasses.replace(end, told=f"{end.told}; go on with: {going_on(sys.argv, command, run_dir)}")
     peers.settled()
     signals.waits = True
     code = _close(manifest, command, end.status, end.code, end.told)

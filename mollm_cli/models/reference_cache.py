@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from mollm_cli.core.doing import advance
 from mollm_cli.core.types import Batch, Encoded
 from mollm_cli.core.world import ALONE, World
 from mollm_cli.models import reference_shards as shards
@@ -82,6 +83,7 @@ class StateCache:
             part = rows[start : start + batch_size]
             # A process without a row left passes another's: of shards every process must take part in each pass.
             states = states_of(collate(part or everything[:1])).detach().cpu()
+            advance(len(part) * (world.size if self.folder is not None else 1))
             if not part or refused:
                 continue
             waiting.append(states)

@@ -8,18 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 from rich.segment import Segment
 from rich.text import Text
 
 from mollm_cli.core.printable import printable
 from mollm_cli.core.secrets import redacted
 from mollm_cli.reporting.attack_tables import attacks
-from mollm_cli.reporting.formatting import label, number, verdict_line, with_span
+from mollm_cli.reporting.formatting import number, verdict_line, with_span
 from mollm_cli.reporting.measures import ATTACK, Measure, measures, others, rows_of_sets
 from mollm_cli.reporting.summary_tables import attack_table, notes, other_sets, side_by_side, standing_lines, verdict
-from mollm_cli.reporting.trajectory import FORGET, RETAIN
 
 NARROWEST = 76
 """Narrower terminals get lines, because the table would not fit."""
@@ -51,8 +48,10 @@ def plain_console(console: Console) -> Console:
 
 def stderr_console() -> Console:
     """A console on stderr; if that is no terminal, lines are plain and never wrapped."""
-    off_terminal = not sys.stderr.isatty()
-    return plain_console(Console(stderr=True, soft_wrap=off_terminal, highlight=False, markup=False, emoji=False))
+    off_terminal, file = not sys.stderr.isatty(), sys.stderr
+    while (inner := getattr(file, "rich_proxied_file", None)) is not None:
+        file = inner  # rich looks one stream further only, and a live line puts one of its own in front
+    return plain_console(Console(file=file, soft_wrap=off_terminal, highlight=False, markup=False, emoji=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,51 +102,3 @@ def _beside(measure: Measure, holdout: float | None) -> str:
     known = (("oracle", measure.oracle), ("never seen", holdout))
     parts = [f"{name} {number(value)}" for name, value in known if value is not None]
     return f" ({', '.join(parts)})" if parts else ""
-
-
-class Progress:
-    """The progress of a loop: on a terminal a bar with losses and probabilities, else one line per evaluation."""
-
-    def __init__(self, total_steps: int, console: Console | None = None) -> None:
-        self._console = console or stderr_console()
-        self._total = total_steps
-        self._latest: dict[str, float] = {}
-        self._bar: Bar | None = None
-        if self._console.is_terminal:
-            columns = (TextColumn("step"), MofNCompleteColumn(), BarColumn(bar_width=20), TimeRemainingColumn())
-            values = TextColumn("{task.description}", markup=False)
-            self._bar = Bar(*columns, values, console=self._console, transient=True)
-            self._task = self._bar.add_task("", total=total_steps)
-
-    def start(self) -> None:
-        """Show the bar, if there is one."""
-        if self._bar:
-            self._bar.start()
-
-    def step(self, step: int, record: Mapping[str, object]) -> None:
-        """Show the record of ``step`` (a line of train.jsonl); on the bar, absent keys keep their last value."""
-        self._latest |= {key: float(value) for key, value in record.items() if _is_shown(key, value)}  # type: ignore[arg-type]
-        if self._bar:
-            self._bar.update(self._task, completed=step, description=_values(self._latest))
-        elif FORGET in record or RETAIN in record or step == self._total:
-            self.message(f"step {step}/{self._total}: {_values(self._latest)}")
-
-    def message(self, text: str) -> None:
-        """Print one line, above the bar if there is one."""
-        self._console.print(Text(printable(text, one_line=True)))
-
-    def stop(self) -> None:
-        """Remove the bar."""
-        if self._bar:
-            self._bar.stop()
-
-
-def _is_shown(key: str, value: object) -> bool:
-    return isinstance(value, int | float) and (key in (FORGET, RETAIN) or key.startswith("loss."))
-
-
-def _values(latest: Mapping[str, float]) -> str:
-    """The latest values in one line: first the two probabilities, then the losses."""
-    names = {FORGET: "forget", RETAIN: "retain"}
-    ordered = sorted(latest, key=lambda key: key not in names)
-    return ", ".join(f"{names.get(key) or label(key.removeprefix('loss.'))} {number(latest[key])}" for key in ordered)

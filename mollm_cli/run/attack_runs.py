@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from mollm_cli.configuration.request import Request
+from mollm_cli.core.doing import doing
 from mollm_cli.core.types import Encoded, Result
 from mollm_cli.data.batches import Stream
 from mollm_cli.data.mixture import Share
@@ -72,7 +73,7 @@ class Attacker:
 
     def _outcome(self, attack: Attack, found: dict[str, Evaluation]) -> dict[str, Any]:
         curves: dict[str, list[Any]] = {}
-        with self.clock.measured(f"attack.{attack.name}"):
+        with doing(f"attack {attack.name.replace('_', ' ')}"), self.clock.measured(f"attack.{attack.name}"):
             for moment, description in self._models().items():
                 if attack.kind == "weights":
                     points = self._tampered(attack, description)

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from mollm_cli.configuration.request import EvaluateRequest, Request, TrainRequest
+from mollm_cli.core.doing import doing
 from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.seeding import seed_everything
 from mollm_cli.core.shared import sharing
 from mollm_cli.core.world import World, after_first
+from mollm_cli.reporting.screen import shown
 from mollm_cli.run.context import Context
 
 
@@ -21,18 +23,22 @@ def unlearn(context: Context[TrainRequest]) -> None:
     """Move a model away from the forget rows."""
     from mollm_cli.run.training_set import unlearning_set
 
-    _train(context, unlearning_set)
+    with shown(context.world.first):
+        ending = _trained(context, unlearning_set)
+    ending()
 
 
 def finetune(context: Context[TrainRequest]) -> None:
     """Fine-tune a model on the rows of ``train``."""
     from mollm_cli.run.training_set import finetuning_set
 
-    _train(context, finetuning_set)
+    with shown(context.world.first):
+        ending = _trained(context, finetuning_set)
+    ending()
 
 
-def _train(context: Context[TrainRequest], planned: Callable[..., Any]) -> None:
-    """Prepare, judge the start, train, save, judge what is on disk, hold the gates."""
+def _trained(context: Context[TrainRequest], planned: Callable[..., Any]) -> Callable[[], None]:
+    """Prepare, judge the start, train, save, judge what is on disk; returns how it is told, and the gates are held."""
     from mollm_cli.engine.device import give_memory_back, pick
     from mollm_cli.models.load_model import fingerprint, source
     from mollm_cli.run.evidence import Evidence, plain_model
@@ -48,7 +54,7 @@ def _train(context: Context[TrainRequest], planned: Callable[..., Any]) -> None:
     there = replace(request, engine=replace(request.engine, processes=world.size))
     foreseen = before_loading(there, plan, prepared, device)
     manifest.set(device=str(device), processes=world.size, **({"memory_plan": foreseen} if foreseen else {}))
-    with after_first(world):
+    with after_first(world), doing("loading the model"):
         loaded = _loaded(request, plan, prepared, run_dir, manifest)
     batch_size, planned_sizes = request.evaluation.batch_size, partial(sizes, there, plan, prepared, device.type)
     with judging(device, batch_size):
@@ -60,7 +66,8 @@ def _train(context: Context[TrainRequest], planned: Callable[..., Any]) -> None:
     with training(device, planned_sizes):
         outcome = run_training(context, plan, prepared, loaded, device, evidence.sharing, evidence.forgetting)
     give_memory_back()  # of gradients and activations; what comes now needs other sizes
-    saved(loaded, run_dir / "checkpoint", world, prepared)
+    with doing("saving the checkpoint"):
+        saved(loaded, run_dir / "checkpoint", world, prepared)
     del loaded
     give_memory_back()
     written = plain_model(str(run_dir / "checkpoint"), request.model)
@@ -73,7 +80,7 @@ def _train(context: Context[TrainRequest], planned: Callable[..., Any]) -> None:
     with judging(device, batch_size):
         evidence.score_folder("after", written)
         record = evidence.record(request.model, written)
-    _end(request, run_dir, record, manifest, world, device)
+    return partial(_end, request, run_dir, record, manifest, world, device)
 
 
 def _prepared(request: TrainRequest, run_dir: Path, world: World, planned: Callable[..., Any]) -> tuple[Any, Any]:
@@ -82,7 +89,7 @@ def _prepared(request: TrainRequest, run_dir: Path, world: World, planned: Calla
     from mollm_cli.run.prepare import prepare
 
     require_recorded(run_dir, request)
-    with after_first(world):
+    with after_first(world), doing("reading the rows"):
         prepared = prepare(request)
     plan = planned(request, prepared)
     require_recorded(run_dir, request, plan, prepared)
@@ -141,6 +148,12 @@ def _check_machine(request: TrainRequest, device: Any) -> None:
 
 def evaluate(context: Context[EvaluateRequest]) -> None:
     """Judge a model as it is."""
+    with shown(context.world.first):
+        ending = _evaluated(context)
+    ending()
+
+
+def _evaluated(context: Context[EvaluateRequest]) -> Callable[[], None]:
     from mollm_cli.engine.device import pick
     from mollm_cli.models.load_model import commit, fingerprint, source
     from mollm_cli.run.evidence import Evidence, plain_model
@@ -150,7 +163,7 @@ def evaluate(context: Context[EvaluateRequest]) -> None:
     request, run_dir, manifest = context.request, context.run_dir, context.manifest
     seed_everything(request.seed)
     device, world = _placed(pick("auto"), context.world)
-    with after_first(world):
+    with after_first(world), doing("reading the rows"):
         prepared = prepare(request)
     manifest.set(device=str(device), dtype=request.model.dtype, **_datasets(prepared))
     path, revision = source(request.model), request.model.revision
@@ -165,7 +178,7 @@ def evaluate(context: Context[EvaluateRequest]) -> None:
             evidence.score_folder("start", start)
         evidence.score_folder("after", request.model)
         record = evidence.record(start, request.model)
-    _end(request, run_dir, record, manifest, world, device)
+    return partial(_end, request, run_dir, record, manifest, world, device)
 
 
 def _trace(request: Request, manifest: Manifest, files: Sequence[dict[str, Any]]) -> None:

@@ -13,6 +13,7 @@ import torch
 
 from mollm_cli.configuration.request import Request, TrainRequest
 from mollm_cli.core.atomic import whole, write_text
+from mollm_cli.core.doing import doing
 from mollm_cli.core.errors import GateError
 from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.world import ALONE, World, after_first
@@ -21,7 +22,7 @@ from mollm_cli.data.token_cache import tokenizer_fingerprint
 from mollm_cli.evaluation.clock import Clock
 from mollm_cli.evaluation.harness import harness_results
 from mollm_cli.evaluation.judging import judged, with_fluency
-from mollm_cli.evaluation.measuring import Evaluation, Scores, compute, measured, score_sets
+from mollm_cli.evaluation.measuring import Evaluation, Scores, compute, measured, passes, score_sets
 from mollm_cli.evaluation.metric_plan import needs_by_set
 from mollm_cli.evaluation.records import metrics_record, sample_rows
 from mollm_cli.evaluation.score_store import ScoreStore, forget_scores
@@ -41,6 +42,7 @@ from mollm_cli.run.attack_runs import Attacker
 from mollm_cli.run.nothing_to_forget import HOLDOUT, ORACLE, Standing
 from mollm_cli.run.prepare import Prepared, check_context
 
+MOMENTS = {"before": "before", "after": "after", "oracle": "the oracle", "start": "the starting model"}
 SCORES = Path("resume") / "scores"
 """The folder in which a run keeps its scores until it has ended."""
 
@@ -114,9 +116,10 @@ class Evidence:
         settings |= {"metrics": sorted(measured(suite, sets, self.oracle is not None)), "decoding": decoding(suite)}
         store = ScoreStore(self.run_dir / SCORES / moment, settings, sets, suite.keep_text, self.world)
         has_oracle = self.oracle is not None
-        self.scores[moment] = score_sets(
-            loaded.model, loaded.tokenizer, sets, suite, has_oracle, self.clock, store, self.sharing
-        )
+        with doing(f"measuring {MOMENTS[moment]}", passes(sets, suite, has_oracle)):
+            self.scores[moment] = score_sets(
+                loaded.model, loaded.tokenizer, sets, suite, has_oracle, self.clock, store, self.sharing
+            )
 
     def _sets(self, moment: str) -> dict[str, Loaded]:
         return dict(self.prepared.attacked) if moment == "start" else self.prepared.sets
@@ -136,7 +139,7 @@ class Evidence:
 
         whole: also where models lie in shards, for what changes weights or reads them by itself.
         """
-        with after_first(self.world):
+        with after_first(self.world), doing("loading the model"):
             loaded = load_model(description, self.request.seed)
         check_context(self.prepared, loaded.model, description.path)
         if whole:
@@ -152,7 +155,8 @@ class Evidence:
         """
         suite, oracle = self.request.evaluation, self.scores.get("oracle")
         self._read_generations(start)
-        found = {m: compute(scores, self._sets(m), suite, oracle, self.clock) for m, scores in self.scores.items()}
+        with doing("computing the metrics"):
+            found = {m: compute(s, self._sets(m), suite, oracle, self.clock) for m, s in self.scores.items()}
         attacker = Attacker(
             self.request, self.prepared, self.device, self.scores, self.clock, self.load, self.oracle, start, after
         )

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from mollm_cli.core.atomic import write_text
+from mollm_cli.core.doing import Watcher
 from mollm_cli.core.endings import INTERRUPTED
 from mollm_cli.core.world import World
-from mollm_cli.reporting.console import Progress
 from mollm_cli.run.context import Stops
 from mollm_cli.trackers.steady import Steady
 from mollm_cli.trackers.train_log import TrainLog
@@ -22,7 +22,7 @@ from mollm_cli.trackers.train_log import TrainLog
 class Logs:
     """Of a run that starts, or goes on after ``start`` steps."""
 
-    def __init__(self, run_dir: Path, tracker: Any, start: int, progress: Progress) -> None:
+    def __init__(self, run_dir: Path, tracker: Any, start: int, progress: Watcher) -> None:
         self.run_dir, self.progress = run_dir, progress
         self.train_log = TrainLog(run_dir / "train.jsonl", start or None)
         self.tracker = Steady(tracker, progress.message)
@@ -32,7 +32,7 @@ class Logs:
         """One step."""
         step = int(record["step"])
         self.train_log.write(record)
-        self.progress.step(step, record)
+        self.progress.values(step, record)
         self.tracker.log(step, {k: v for k, v in record.items() if isinstance(v, (int, float))})
 
     def settle(self) -> None:
@@ -66,15 +66,13 @@ class NoLogs:
 
 
 @contextmanager
-def followed(progress: Progress, logs: Logs | NoLogs, signals: Stops) -> Iterator[None]:
-    """While the block steps, the terminal and the tracker are told, and a signal waits for the end of a step."""
-    progress.start()
+def followed(logs: Logs | NoLogs, signals: Stops) -> Iterator[None]:
+    """While the block steps, the tracker is told, and a signal waits for the end of a step."""
     signals.waits = True
     try:
         yield
     finally:
         signals.waits = False
-        progress.stop()
         logs.close()
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mollm_cli.configuration.request import TrainRequest
+from mollm_cli.core.doing import doing
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.privacy import make_private
 from mollm_cli.core.solution import KL_ROUNDING
@@ -143,7 +144,8 @@ class References:
         )
         began = time.perf_counter()
         try:
-            cache.fill(states_of, batch_of, self.request.engine.rows, holders(model))
+            with doing("filling the reference", len(missing)):
+                cache.fill(states_of, batch_of, self.request.engine.rows, holders(model))
         except OSError as problem:
             raise _NotCachedError(f"{cache.folder} takes no file ({problem.strerror or problem})") from problem
         self.tell(f"reference: filled in {time.perf_counter() - began:.1f} s")

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from mollm_cli.configuration.request import TrainRequest
+from mollm_cli.core.doing import Watcher, doing, watcher
 from mollm_cli.core.errors import InterruptionError
 from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.types import Encoded
@@ -33,7 +34,6 @@ from mollm_cli.models.compilation import compile_layers
 from mollm_cli.models.load_model import LoadedModel, load_model
 from mollm_cli.models.reference import Reference
 from mollm_cli.models.sharding import gathered
-from mollm_cli.reporting.console import Progress
 from mollm_cli.resume.resume_points import ResumePoints, recorded
 from mollm_cli.run.context import Context
 from mollm_cli.run.evidence import plain_model
@@ -64,7 +64,8 @@ class Evaluator:
 
     def __call__(self) -> dict[str, float]:
         """forget_probability and retain_probability now."""
-        return {f"{role}_probability": self.probability(rows) for role, rows in self.samples.items()}
+        with doing("measuring", sum(map(len, self.samples.values()))):
+            return {f"{role}_probability": self.probability(rows) for role, rows in self.samples.items()}
 
     def probability(self, rows: list[Encoded]) -> float:
         """Mean over ``rows`` of exp(mean token log p)."""
@@ -72,7 +73,7 @@ class Evaluator:
 
 
 def forget_target(
-    plan: TrainingSet, prepared: Prepared, evaluator: Evaluator, progress: Progress, manifest: Manifest
+    plan: TrainingSet, prepared: Prepared, evaluator: Evaluator, progress: Watcher, manifest: Manifest
 ) -> float | None:
     """The forget probability at which forgetting rests; "auto" is measured here. Says where the forget rows stand."""
     wanted = plan.direction.forget_target
@@ -87,7 +88,7 @@ def forget_target(
 
 
 def selection(
-    request: TrainRequest, prepared: Prepared, target: float | None, progress: Progress, device: torch.device
+    request: TrainRequest, prepared: Prepared, target: float | None, progress: Watcher, device: torch.device
 ) -> Selection:
     """engine.keep with the forget probability that it looks for; the oracle's is measured here, on the same rows."""
     engine, path = request.engine, request.evaluation.oracle
@@ -116,7 +117,7 @@ def run_training(
     request, run_dir, manifest, signals = context.request, context.run_dir, context.manifest, context.signals
     engine, optimizer, world = request.engine, request.optimizer, sharing.world
     evaluator = Evaluator(loaded.model, prepared, engine.evaluate_limit, request.evaluation.batch_size, device, sharing)
-    progress = Progress(engine.max_steps)
+    progress = watcher()
     target = forget_target(plan, prepared, evaluator, progress, manifest)
     if "forget" in plan.loss.roles:
         _require_something(context, plan, target, partial(evaluator.probability, prepared.encoded["forget"]), scored)
@@ -139,11 +140,11 @@ def run_training(
     logs = Logs(run_dir, request.tracker, start, progress) if world.first else NoLogs()
     points.settle_log, signalled = logs.settle, agreed(signals, world)
     around = Hooks(evaluator, logs.write, points.save, signalled, points.keep, logs.broken)
-    with followed(progress, logs, signals):
+    with followed(logs, signals), doing("training", limits.total_steps, start, "step"):
         outcome = train(stepper, streams, engine, optimizer, limits, history, around, device, start, pieces)
         points.save(outcome.steps)
     if (code := signalled()) is not None:  # it came when the last step had been looked at
-        raise InterruptionError(f"interrupted after step {outcome.steps}; resume=RUN_DIR goes on", code)
+        raise InterruptionError(f"interrupted after step {outcome.steps}", code)
     points.settle(outcome.steps)
     told = history.told(outcome.steps)
     progress.message(f"kept: step {told['step']}, {told['because']}")

@@ -137,7 +137,9 @@ def test_with_the_server_gone_a_warm_cache_is_enough(flag: str, hub: Hub, warm: 
 def test_with_the_server_gone_a_cold_cache_is_told(hub: Hub, tmp_path: Path) -> None:
     gone = hub.environment(tmp_path / "cold") | {"HF_ENDPOINT": "http://127.0.0.1:9"}
     for run in _in_turn(gone, tmp_path, README, ("data=tofu", "model=tiny")):
-        _refused(run, ".path=", "HF_HUB_OFFLINE=1 with a warm cache")
+        cold = "is not in the local cache, and it cannot be fetched" in run.stderr
+        _refused(run, ".path=", "HF_HOME" if cold else "HF_HUB_OFFLINE=1 with a warm cache")
+        assert cold == (run.stdout == "")
         assert "no answer from http://127.0.0.1:9" in run.stderr
 
 

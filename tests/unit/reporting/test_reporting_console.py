@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mollm_cli.reporting.console import Progress, Summary, plain_console, stderr_console
+from mollm_cli.reporting.console import Summary, plain_console, stderr_console
 
 MakeMetrics = Callable[[], dict[str, Any]]
 FORGET, RETAIN = "evaluation.forget_probability", "evaluation.retain_probability"
@@ -80,40 +80,6 @@ def test_names_from_data_cannot_drive_the_terminal(make_metrics: MakeMetrics) ->
         console.print(Summary(metrics))
         assert "\x1b[31m[red]" not in shown(console)
         assert r"evil\x1b[31m[red]" in shown(console)
-
-
-def test_plain_progress_is_a_line_an_evaluation() -> None:
-    console = plain()
-    progress = Progress(20, console)
-    progress.start()
-    progress.step(1, {"loss.forward_kl": 0.5, "status": "converged"})
-    progress.step(5, {"loss.forward_kl": 0.25, FORGET: 0.9, RETAIN: 0.8})
-    progress.step(6, {"loss.forward_kl": 0.2})
-    progress.step(20, {"loss.forward_kl": 0.125})
-    progress.stop()
-    assert shown(console).splitlines() == [
-        "step 5/20: forget 0.900, retain 0.800, forward KL 0.250",
-        "step 20/20: forget 0.900, retain 0.800, forward KL 0.125",
-    ]
-
-
-def test_a_bar_on_a_terminal_keeps_the_last_evaluation() -> None:
-    console = terminal(width=120)
-    progress = Progress(20, console)
-    progress.start()
-    progress.step(5, {"loss.forward_kl": 0.25, FORGET: 0.9, RETAIN: 0.8})
-    progress.step(7, {"loss.forward_kl": 0.2, "loss.[red]": 1.0})
-    progress.message("saved")
-    progress.stop()
-    assert "7/20" in shown(console)
-    assert "forget 0.900, retain 0.800, forward KL 0.200, [red] 1.00" in shown(console)
-    assert "saved" in shown(console)
-
-
-def test_messages_are_text_not_markup_and_not_escapes() -> None:
-    console = plain()
-    Progress(1, console).message("[bold]\x1b[31mred\nline")
-    assert shown(console) == "[bold]\\x1b[31mred line\n"
 
 
 def test_the_console_writes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:

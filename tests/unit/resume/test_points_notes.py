@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import torch
 
+from mollm_cli.core.doing import Unwatched
 from mollm_cli.core.errors import RequestError
 from mollm_cli.engine.micro_batches import MicroBatches
 from mollm_cli.engine.selection import History, Selection
 from mollm_cli.engine.step import Stepper
 from mollm_cli.losses.mollm import mollm
-from mollm_cli.reporting.console import Progress
 from mollm_cli.resume.resume_points import ResumePoints
 from mollm_cli.run.logs import Logs
 from mollm_cli.run.training import _said_of_start
@@ -94,7 +94,7 @@ def test_the_log_is_on_the_disk_before_a_point_stands_for_its_steps(tmp_path: Pa
 
 
 def test_a_step_whose_numbers_are_not_finite_is_noted_by_ids(tmp_path: Path) -> None:
-    logs = Logs(tmp_path, Silent(), 0, Progress(9))
+    logs = Logs(tmp_path, Silent(), 0, Unwatched())
     logs.broken(4, "the loss forward_kl is nan", {"forget": ["f:1", "f:2"], "retain": ["r:9"]})
     assert read(tmp_path / "nonfinite.json") == {
         "step": 4,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from mollm_cli.core.doing import Unwatched
 from mollm_cli.launch.signals import Signals
-from mollm_cli.reporting.console import Progress
 from mollm_cli.run.logs import Logs, followed
 
 
@@ -32,9 +32,9 @@ class Told:
 @pytest.mark.parametrize(("start", "kept"), [(0, [1]), (2, [2, 1])])
 def test_steps_are_written_and_told_and_those_taken_again_are_dropped(start: int, kept: list[int], tmp_path: Path):
     (tmp_path / "train.jsonl").write_text('{"step": 2}\n{"step": 3}\n')
-    tracker, signals, progress = Told(), Signals(), Progress(9)
-    logs = Logs(tmp_path, tracker, start, progress)
-    with followed(progress, logs, signals):
+    tracker, signals = Told(), Signals()
+    logs = Logs(tmp_path, tracker, start, Unwatched())
+    with followed(logs, signals):
         assert signals.waits
         logs.write({"step": 1, "loss.a": 0.5, "status": "converged"})
     assert not signals.waits
