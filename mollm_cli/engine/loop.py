@@ -101,7 +101,6 @@ def train(
             logged = step % settings.log_every == 0
             result = _step(partial(pieces.take, stepper, batches, lr, logged, step), step, batches, around, start)
             elapsed = max(time.perf_counter() - began, SHORTEST)
-            advance()
             tokens, seconds = tokens + result.tokens, seconds + elapsed
             record = {"step": step} | (
                 step_record(result, stepper.names, lr, result.tokens / elapsed) if logged else {}
@@ -121,12 +120,14 @@ def train(
 def _step(take: Callable[[], StepResult], step: int, batches: Batches, around: Hooks, start: int) -> StepResult:
     """Take ``step``; where a number in it is not finite, save the state before it, and let the run fail."""
     try:
-        return take()
+        result = take()
     except NonFiniteError as error:
         around.broken(step, str(error), {role: [i for b in parts for i in b.ids] for role, parts in batches.items()})
         if step > start + 1:  # else the state before this step is the one that was loaded
             around.save(step - 1)
         raise NonFiniteError(f"step {step}: {error}") from error
+    advance()
+    return result
 
 
 def _look(step: int, history: History, around: Hooks) -> dict[str, float]:
