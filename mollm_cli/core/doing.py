@@ -1,4 +1,4 @@
-"""What is being done now, told to whoever shows it: a bar, a line of a log, or nobody.
+"""The things being done now, told to whoever shows it: a bar, a line of a log, or nobody.
 
 Whatever takes long opens an activity; an activity inside another one takes its place until it ends.
 """
@@ -28,7 +28,7 @@ class Activity:
 
 
 class Watcher(Protocol):
-    """Who shows activities."""
+    """Whoever shows activities."""
 
     def begun(self, activity: Activity) -> None:
         """``activity`` begins, inside those that have not ended."""
@@ -71,7 +71,7 @@ _OPEN: ContextVar[tuple[Activity, ...]] = ContextVar("open", default=())
 
 
 def watcher() -> Watcher:
-    """Who is told at present."""
+    """Whoever is told at present."""
     return _WATCHER.get()
 
 

@@ -1,4 +1,4 @@
-"""Whether a model can be had at all, asked before a run directory is made and before torch is imported."""
+"""A model that cannot be had at all is refused before a run directory is made and before torch is imported."""
 
 from __future__ import annotations
 

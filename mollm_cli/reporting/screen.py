@@ -1,4 +1,4 @@
-"""What is being done, for people: one line that moves on a terminal, lines that stay in a file."""
+"""The thing being done, for people: one line that moves on a terminal, lines that stay in a file."""
 
 from __future__ import annotations
 
