@@ -22,6 +22,9 @@ TRAINING_ROLES: tuple[Role, ...] = ("forget", "retain", "alternate")
 """Roles that an objective may read."""
 ROLES: tuple[Role, ...] = ("forget", "retain", "forget_test", "retain_test", "holdout", "alternate")
 
+COUNTERFACTUAL: Role = "counterfactual"
+"""The set of forget rows with names and numbers that do not exist (data/counterfactual.py): a yardstick, no more."""
+
 Content = Literal["ordinary", "personal", "harmful"]
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Literal
 
-from mollm_cli.core.types import ROLES, Example, Metric, SetsMetric
+from mollm_cli.core.types import COUNTERFACTUAL, ROLES, Example, Metric, SetsMetric
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
     from mollm_cli.evaluation.attacks.attack_protocol import Rewrite
 
-FORGET_SIDE = frozenset({"forget", "forget_test", "holdout"})
+FORGET_SIDE = frozenset({"forget", "forget_test", "holdout", COUNTERFACTUAL})
 """Sets of the forget set's kind, on which the distance to a model that never saw the forget set counts."""
 
 NEEDS = frozenset(
@@ -105,8 +105,11 @@ def fits(
 ) -> bool:
     """True if a set offers all that is in ``metric.needs``.
 
-    Only text metrics read a plain-text set without a role (wikitext). ``limited`` metrics name their sets.
+    Only text metrics read a plain-text set without a role (wikitext). ``limited`` metrics name their sets. Of
+    counterfactual rows the probability alone is a yardstick: other metrics would read what is not there.
     """
+    if set_name == COUNTERFACTUAL:
+        return metric.name == "probability"
     offered = offers(examples) - (set() if rewrite and rewrite.samples else {"samples"})
     offered.add("forget_side" if forget_side(set_name) else "retain_side")
     if oracle and set_name == "forget":

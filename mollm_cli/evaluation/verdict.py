@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from mollm_cli.evaluation.measuring import Evaluation
     from mollm_cli.evaluation.suite import Suite
 
-Yardstick = Literal["oracle", "holdout", "none"]
+Yardstick = Literal["oracle", "holdout", "counterfactual", "none"]
 
 RESAMPLES = 1000
 COVERAGE = 0.90
@@ -17,11 +17,16 @@ SEED = 0
 
 
 def yardstick(before: Evaluation | None, oracle: Evaluation | None) -> tuple[Yardstick, float | None]:
-    """The yardstick of the forget probability: the oracle's, else the starting model's on holdout rows, else none."""
+    """The yardstick of the forget probability: the oracle's, else the starting model's on holdout rows, else none.
+
+    The last before none is the starting model's on counterfactual rows, which there are where holdout rows are not.
+    """
     if oracle is not None and (value := oracle.values.get("forget_probability")) is not None:
         return "oracle", value
-    if before is not None and (value := before.values.get("holdout_probability")) is not None:
-        return "holdout", value
+    names: tuple[Yardstick, ...] = ("holdout", "counterfactual")
+    for name in names:
+        if before is not None and (value := before.values.get(f"{name}_probability")) is not None:
+            return name, value
     return "none", None
 
 

@@ -20,7 +20,8 @@ class Direction:
     live_threshold: the share of the longest row's norm below which a row is not live.
     kl_budget: nats per token within which a KL is not live; "auto": as many as the solver asks for.
     forget_target: the forget probability in (0, 1) at which forget objectives rest; they come back above it. "auto":
-        the starting model's probability on ``holdout`` rows; null: never.
+        the starting model's probability on ``holdout`` rows, else the oracle's, else the starting model's on
+        counterfactual rows (data/counterfactual.py); null: never.
     metric: of the programme's Gram matrix. "adam": the optimizer's own, of this very step (optimizers/adam.py).
     guard: whether the optimizer's step is corrected where it would raise a live objective of its batch, to first order.
     verify: whether the losses of the batch are evaluated after the step too, for one forward pass per role.

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from mollm_cli.core.endings import NOTHING
 from mollm_cli.core.printable import printable
+from mollm_cli.core.types import COUNTERFACTUAL
 
 NONE = "–"
 """The sign for a missing value."""
@@ -117,9 +118,13 @@ def duration(seconds: object) -> str:
 
 
 def yardstick_name(metrics: Mapping[str, Any]) -> str:
-    """The yardstick of the forget side: "the oracle", "rows never seen" (holdout), or "" if there is none."""
+    """The yardstick of the forget side: "the oracle", "rows never seen" (holdout) ..., or "" if there is none."""
     kind = "oracle" if metrics.get("oracle") else metrics.get("yardstick")
-    return {"oracle": "the oracle", "holdout": "rows never seen"}.get(str(kind), "")
+    return {
+        "oracle": "the oracle",
+        "holdout": "rows never seen",
+        COUNTERFACTUAL: "rows on names that do not exist",
+    }.get(str(kind), "")
 
 
 def verdict_texts(metrics: Mapping[str, Any]) -> dict[str, str]:

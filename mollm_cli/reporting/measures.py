@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mollm_cli.core.printable import printable
+from mollm_cli.core.types import COUNTERFACTUAL
 from mollm_cli.reporting.formatting import finite, label, number
 
 Movement = Literal["better", "worse", "past", "same", "unknown"]
@@ -38,7 +39,7 @@ PAST = 0.1
 """A value has gone past its yardstick if it lies beyond it by more than this share of its original distance."""
 
 METRICS = ("probability", "rouge_l", "exact_memorization", "truth_ratio", "perplexity")
-SETS = ("forget", "retain", "forget_test", "retain_test", "holdout")
+SETS = ("forget", "retain", "forget_test", "retain_test", "holdout", COUNTERFACTUAL)
 """The reading order; other names follow."""
 
 
@@ -186,9 +187,11 @@ def columns(found: Iterable[Measure]) -> tuple[str, ...]:
 
 
 def yardstick(metrics: Mapping[str, Any], name: str) -> float | None:
-    """The yardstick of ``name`` on the forget side: the oracle's value, else the start's on holdout rows, else None."""
+    """The yardstick of ``name`` on the forget side: the oracle's value, else the start's on other rows, else None."""
     if metrics.get("oracle"):
         return finite(metrics["oracle"].get(name))
+    if metrics.get("yardstick") == COUNTERFACTUAL:
+        return finite((metrics.get("before") or {}).get(f"{COUNTERFACTUAL}_{name.removeprefix('forget_')}"))
     return holdout(metrics, name) if metrics.get("yardstick") == "holdout" else None
 
 

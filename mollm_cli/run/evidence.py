@@ -39,7 +39,7 @@ from mollm_cli.reporting.gate_reports import GateTable
 from mollm_cli.reporting.model_card import write_model_card
 from mollm_cli.reporting.run_files import read_run
 from mollm_cli.run.attack_runs import Attacker
-from mollm_cli.run.nothing_to_forget import HOLDOUT, ORACLE, Standing
+from mollm_cli.run.nothing_to_forget import OF, Standing
 from mollm_cli.run.prepare import Prepared, check_context
 
 MOMENTS = {"before": "before", "after": "after", "oracle": "the oracle", "start": "the starting model"}
@@ -203,7 +203,7 @@ class Evidence:
         noted: dict[str, Any] | None = self.manifest.facts.get("nothing_to_forget")
         if noted is not None or now is None or target is None:
             return noted
-        found = Standing(now, target, ORACLE if name == "oracle" else HOLDOUT)
+        found = Standing(now, target, OF[name])
         return dataclasses.asdict(found) if found.nothing else None
 
     def _written(self, found: dict[str, Evaluation], attacks: dict[str, dict[str, Any]]) -> dict[str, Any]:

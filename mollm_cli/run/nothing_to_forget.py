@@ -7,17 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from mollm_cli.core.errors import NothingToForgetError
-from mollm_cli.gradients.direction_settings import Direction
+from mollm_cli.core.types import COUNTERFACTUAL
 
-HOLDOUT, SAID, ORACLE = (
-    "what the starting model scores on data.holdout",
-    "direction.forget_target",
-    "what the oracle scores",
-)
-"""Whose a target is, in words."""
+OF = {
+    "holdout": "what the starting model scores on data.holdout",
+    COUNTERFACTUAL: "what the starting model scores on the same rows with names and numbers that do not exist",
+    "oracle": "what the oracle scores",
+    "said": "direction.forget_target",
+}
+"""The origin of a target, in words."""
+
+
+class ForgetTarget(NamedTuple):
+    """The forget probability at which forgetting rests, and a key of OF."""
+
+    probability: float
+    of: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +50,17 @@ class Standing:
         )
 
 
-def standing(
-    direction: Direction, target: float | None, forget: Callable[[], float], scored: Mapping[str, float]
-) -> Standing | None:
+def standing(target: ForgetTarget | None, forget: Callable[[], float], scored: Mapping[str, float]) -> Standing | None:
     """The forget rows held against the forget target, or where there is none against the oracle; None without either.
 
     target: the forget target as it was found. forget: scores every forget row with the model as it is.
     scored: the forget probability before and of the oracle, on the rows of the evaluation.
     """
     if target is not None:
-        return Standing(forget(), target, HOLDOUT if direction.forget_target == "auto" else SAID)
+        return Standing(forget(), target.probability, OF[target.of])
     if not {"before", "oracle"} <= scored.keys():
         return None
-    return Standing(scored["before"], scored["oracle"], ORACLE)
+    return Standing(scored["before"], scored["oracle"], OF["oracle"])
 
 
 def require_something(

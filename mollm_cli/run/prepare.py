@@ -14,8 +14,9 @@ from mollm_cli.configuration.request import Request, TrainRequest
 from mollm_cli.core.discretion import telling
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.shared import shared
-from mollm_cli.core.types import ROLES, Encoded, Role
+from mollm_cli.core.types import COUNTERFACTUAL, ROLES, Encoded, Role
 from mollm_cli.data.chat_template import is_chat
+from mollm_cli.data.counterfactual import counterfactual
 from mollm_cli.data.deletion import report
 from mollm_cli.data.doubled import doubled, without_ends
 from mollm_cli.data.encoder import Encoder
@@ -121,7 +122,7 @@ def _prepared(request: Request, generate: bool) -> Prepared:
     loaded = load_roles(request.data, request.seed, answer=Answers(request, tokenizer, generate))
     for line in (*report(loaded), *wordless(loaded), *doubled(loaded, encoder), *_beyond(encoder)):
         print(line, file=sys.stderr)
-    loaded = without_ends(loaded, encoder)
+    loaded = _with_yardstick(without_ends(loaded, encoder))
     if held := held_back({name: rows.fingerprint for name, rows in loaded.items()}):
         print(f"warning: {held}", file=sys.stderr)
     retained = mixture(request.data)
@@ -132,6 +133,14 @@ def _prepared(request: Request, generate: bool) -> Prepared:
     if tokenizer.pad_token_id is None:
         print("the tokenizer has no padding token: batches are filled with its end token, under masks", file=sys.stderr)
     return prepared
+
+
+def _with_yardstick(loaded: Mapping[Role, Loaded]) -> dict[Role, Loaded]:
+    """``loaded``, with counterfactual rows where there are no holdout rows; sets.counterfactual may have the user's."""
+    if "forget" not in loaded or {"holdout", COUNTERFACTUAL} & loaded.keys():
+        return dict(loaded)
+    rows = counterfactual(loaded["forget"].examples)
+    return {**loaded, COUNTERFACTUAL: loaded["forget"].keep(rows)} if rows else dict(loaded)
 
 
 def _beyond(encoder: Encoder) -> Iterator[str]:
@@ -158,6 +167,8 @@ def _place(name: str, retained: Mapping[str, float]) -> str:
     """The key under ``data`` where a role or set is described."""
     if name in ROLES:
         return name
+    if name == COUNTERFACTUAL:
+        return "forget"
     return f"{MIX if name in retained else SETS}{name}"
 
 
@@ -178,16 +189,26 @@ def _attacked_names(request: Request, prepared: Prepared) -> list[str]:
 
 
 def _check_target(request: Request, prepared: Prepared) -> None:
-    """``direction.forget_target=auto`` needs holdout rows, where the solver would use it."""
-    if not isinstance(request, TrainRequest) or "gram" not in request.solver.needs or "holdout" in prepared.loaded:
+    """``direction.forget_target=auto`` needs a yardstick, where the solver would use it."""
+    if (
+        not isinstance(request, TrainRequest)
+        or "gram" not in request.solver.needs
+        or "forget" not in request.loss.roles
+    ):
         return
     direction = request.direction
-    if direction.forget_target == "auto" and not direction.paper and "forget" in request.loss.roles:
+    if direction.forget_target == "auto" and not direction.paper and not finds_target(request, prepared):
         raise RequestError(
-            "direction.forget_target=auto is what the starting model scores on data.holdout, found no holdout rows. "
-            "Set data.holdout.path=FILE (rows of the forget set's kind that the model never saw), or "
-            "direction.forget_target=P (a probability in (0, 1)), or direction.forget_target=null (never rest)"
+            "direction.forget_target=auto needs something to compare the forget rows with, found no holdout rows, no "
+            "oracle, and no name, number or prompt in data.forget to make other rows of. Set data.holdout.path=FILE "
+            "(rows of the forget set's kind that the model never saw), or direction.forget_target=P (a probability in "
+            "(0, 1)), or direction.forget_target=null (never rest)"
         )
+
+
+def finds_target(request: TrainRequest, prepared: Prepared) -> bool:
+    """True where ``direction.forget_target=auto`` has something to be measured on."""
+    return bool({"holdout", COUNTERFACTUAL} & prepared.encoded.keys()) or request.evaluation.oracle is not None
 
 
 def check_context(prepared: Prepared, model: Any, path: str) -> None:

@@ -17,7 +17,7 @@ from mollm_cli.configuration.request import TrainRequest
 from mollm_cli.core.doing import Watcher, doing, watcher
 from mollm_cli.core.errors import InterruptionError
 from mollm_cli.core.manifest import Manifest
-from mollm_cli.core.types import Encoded
+from mollm_cli.core.types import COUNTERFACTUAL, Encoded
 from mollm_cli.core.world import ALONE, World, after_first
 from mollm_cli.data.batches import Stream
 from mollm_cli.data.order import common_lengths
@@ -39,7 +39,7 @@ from mollm_cli.run.context import Context
 from mollm_cli.run.evidence import plain_model
 from mollm_cli.run.inputs import inputs
 from mollm_cli.run.logs import Logs, NoLogs, agreed, followed
-from mollm_cli.run.nothing_to_forget import require_something, standing
+from mollm_cli.run.nothing_to_forget import OF, ForgetTarget, require_something, standing
 from mollm_cli.run.prepare import Prepared
 from mollm_cli.run.run_reference import References
 from mollm_cli.run.training_set import TrainingSet
@@ -73,18 +73,36 @@ class Evaluator:
 
 
 def forget_target(
-    plan: TrainingSet, prepared: Prepared, evaluator: Evaluator, progress: Watcher, manifest: Manifest
-) -> float | None:
-    """The forget probability at which forgetting rests; "auto" is measured here. Says where the forget rows stand."""
+    plan: TrainingSet,
+    prepared: Prepared,
+    evaluator: Evaluator,
+    progress: Watcher,
+    manifest: Manifest,
+    scored: Mapping[str, float],
+) -> ForgetTarget | None:
+    """The forget target; "auto" is measured here. Says where the forget rows stand."""
     wanted = plan.direction.forget_target
-    if wanted == "auto":
-        wanted = evaluator.probability(prepared.encoded["holdout"]) if "holdout" in prepared.encoded else None
     if wanted is None or plan.direction.paper:
         return None
+    target = _measured(prepared, evaluator, scored) if wanted == "auto" else ForgetTarget(wanted, "said")
+    if target is None:
+        return None
     now = evaluator.probability(evaluator.samples["forget"])
-    progress.message(f"forget target: probability {wanted:.4f} (forget rows now: {now:.4f})")
-    manifest.set(forget_target=wanted)
-    return float(wanted)
+    whose = "" if target.of == "said" else f", {OF[target.of]}"
+    progress.message(f"forget target: probability {target.probability:.4f}{whose} (forget rows now: {now:.4f})")
+    manifest.set(forget_target=target.probability, forget_target_of=target.of)
+    return target
+
+
+def _measured(prepared: Prepared, evaluator: Evaluator, scored: Mapping[str, float]) -> ForgetTarget | None:
+    """The probability that a model which never saw the forget rows gives them, as near as it can be known here."""
+    if "holdout" in prepared.encoded:
+        return ForgetTarget(evaluator.probability(prepared.encoded["holdout"]), "holdout")
+    if "oracle" in scored:
+        return ForgetTarget(scored["oracle"], "oracle")
+    if COUNTERFACTUAL in prepared.encoded:
+        return ForgetTarget(evaluator.probability(prepared.encoded[COUNTERFACTUAL]), COUNTERFACTUAL)
+    return None
 
 
 def selection(
@@ -118,9 +136,9 @@ def run_training(
     engine, optimizer, world = request.engine, request.optimizer, sharing.world
     evaluator = Evaluator(loaded.model, prepared, engine.evaluate_limit, request.evaluation.batch_size, device, sharing)
     progress = watcher()
-    target = forget_target(plan, prepared, evaluator, progress, manifest)
-    if "forget" in plan.loss.roles:
-        _require_something(context, plan, target, partial(evaluator.probability, prepared.encoded["forget"]), scored)
+    rests_at = forget_target(plan, prepared, evaluator, progress, manifest, scored)
+    target = None if rests_at is None else rests_at.probability
+    _require_something(context, plan, rests_at, lambda: evaluator.probability(prepared.encoded["forget"]), scored)
     streams = {role: build_stream(plan, role, request, prepared) for role in plan.rows}
     limits = rules(engine, streams[plan.leader].count, target)
     references = References(request, plan, prepared, streams, limits.total_steps, run_dir, progress.message)
@@ -155,13 +173,13 @@ def run_training(
 def _require_something(
     context: Context[TrainRequest],
     plan: TrainingSet,
-    target: float | None,
+    target: ForgetTarget | None,
     forget: Callable[[], float],
     scored: Mapping[str, float],
 ) -> None:
     """Refuse a run that has nothing to forget; one that has taken steps was found to have something, or was forced."""
     force = context.request.force or bool(recorded(context.run_dir / "resume"))
-    found = standing(plan.direction, target, forget, scored)
+    found = standing(target, forget, scored) if "forget" in plan.loss.roles else None
     require_something(found, force, partial(print, file=sys.stderr), context.manifest.set)
 
 

@@ -12,7 +12,7 @@ from mollm_cli.core.types import Encoded, Loss
 from mollm_cli.data.mixture import Share
 from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.finetune import finetune
-from mollm_cli.run.prepare import Prepared
+from mollm_cli.run.prepare import Prepared, finds_target
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def finetuning_set(request: TrainRequest, prepared: Prepared) -> TrainingSet:
 def _check_selection(request: TrainRequest, prepared: Prepared) -> None:
     engine, direction = request.engine, request.direction
     wanted = None if direction.paper else direction.forget_target
-    target = isinstance(wanted, float) or (wanted == "auto" and "holdout" in prepared.encoded)
+    target = isinstance(wanted, float) or (wanted == "auto" and finds_target(request, prepared))
     if engine.keep == "target" and not target:
         raise RequestError(
             "engine.keep=target needs a forget target, found none. Set direction.forget_target=P (a probability in "

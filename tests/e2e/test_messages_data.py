@@ -129,9 +129,12 @@ def test_safe_and_unsafe_answers_to_the_same_prompts_are_no_overlap(root: Path, 
         assert unsafe["answer"] == (f"No to {number}." if number % 2 == 0 else f"Yes to {number}.")
 
 
+NAMELESS = [{"text": f"nothing is said of {n}."} for n in range(8)]
+
+
 def test_a_forget_target_that_nothing_tells(forgetting: Any) -> None:
     _refused(
-        forgetting(ROWS, loss="mollm"),
-        "direction.forget_target=auto is what the starting model scores on data.holdout, found no holdout rows",
+        forgetting(NAMELESS, "data.forget.kind=text", "data.forget.text_field=text", loss="mollm"),
+        "direction.forget_target=auto needs something to compare the forget rows with, found no holdout rows",
         "data.holdout.path=FILE", "direction.forget_target=null",
     )  # fmt: skip

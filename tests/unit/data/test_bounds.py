@@ -15,6 +15,7 @@ import pytest
 
 from mollm_cli.core.budget import Budget, spending
 from mollm_cli.core.errors import RequestError
+from mollm_cli.data.arrow_rows import read_parquet
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.deletion import divide
 from mollm_cli.data.encoder import Encoder
@@ -154,3 +155,13 @@ def test_no_text_of_a_row_is_in_what_a_template_raises(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="found TypeError") as refused:
         encode_all(rows, "forget", tokenizer)
     assert "Anna" not in str(refused.value)
+
+
+def test_a_table_reserves_no_more_addresses_than_it_needs() -> None:
+    """Under a limit of memory the pool that takes a GiB at once would refuse what is small."""
+    before = pyarrow.default_memory_pool()
+    try:
+        assert len(list(read_parquet(_parquet([{"a": "b"}]), "a.parquet"))) == 1
+        assert pyarrow.default_memory_pool().backend_name == "system"
+    finally:
+        pyarrow.set_memory_pool(before)

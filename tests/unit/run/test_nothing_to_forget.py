@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from mollm_cli.core.errors import NothingToForgetError
-from mollm_cli.gradients.direction_settings import Direction
-from mollm_cli.run.nothing_to_forget import Standing, require_something, standing
+from mollm_cli.run.nothing_to_forget import OF, ForgetTarget, Standing, require_something, standing
 
 
 def _forget() -> float:
@@ -16,28 +15,27 @@ def _forget() -> float:
 
 
 @pytest.mark.parametrize(
-    ("direction", "target", "scored", "of", "nothing"),
+    ("target", "scored", "of", "nothing"),
     [
-        (Direction(), 0.4, {}, "what the starting model scores on data.holdout", True),
-        (Direction(), 0.2, {}, "what the starting model scores on data.holdout", False),
-        (Direction(forget_target=0.3), 0.3, {}, "direction.forget_target", True),  # at the target
-        (Direction(forget_target=0.29), 0.29, {}, "direction.forget_target", False),
-        (Direction(forget_target=0.1), 0.1, {"before": 0.3, "oracle": 0.5}, "direction.forget_target", False),
-        (Direction(forget_target=None), None, {"before": 0.3, "oracle": 0.5}, "what the oracle scores", True),
-        (Direction(forget_target=None), None, {"before": 0.3, "oracle": 0.1}, "what the oracle scores", False),
-        (Direction(paper=True), None, {"before": 0.3, "oracle": 0.5}, "what the oracle scores", True),
+        (ForgetTarget(0.4, "holdout"), {}, "holdout", True),
+        (ForgetTarget(0.2, "counterfactual"), {}, "counterfactual", False),
+        (ForgetTarget(0.3, "said"), {}, "said", True),  # at the target
+        (ForgetTarget(0.29, "said"), {}, "said", False),
+        (ForgetTarget(0.1, "said"), {"before": 0.3, "oracle": 0.5}, "said", False),
+        (None, {"before": 0.3, "oracle": 0.5}, "oracle", True),
+        (None, {"before": 0.3, "oracle": 0.1}, "oracle", False),
     ],
 )
 def test_the_target_comes_before_the_oracle(
-    direction: Direction, target: float | None, scored: dict[str, float], of: str, nothing: bool
+    target: ForgetTarget | None, scored: dict[str, float], of: str, nothing: bool
 ) -> None:
-    found = standing(direction, target, _forget, scored)
-    assert found is not None and (found.of, found.nothing) == (of, nothing)
+    found = standing(target, _forget, scored)
+    assert found is not None and (found.of, found.nothing) == (OF[of], nothing)
 
 
 @pytest.mark.parametrize("scored", [{}, {"before": 0.3}, {"oracle": 0.5}])
 def test_without_target_and_oracle_nothing_is_held_against_anything(scored: dict[str, float]) -> None:
-    assert standing(Direction(forget_target=None), None, _forget, scored) is None
+    assert standing(None, _forget, scored) is None
 
 
 def test_a_run_with_nothing_to_forget_is_refused_with_what_was_measured_unless_it_is_forced() -> None:

@@ -32,32 +32,45 @@ class _Evaluator:
         return len(rows) / 10
 
 
-def _target(direction: Direction, holdout: int = 3) -> tuple[float | None, list[str], dict[str, Any]]:
+def _target(direction: Direction, scored: dict[str, float] | None = None, **sets: int) -> tuple[Any, Any, list[str]]:
+    """(the target, whose it is, what is said), where there are these sets."""
     said: list[str] = []
     kept: dict[str, Any] = {}
-    prepared = SimpleNamespace(encoded={"holdout": _rows(holdout)} if holdout else {})
+    prepared = SimpleNamespace(encoded={name: _rows(count) for name, count in sets.items()})
     plan: Any = SimpleNamespace(direction=direction)
     progress, manifest = SimpleNamespace(message=said.append), SimpleNamespace(set=lambda **facts: kept.update(facts))
-    return forget_target(plan, prepared, _Evaluator(), progress, manifest), said, kept  # type: ignore[arg-type]
+    found = forget_target(plan, prepared, _Evaluator(), progress, manifest, scored or {})  # type: ignore[arg-type]
+    told = (found.probability, found.of) if found else (None, None)
+    assert told == (kept.get("forget_target"), kept.get("forget_target_of"))
+    return *told, said
 
 
 def test_by_default_the_target_is_what_rows_never_seen_score() -> None:
-    target, said, kept = _target(Direction())
-    assert (target, kept) == (0.3, {"forget_target": 0.3})
-    assert said == ["forget target: probability 0.3000 (forget rows now: 0.8000)"]
+    probability, of, said = _target(Direction(), {"oracle": 0.2}, holdout=3, counterfactual=4)
+    assert (probability, of) == (0.3, "holdout")
+    assert said == [
+        "forget target: probability 0.3000, what the starting model scores on data.holdout (forget rows now: 0.8000)"
+    ]
+
+
+def test_without_such_rows_it_is_the_oracles_and_without_one_that_of_names_that_do_not_exist() -> None:
+    assert _target(Direction(), {"oracle": 0.2}, counterfactual=4)[:2] == (0.2, "oracle")
+    probability, of, said = _target(Direction(), counterfactual=4)
+    assert (probability, of) == (0.4, "counterfactual") and "names and numbers that do not exist" in said[0]
 
 
 def test_a_target_of_the_users_own() -> None:
-    assert _target(Direction(forget_target=0.2))[0] == 0.2
+    said = _target(Direction(forget_target=0.2), {"oracle": 0.2}, holdout=3)
+    assert said == (0.2, "said", ["forget target: probability 0.2000 (forget rows now: 0.8000)"])
 
 
 @pytest.mark.parametrize(
-    ("direction", "holdout"),
-    [(Direction(forget_target=None), 3), (Direction(), 0), (Direction(paper=True), 3)],
-    ids=["never", "no holdout", "paper"],
+    ("direction", "sets"),
+    [(Direction(forget_target=None), {"holdout": 3}), (Direction(), {}), (Direction(paper=True), {"holdout": 3})],
+    ids=["never", "nothing to measure", "paper"],
 )
-def test_without_a_target_nothing_is_said(direction: Direction, holdout: int) -> None:
-    assert _target(direction, holdout) == (None, [], {})
+def test_without_a_target_nothing_is_said(direction: Direction, sets: dict[str, int]) -> None:
+    assert _target(direction, **sets) == (None, None, [])
 
 
 def _asked(train: tuple[str, ...], **engine: Any) -> Any:
@@ -122,10 +135,12 @@ def test_a_rule_without_anything_to_look_for_is_refused_before_a_model_is_loaded
 
     prepared: Any = Prepared(None, {}, {"forget": _rows(1), "retain": _rows(2)})
     with pytest.raises(RequestError, match=r"engine.keep=target needs a forget target, found none. Set direction.forg"):
-        unlearning_set(_unlearning(ga(), direction, "oracle", keep="target"), prepared)
+        unlearning_set(_unlearning(ga(), direction, None, keep="target"), prepared)
     with pytest.raises(RequestError, match="engine.keep=yardstick needs something to be near to, found no oracle and"):
         unlearning_set(_unlearning(ga(), direction, None, keep="yardstick"), prepared)
-    for asked in (_unlearning(ga(), direction, "oracle", keep="yardstick"), _unlearning(ga(), direction)):
+    auto = direction.forget_target == "auto" and not direction.paper  # then the oracle's probability is the target
+    found = [_unlearning(ga(), direction, "oracle", keep="target")] if auto else []
+    for asked in (*found, _unlearning(ga(), direction, "oracle", keep="yardstick"), _unlearning(ga(), direction)):
         assert unlearning_set(asked, prepared).leader == "forget"
 
 
