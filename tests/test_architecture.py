@@ -167,8 +167,8 @@ def test_slow_tests_are_marked_where_make_looks_for_them() -> None:
     assert elsewhere == []
 
 
-def test_what_the_page_on_architecture_points_to_is_there() -> None:
-    page = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+def test_what_the_pages_for_contributors_point_to_is_there() -> None:
+    page = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("docs/ARCHITECTURE.md", "CONTRIBUTING.md"))
     named = re.findall(r"`(?:mollm_cli/)?([a-z_]+/[\w/]+\.(?:py|yaml))(?:: (\w+))?", page)
     named += [
         (name, "") for row in re.findall(r"^\|.*\| (\w+/[\w/., ]*) \|$", page, re.MULTILINE) for name in row.split(", ")
