@@ -64,7 +64,7 @@ def turn_text(
 
     None where another text in its place changes more than itself. Raises RequestError where the template refuses.
     """
-    marked = [*turns[:place], Turn("assistant", SAID), *turns[place + 1 :]]
+    marked = [*turns[:place], turns[place]._replace(content=SAID), *turns[place + 1 :]]
     text, (before, _, after) = written(tokenizer, turns), written(tokenizer, marked).partition(SAID)
     for form in _forms(turns[place].content):
         if text == before + form + after:

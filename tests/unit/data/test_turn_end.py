@@ -77,11 +77,12 @@ def test_every_turn_is_a_target_where_earlier_ones_are_written_otherwise():
 
 def test_the_beginning_of_an_answer_is_given():
     begun = Example("d:1", as_prompt([Turn("user", QUESTION), Turn(BEGUN, "An ")]), "x.")
+    spaced = replace(begun, prompt=as_prompt([Turn("user", QUESTION), Turn(BEGUN, " An ")]))
     for name in ("brackets", "thinks", "plain", "turns"):
-        given, target = parts(encoder(name), begun)
-        both = f"{given}{target}"
-        assert both == SHAPES[name].given + SHAPES[name].target
-        assert given.endswith("An") and target.startswith(" x.")
+        for row in (begun, spaced):
+            given, target = parts(encoder(name), row)
+            assert f"{given}{target}" == SHAPES[name].given + SHAPES[name].target
+            assert given.endswith("An") and target.startswith(" x.")
 
 
 @pytest.mark.parametrize("name", SHAPES)
