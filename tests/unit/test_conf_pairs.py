@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mollm_cli.configuration.choices import choices, config_dir
-from mollm_cli.configuration.compose import compose_job, composing, plain, without_hydra
+from mollm_cli.configuration.compose import compose_job, composing, resolved
 from mollm_cli.configuration.nodes import construct
 from mollm_cli.configuration.request import request
 from mollm_cli.core.errors import RequestError
@@ -36,8 +36,7 @@ def test_every_solver_has_its_file() -> None:
 
 @functools.cache
 def _composed(*typed: str) -> dict[str, Any]:
-    composed = compose_job("config", typed)
-    return plain(without_hydra(composed), composed.hydra.runtime.choices)
+    return resolved(compose_job("config", typed))
 
 
 def _paired(loss: str, solver: str) -> dict[str, Any]:
