@@ -1,6 +1,6 @@
 """Generated command lines: exit code 0 or 2, a short message, no trace, nothing left behind.
 
-The suite runs the same 40 every time; ``make fuzz`` draws 2,000 new ones (MOLLM_FUZZ is how many).
+The suite runs the same 20 every time; ``make fuzz`` draws 2,000 new ones (MOLLM_FUZZ is how many).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from tests.support.cli import TRAINED, Answer, answer, read
 from tests.support.command_lines import Typed, command_lines, trainings
 
-EXAMPLES = int(os.environ.get("MOLLM_FUZZ", "40"))
+EXAMPLES = int(os.environ.get("MOLLM_FUZZ", "20"))
 MOST_LINES = 20
 PLAIN = settings(
     deadline=None,
@@ -63,7 +63,7 @@ def test_a_command_line_is_answered_or_refused(alone: Path, typed: Typed) -> Non
 
 
 @given(typed=trainings())
-@settings(PLAIN, max_examples=max(1, EXAMPLES // 40))
+@settings(PLAIN, max_examples=max(1, EXAMPLES // 20))
 def test_a_training_ends_or_is_refused(alone: Path, typed: Typed) -> None:
     """One step on two rows. What its files alone could show leaves a manifest that says so."""
     few = [f"data.{role}.limit=2" for role in ("forget", "retain", "holdout", "sets.text")]

@@ -125,7 +125,8 @@ def _told(run: subprocess.CompletedProcess[str]) -> tuple[dict[str, Any], dict[s
     return manifest, metrics
 
 
-@pytest.mark.parametrize("flag", [pytest.param("1", marks=pytest.mark.slow), "0"])
+@pytest.mark.slow
+@pytest.mark.parametrize("flag", ["1", "0"])
 def test_with_the_server_gone_a_warm_cache_is_enough(flag: str, hub: Hub, warm: Path, tmp_path: Path) -> None:
     gone = hub.environment(warm) | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": flag}
     run = _run(gone, tmp_path, *README)

@@ -23,7 +23,7 @@ def _seen(run: Answer) -> dict[int, tuple[float, float]]:
 
 
 def test_the_kept_evaluation_is_what_the_rule_says_and_what_the_checkpoint_holds(root: Path) -> None:
-    run = unlearn(root, *LOOKED, *RULE, "engine.max_steps=8", "engine.patience=3")
+    run = unlearn(root, *LOOKED, *RULE, "engine.max_steps=5", "engine.patience=3")
     assert run.code == 0, run.err
     kept, seen = run.manifest["selection"], _seen(run)
     reached = {step: pair for step, pair in seen.items() if pair[0] <= 0.9}

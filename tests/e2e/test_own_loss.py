@@ -84,6 +84,7 @@ def test_the_yaml_holds_and_the_command_line_wins(ran: Answer) -> None:
     assert config["loss"] == {"_target_": "my_package.fade", "retain_weight": 3}
 
 
+@pytest.mark.slow
 def test_the_same_as_a_command_of_its_own(mine: Mine, ran: Answer, tmp_path: Path) -> None:
     """bash, PYTHONPATH=. and the installed command, in the user's folder: the very same losses."""
     extra = shlex.join([f"output_root={tmp_path}", *TRAINED])

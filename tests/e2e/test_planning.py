@@ -27,14 +27,15 @@ def _alone(*typed: str) -> str:
     return subprocess.run(line, env=environment, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "typed",
     [
         (),
-        pytest.param(("loss=ga_kl",), marks=pytest.mark.slow),
-        pytest.param(("model.adapter=lora",), marks=pytest.mark.slow),
-        pytest.param(("direction.gram=sketch", "engine.micro_batch=4"), marks=pytest.mark.slow),
-        pytest.param(("model.dtype=bfloat16",), marks=pytest.mark.slow),
+        ("loss=ga_kl",),
+        ("model.adapter=lora",),
+        ("direction.gram=sketch", "engine.micro_batch=4"),
+        ("model.dtype=bfloat16",),
     ],
 )
 def test_a_plan_is_an_upper_bound_and_no_more_than_15_percent_above(typed: tuple[str, ...], root: Path) -> None:
@@ -64,6 +65,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
     return _plan(tmp_path_factory.mktemp("one") / "out", "engine.batch_size=7")
 
 
+@pytest.mark.slow
 def test_one_process_is_planned_and_not_timed_unasked(one: tuple[dict[str, Any], str]) -> None:
     plan, err = one
     assert (plan["processes"], plan["fits"], plan["assumed"]) == (1, True, None)
@@ -74,6 +76,7 @@ def test_one_process_is_planned_and_not_timed_unasked(one: tuple[dict[str, Any],
     assert "engine.batch_size=7 engine.micro_batch=3" in err
 
 
+@pytest.mark.slow
 def test_hours_are_measured_on_request_and_left_out_by_an_interruption(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,6 +91,7 @@ def test_hours_are_measured_on_request_and_left_out_by_an_interruption(
     assert plan["peak_bytes"] > 0 and "training" not in plan and "memory plan: " in err
 
 
+@pytest.mark.slow
 def test_two_processes_have_half_of_the_rows_and_of_the_weights(one: tuple[dict[str, Any], str], root: Path) -> None:
     two, err = _plan(root, *FSDP, "--hours")
     assert (two["processes"], two["fits"]) == (2, None)  # of which machine, nobody knows

@@ -7,14 +7,14 @@ import io
 import os
 import signal
 import stat
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mollm_cli.cli.compare_runs import main as compare
 from mollm_cli.configuration.programs import UNLEARN
+from mollm_cli.trackers.train_log import TrainLog
 from tests.support.cli import TRAINED, Answer, answer, read_lines, unlearn
 
 SECRETS = ("Quibble", "Marzipan", "zyxw", "wxyz")
@@ -92,28 +92,33 @@ def test_check_finds_what_a_run_would_refuse(two_files: list[str]) -> None:
     assert done.code == 2 and "data.forget.path=nowhere.jsonl must be a file" in done.err
 
 
-STOPPED = """
-import os, signal, sys
-from mollm_cli.trackers.train_log import TrainLog
-honest = TrainLog.write
-def killed(self, record):
-    honest(self, record)
-    if record["step"] == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-TrainLog.write = killed
-os.umask(0o022)
-from mollm_cli.cli import unlearn
-unlearn()
-"""
+def _killed(*typed: str) -> int:
+    """The wait status of a fork of this process that trains, and is killed when its second step is logged."""
+    child = os.fork()
+    if child == 0:
+        honest = TrainLog.write
+
+        def killed(log: TrainLog, record: dict[str, Any]) -> None:
+            honest(log, record)
+            if record["step"] == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        TrainLog.write = killed  # type: ignore[method-assign]
+        os.umask(0o022)
+        answer(UNLEARN, *typed)
+        os._exit(0)
+    return os.waitpid(child, 0)[1]
 
 
-def test_a_run_that_is_killed_was_private_all_along(root: Path, two_files: list[str], tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # a fork where there are threads: none holds a lock of ours
+def test_a_run_that_is_killed_was_private_all_along(
+    root: Path, two_files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     tmp_path.chmod(0o755)
     asked = [*two_files, *(f"data.{role}.content=ordinary" for role in ("forget", "retain")), "loss=ga_kl"]
     line = [f"output_root={root}", *TRAINED, *asked, "tracker=tensorboard", "engine.checkpoint_every=1"]
-    place = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", STOPPED, *line], env=place, capture_output=True, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert _killed(*line) == signal.SIGKILL
     (log,) = root.rglob("train.jsonl")
     run = log.parent
     files = [path for folder in (run, tmp_path / "cache") for path in folder.rglob("*") if path.is_file()]

@@ -17,7 +17,7 @@ def _steps(run: Answer) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     "overrides",
     [
-        ["engine.evaluate_every=3", "engine.evaluate_limit=4"],
+        ["engine.evaluate_every=2", "engine.evaluate_limit=4"],
         pytest.param(["loss=ga_kl", "optimizer=sgd", "optimizer.momentum=0.9"], marks=pytest.mark.slow),
         pytest.param(
             ["model.adapter=lora", "model.lora_dropout=0.1", "optimizer.warmup_steps=4", "solver=normalized_sum"],
@@ -29,16 +29,16 @@ def _steps(run: Answer) -> list[dict[str, Any]]:
     ids=["mollm", "sgd with momentum", "lora with dropout", "a multiplier", "some matrices"],
 )
 def test_resume_equals_the_uninterrupted_run_bit_for_bit(overrides: list[str], root: Path) -> None:
-    whole = unlearn(root, *overrides, "engine.max_steps=6")
-    first = unlearn(root, *overrides, "engine.max_steps=3")
-    again = unlearn(root, f"resume={first.run_dir}", "engine.max_steps=6", *_settings(overrides))
+    whole = unlearn(root, *overrides, "engine.max_steps=4")
+    first = unlearn(root, *overrides, "engine.max_steps=2")
+    again = unlearn(root, f"resume={first.run_dir}", "engine.max_steps=4", *_settings(overrides))
     assert again.code == 0, again.err
     assert again.run_dir == first.run_dir
     assert _steps(again) == _steps(whole)
     assert again.metrics == whole.metrics
     assert again.manifest["checkpoint"] == whole.manifest["checkpoint"]
     assert read_lines(again.run_dir / "samples.jsonl") == read_lines(whole.run_dir / "samples.jsonl")
-    assert [point.name for point in (again.run_dir / "resume").iterdir()] == ["step-00000006"]
+    assert [point.name for point in (again.run_dir / "resume").iterdir()] == ["step-00000004"]
 
 
 def _settings(overrides: list[str]) -> list[str]:
@@ -55,9 +55,8 @@ def test_finetune_resumes_too(root: Path) -> None:
     assert _steps(again) == _steps(whole) and again.manifest["checkpoint"] == whole.manifest["checkpoint"]
 
 
-def test_a_resume_point_of_another_model_is_refused(root: Path) -> None:
-    first = unlearn(root)
-    again = unlearn(root, f"resume={first.run_dir}", "model.adapter=lora")
+def test_a_resume_point_of_another_model_is_refused(root: Path, mollm: Answer) -> None:
+    again = unlearn(root, f"resume={mollm.run_dir}", "model.adapter=lora")
     assert again.code == 2 and "keep what its numbers depend on, found model.adapter=lora (it was none)" in again.err
 
 

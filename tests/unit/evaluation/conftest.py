@@ -21,8 +21,7 @@ def tiny_tokenizer():
     )
 
 
-@pytest.fixture
-def tiny_model():
+def made():
     """Weights so large that no two logits are close: argmax does not hang on rounding."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -39,3 +38,14 @@ def tiny_model():
         attention_dropout=0.5,
     )
     return LlamaForCausalLM(config).train()
+
+
+@pytest.fixture
+def tiny_model():
+    return made()
+
+
+@pytest.fixture(scope="module")
+def same_model():
+    """For files whose tests change nothing of it."""
+    return made()

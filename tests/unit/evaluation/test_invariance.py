@@ -70,21 +70,21 @@ def long_one():
     return Example("long", "w1 w2", words, perturbed_answers=(words[3:], "w5"), paraphrased_answer=words[6:])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def sets():
     starts = {name: 4 * number for number, name in enumerate(SIZES)}
     asked = {name: Loaded(QA, [question(starts[name] + i) for i in range(SIZES[name])], {}) for name in SIZES}
     return asked | {"text": Loaded(TEXT, [text(i, words) for i, words in enumerate((4, 30, 11, 12))], {})}
 
 
-@pytest.fixture
-def oracle(tiny_model, tiny_tokenizer, sets):
+@pytest.fixture(scope="module")
+def oracle(same_model, tiny_tokenizer, sets):
     """Scores of another model, the same in every comparison."""
     import torch
 
-    other = type(tiny_model)(tiny_model.config)
+    other = type(same_model)(same_model.config)
     with torch.no_grad():
-        for mine, theirs in zip(other.parameters(), tiny_model.parameters(), strict=True):
+        for mine, theirs in zip(other.parameters(), same_model.parameters(), strict=True):
             mine.copy_(theirs + 0.1 * torch.randn(theirs.shape, generator=torch.Generator().manual_seed(1)))
     return score_sets(other, tiny_tokenizer, sets, SUITE, True, Clock())
 
@@ -115,9 +115,9 @@ def assert_same(found, expected):
         assert found.intervals[flat] == pytest.approx(interval, rel=TOLERANCE, abs=TOLERANCE), flat
 
 
-@pytest.fixture
-def expected(tiny_model, tiny_tokenizer, sets, oracle):
-    return compute(scored(tiny_model, tiny_tokenizer, sets, SUITE), sets, SUITE, oracle, Clock())
+@pytest.fixture(scope="module")
+def expected(same_model, tiny_tokenizer, sets, oracle):
+    return compute(scored(same_model, tiny_tokenizer, sets, SUITE), sets, SUITE, oracle, Clock())
 
 
 def test_every_metric_has_a_value_here(expected):
@@ -128,9 +128,9 @@ def test_every_metric_has_a_value_here(expected):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 50])
-def test_batch_size_changes_no_metric(tiny_model, tiny_tokenizer, sets, oracle, expected, batch_size):
+def test_batch_size_changes_no_metric(same_model, tiny_tokenizer, sets, oracle, expected, batch_size):
     suite = replace(SUITE, batch_size=batch_size)
-    found = compute(scored(tiny_model, tiny_tokenizer, sets, suite), sets, suite, oracle, Clock())
+    found = compute(scored(same_model, tiny_tokenizer, sets, suite), sets, suite, oracle, Clock())
     assert_same(found, expected)
     for name, rows in found.scored.items():
         assert [row.generation for row in rows] == [row.generation for row in expected.scored[name]]
@@ -138,11 +138,11 @@ def test_batch_size_changes_no_metric(tiny_model, tiny_tokenizer, sets, oracle, 
 
 @pytest.mark.parametrize("batch_size", [3, 50])
 def test_a_long_row_beside_the_others_changes_no_metric_of_theirs(
-    tiny_model, tiny_tokenizer, sets, oracle, expected, batch_size
+    same_model, tiny_tokenizer, sets, oracle, expected, batch_size
 ):
     """All rows are padded to the long one, whose own scores are then left out."""
     longest = {name: text(60, 31) if name == "text" else long_one() for name in sets}
     beside = {name: Loaded(rows.dataset, [*rows.examples, longest[name]], {}) for name, rows in sets.items()}
-    scores = scored(tiny_model, tiny_tokenizer, beside, replace(SUITE, batch_size=batch_size))
+    scores = scored(same_model, tiny_tokenizer, beside, replace(SUITE, batch_size=batch_size))
     scores = {name: rows[:-1] for name, rows in scores.items()}
     assert_same(compute(scores, sets, SUITE, oracle, Clock()), expected)

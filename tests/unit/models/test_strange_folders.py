@@ -92,13 +92,13 @@ def test_ten_thousand_layers_are_refused_before_anything_is_built(where: dict[st
 
 
 def test_what_takes_long_to_build_is_not_built_for_long(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rehearsed, "LAYERS_A_SECOND", 10_000)
+    monkeypatch.setattr(rehearsed, "LAYERS_A_SECOND", 100_000)
     _edited(CONFIG, num_hidden_layers=10_000)(folder)
     message = (
         r"reading the architecture must take at most .* raise limits\.(seconds|memory_gib)=\S+ on the command line"
     )
     for read in (lambda model: load_model(model, 0), architecture):
-        with pytest.raises(RequestError, match=message):
+        with spending(Budget(seconds=0.3, memory_gib=0.3)), pytest.raises(RequestError, match=message):
             read(Model(str(folder)))
 
 

@@ -16,6 +16,7 @@ from mollm_cli.optimizers.eight_bit import AdamW8bit
 from mollm_cli.optimizers.rules import AdamW
 from mollm_cli.planning import estimate as room
 from mollm_cli.planning.estimate import estimate, least_bytes
+from mollm_cli.planning.memory_plan import MemoryPlan
 from mollm_cli.planning.sizes import Scoring, Shape
 from mollm_cli.solvers.weighted_sum import WeightedSum
 from tests.support.cli import ROOT
@@ -29,8 +30,13 @@ CARD = 80 * 10**9
 """What a card of 80 GB has at the very least."""
 
 
-def test_terms_by_hand():
-    found = estimate(planned())
+@pytest.fixture(scope="module")
+def usual() -> MemoryPlan:
+    return estimate(planned())
+
+
+def test_terms_by_hand(usual):
+    found = usual
     assert found.parameters == found.trained == N
     step = terms(found)
     assert (step["weights"], step["optimizer state"]) == (4 * N + 2 * 4 * 4, 8 * N)  # and the rotary frequencies
@@ -87,11 +93,11 @@ def test_shards_by_hand():
     assert terms(found, "evaluation")["gathered weights"] == step["gathered weights"]
 
 
-def test_replicas_sum_in_float32():
+def test_replicas_sum_in_float32(usual):
     full = terms(estimate(planned(engine=Engine(batch_size=4, processes=2))))
     half = terms(estimate(planned(engine=Engine(batch_size=4, processes=2), model=Model("random", dtype="bfloat16"))))
     assert full["sums"] == half["sums"] == 4 * N  # less than a bucket has
-    assert "sums" not in terms(estimate(planned()))
+    assert "sums" not in terms(usual)
 
 
 def test_an_adapter_trains_little_and_is_merged_into_a_copy():
@@ -125,9 +131,8 @@ def test_activations_are_computed_again():
     assert again["activations"] < kept["activations"] / 1.5
 
 
-def test_the_least_is_below_the_estimate():
-    given = planned()
-    assert 4 * estimate(given).parameters < least_bytes(given) < estimate(given).peak.size
+def test_the_least_is_below_the_estimate(usual):
+    assert 4 * usual.parameters < least_bytes(planned()) < usual.peak.size
 
 
 def test_a_loss_that_does_not_fit_the_model_is_refused():
@@ -164,7 +169,7 @@ def llama_3_8b(**changes):
     return replace(given, **changes)
 
 
-@pytest.mark.parametrize(("gram", "fits"), [("sketch", True), ("exact", False)])
+@pytest.mark.parametrize(("gram", "fits"), [("sketch", True), pytest.param("exact", False, marks=pytest.mark.slow)])
 def test_eight_billion_parameters_fit_a_card_of_80_gb_without_gradient_rows(gram, fits):
     found = estimate(llama_3_8b(direction=Direction(gram=gram)))
     assert found.trained == 8_030_261_248

@@ -66,7 +66,7 @@ def test_uses_are_told_by_their_shapes():
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize(
-    "config", [small(), Gemma2Config(**(small().to_dict() | {"model_type": "gemma2", "head_dim": 8}))]
+    "config", [small(), GEMMA]
 )
 def test_the_passes_of_a_real_model_take_as_much(config, precision):
     """The same forward and backward pass on weights that are there."""
@@ -88,10 +88,15 @@ def test_the_passes_of_a_real_model_take_as_much(config, precision):
     [
         ({}, LONG),
         ({"solver": WeightedSum(), "device": "cpu"}, Shape(1, 4, 3)),
-        ({"model": Model("random", adapter="lora"), "reference": "adapter_off"}, LONG),
-        ({"model": Model("random", activation_checkpointing=True), "reference": "copy"}, LONG),
-        pytest.param({"engine": Engine(batch_size=8)}, LONG, marks=pytest.mark.slow),
-        pytest.param({}, Shape(1, 4, 3), marks=pytest.mark.slow),
+        *(
+            pytest.param(*few, marks=pytest.mark.slow)
+            for few in (
+                ({"model": Model("random", adapter="lora"), "reference": "adapter_off"}, LONG),
+                ({"model": Model("random", activation_checkpointing=True), "reference": "copy"}, LONG),
+                ({"engine": Engine(batch_size=8)}, LONG),
+                ({}, Shape(1, 4, 3)),
+            )
+        ),
     ],
 )
 def test_few_layers_tell_what_all_of_them_take(changes, shape, monkeypatch):

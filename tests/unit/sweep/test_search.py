@@ -15,7 +15,7 @@ from tests.support.cli import Answer, answer, read
 
 optuna = pytest.importorskip("optuna", reason="the search needs the extra optuna")
 
-TRIALS = 5
+TRIALS = 4
 SEARCH = f"""
 search: {{trials: {TRIALS}, at_once: 2, seed: 0}}
 params:
