@@ -115,10 +115,7 @@ def test_a_slurm_array_whose_job_is_preempted(root: Path, tmp_path: Path, monkey
 
 @pytest.mark.slow
 def test_real_runs_two_at_a_time_share_what_is_kept(
-    root: Path,
-    tmp_path: Path,
-    two_files: list[str],
-    monkeypatch: pytest.MonkeyPatch,
+    root: Path, tmp_path: Path, two_files: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     rows = [{"question": f"Quibble {n}?", "answer": f"Marzipan {n}."} for n in range(2 * FEWEST_ROWS)]

@@ -147,7 +147,11 @@ def test_every_attack_can_be_added(name: str) -> None:
     assert set(node) - {"_target_"} == set(inspect.signature(type(attack)).parameters)  # no default is hidden
 
 
-JUDGE_NEEDS: dict[str, dict[str, str]] = {"classifier": {"path": "DIR", "label": "unsafe"}, "harm": {"path": "DIR"}, "toxicity": {}}
+JUDGE_NEEDS: dict[str, dict[str, str]] = {
+    "classifier": {"path": "DIR", "label": "unsafe"},
+    "harm": {"path": "DIR"},
+    "toxicity": {},
+}
 
 
 @pytest.mark.parametrize("name", choices("judge", [CONF]))

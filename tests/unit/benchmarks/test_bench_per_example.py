@@ -73,8 +73,7 @@ def test_every_round_times_both_and_holds_their_values_against_each_other(task, 
 
 
 @pytest.mark.parametrize(
-    ("fast", "slow"),
-    [({"a": 1.0}, {"a": 1.001}), ({"a": 1.0}, {"a": None}), ({"a": 1.0}, {}), ({}, {"a": None})],
+    ("fast", "slow"), [({"a": 1.0}, {"a": 1.001}), ({"a": 1.0}, {"a": None}), ({"a": 1.0}, {}), ({}, {"a": None})]
 )
 def test_what_differs_is_refused(fast, slow):
     require_equal({"a": 1.0, "b": None}, {"a": 1.00001, "b": None})

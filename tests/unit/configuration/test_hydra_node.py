@@ -15,10 +15,7 @@ from mollm_cli.core.errors import RequestError
 @pytest.mark.parametrize(
     ("typed", "found"),
     [
-        (
-            "hydra.job.chdir=true",
-            r"hydra\.job\.chdir is for Hydra's runner, by which no run is started, found True",
-        ),
+        ("hydra.job.chdir=true", r"hydra\.job\.chdir is for Hydra's runner, by which no run is started, found True"),
         ("hydra.output_subdir=.hydra", r"hydra\.output_subdir is for Hydra's runner, .* found \.hydra"),
         ("hydra.verbose=true", r"hydra\.verbose is for Hydra's runner, .* found True"),
         ("+hydra.callbacks.mine._target_=mine.Told", r"hydra\.callbacks is for Hydra's runner, .*mine\.Told"),

@@ -15,10 +15,7 @@ PROBLEMS = {
         "a0: &a0 {x: 1}\n" + "".join(f"a{n + 1}: &a{n + 1} {{b: *a{n}, c: *a{n}}}\n" for n in range(30)),
         "must come to at most",
     ),
-    "lists in lists": (
-        "[" * 50_000,
-        "f.yaml: lists and mappings must stand at most 32 deep in each other, found more",
-    ),
+    "lists in lists": ("[" * 50_000, "f.yaml: lists and mappings must stand at most 32 deep in each other, found more"),
     "indentation": ("".join(" " * n + "a:\n" for n in range(500)), "must stand at most 32 deep"),
     "a large file": (
         "a" * ((1 << 20) + 1),

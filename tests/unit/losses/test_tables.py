@@ -27,10 +27,7 @@ TABLES: dict[str, tuple[Loss, list[Row]]] = {
     "simnpo": (simnpo(), [("simple_negative_preference", ("forget",), "sequence", False, 0.125), CE]),
     "dpo": (dpo(), [("preference", ("forget", "alternate"), "sequence", True, 1.0), CE]),
     "undial": (undial(), [("adjusted_distillation", ("forget",), "token", True, 1.0)]),
-    "undial with retain": (
-        undial(retain_weight=1.0),
-        [("adjusted_distillation", ("forget",), "token", True, 1.0), CE],
-    ),
+    "undial with retain": (undial(retain_weight=1.0), [("adjusted_distillation", ("forget",), "token", True, 1.0), CE]),
     "ceu": (ceu(), [("label_excluded_cross_entropy", ("forget",), "token", False, 1.0)]),
     "wga": (wga(), [("weighted_gradient_ascent", ("forget",), "token", False, 1.0), CE]),
     "satimp": (satimp(), [("saturation_importance", ("forget",), "token", False, 0.1), CE]),

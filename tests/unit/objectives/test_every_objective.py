@@ -73,9 +73,7 @@ TOKENS = {
     ),
     "pdu": (logit_spread, lambda z, q, y, z0: (max(z) - sum(z) / len(z)) ** 2),
 }
-SEQUENCES = {
-    "simnpo": (functools.partial(simple_negative_preference, beta=0.5, gamma=0.3), sigmoid_terms(0.5, 0.3)),
-}
+SEQUENCES = {"simnpo": (functools.partial(simple_negative_preference, beta=0.5, gamma=0.3), sigmoid_terms(0.5, 0.3))}
 DETACHED = ("wga", "satimp", "ceu")
 
 

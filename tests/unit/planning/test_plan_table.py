@@ -32,15 +32,7 @@ def test_every_term_is_shown(terminal):
     out = io.StringIO()
     show(PLAN, Console(file=out, width=100, force_terminal=terminal, color_system=None))
     text = out.getvalue()
-    for word in (
-        "weights",
-        "2.00 GiB",
-        "bfloat16",
-        "step",
-        "evaluation",
-        "disk",
-        "resume/",
-    ):
+    for word in ("weights", "2.00 GiB", "bfloat16", "step", "evaluation", "disk", "resume/"):
         assert word in text
     assert "fits into 3.00 GiB" in text
     assert ("step: weights 2.00 GiB (bfloat16)\nevaluation: weights 2.00 GiB\n" in text) is not terminal

@@ -65,9 +65,7 @@ def test_uses_are_told_by_their_shapes():
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-@pytest.mark.parametrize(
-    "config", [small(), GEMMA]
-)
+@pytest.mark.parametrize("config", [small(), GEMMA])
 def test_the_passes_of_a_real_model_take_as_much(config, precision):
     """The same forward and backward pass on weights that are there."""
     given = planned(config=config, loss=ga(), solver=WeightedSum(), reference="none", shapes={"forget": LONG})

@@ -102,8 +102,7 @@ def test_what_attacks_brought_back_is_in_the_verdict_and_the_headline() -> None:
 
 
 @pytest.mark.parametrize(
-    ("yardstick", "found"),
-    [("oracle", ["good", "good", "good"]), ("none", ["open", "good", "open"])],
+    ("yardstick", "found"), [("oracle", ["good", "good", "good"]), ("none", ["open", "good", "open"])]
 )
 def test_no_tick_on_the_forget_side_without_a_yardstick(yardstick: str, found: list[str]) -> None:
     metrics = {"yardstick": yardstick, "verdict": {"forget": "matched", "retain": "kept", "robustness": "held"}}

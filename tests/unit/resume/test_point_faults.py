@@ -163,10 +163,7 @@ def test_points_are_neither_written_nor_removed_through_a_link(link: str, job: S
     (tmp_path / link).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / link).symlink_to(victim)
     before = sorted(victim.rglob("*"))
-    for work in (
-        lambda: checkpoint.save(folder, 2, job, {}),
-        lambda: checkpoint.keep(folder, 2, job.trained),
-    ):
+    for work in (lambda: checkpoint.save(folder, 2, job, {}), lambda: checkpoint.keep(folder, 2, job.trained)):
         with pytest.raises(OSError, match=f"'.*/{link}'"):
             work()
     checkpoint.keep_only(folder, {2})

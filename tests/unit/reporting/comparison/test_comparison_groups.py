@@ -68,11 +68,7 @@ def test_runs_that_differ_in_what_they_were_measured_on_are_told_apart(make_rows
         make_rows({"metrics/decoding": {"limit": 4}}, other, {}, decoded, other | {"manifest/status": "failed"})
     )
     assert [[row.run for row in group.rows] for group in found] == [["0", "2"], ["1", "4"], ["3"]]
-    assert [group.varied for group in found] == [
-        "",
-        "other rows of retain",
-        "measured otherwise: limit 8 (first: 4)",
-    ]
+    assert [group.varied for group in found] == ["", "other rows of retain", "measured otherwise: limit 8 (first: 4)"]
 
 
 def test_a_run_that_recorded_nothing_does_not_bring_different_ones_together(make_rows: MakeRows) -> None:
