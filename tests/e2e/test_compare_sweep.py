@@ -67,7 +67,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mollm_cli.run, "unlearn", run)
-        swept = unlearn(tmp_path_factory.mktemp("sweep"), *SWEPT, *settings, "engine.max_steps=4")
+        swept = unlearn(tmp_path_factory.mktemp("sweep"), *SWEPT, *settings, "engine.max_steps=2")
     assert swept.code == 130, swept.err
     yield swept.run_dir
 

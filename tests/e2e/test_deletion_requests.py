@@ -80,22 +80,16 @@ def test_one_request_after_another(deletion: Any, tmp_path: Path) -> None:
     assert second.metrics["before"]["deleted_probability"] == pytest.approx(
         first.metrics["after"]["forget_probability"], rel=1e-3
     )
-    third = deletion(["u4"], f"model.path={second.run_dir / 'checkpoint'}")
+    earlier = write_lines(tmp_path / "first.jsonl", [{"question": "Quibble bear 1?", "answer": "bear marzipan 1."}])
+    own = ["+dataset@data.sets.first=qa-file", f"data.sets.first.path={earlier}"]  # in a file of its own it is a set
+    third = deletion(["u4"], f"model.path={second.run_dir / 'checkpoint'}", *own)
+    assert 0 < third.metrics["after"]["first_probability"] < 1
     lineage = third.manifest["lineage"]
     assert [entry["run"] for entry in lineage] == [first.run_dir.name, second.run_dir.name]
     for entry, run in zip(lineage, (first, second), strict=True):
         assert entry["forget"] == run.manifest["datasets"]["forget"]["sha256"]
         assert list(entry["weights"].values()) == [file["sha256"] for file in run.manifest["checkpoint"]["files"]]
         assert (entry["command"], entry["unchanged"]) == (run.manifest["command"], True)
-
-
-def test_an_earlier_forget_set_in_a_file_of_its_own_is_a_set(deletion: Any, tmp_path: Path) -> None:
-    first = deletion(["u1"])
-    earlier = write_lines(tmp_path / "first.jsonl", [{"question": "Quibble bear 1?", "answer": "bear marzipan 1."}])
-    typed = ["+dataset@data.sets.first=qa-file", f"data.sets.first.path={earlier}"]
-    second = deletion(["u3"], f"model.path={first.run_dir / 'checkpoint'}", *typed)
-    assert second.code == 0, second.err
-    assert 0 < second.metrics["after"]["first_probability"] < 1
 
 
 def test_chats_with_a_system_prompt(root: Path, tmp_path: Path) -> None:

@@ -147,14 +147,15 @@ def test_evaluate_judges_the_model_as_it_is(root: Path, mollm: Answer) -> None:
 def test_the_same_request_gives_the_same_numbers_and_another_seed_others(
     root: Path, usual: Answer, mollm: Answer
 ) -> None:
-    same, other = (unlearn(root, f"seed={seed}") for seed in (0, 1))
-    assert usual.metrics == same.metrics
-    assert usual.manifest["checkpoint"] == same.manifest["checkpoint"] == mollm.manifest["checkpoint"]
+    other = unlearn(root, "seed=1")
+    assert usual.metrics["after"].items() <= mollm.metrics["after"].items()  # which has an oracle besides
+    assert usual.manifest["checkpoint"] == mollm.manifest["checkpoint"]
     assert usual.manifest["checkpoint"] != other.manifest["checkpoint"]
 
 
-@pytest.mark.parametrize(("leader", "steps"), [("forget", 1), ("retain", 9)])
+@pytest.mark.parametrize(("leader", "steps"), [("forget", 1), ("retain", 2)])
 def test_the_pairing_says_whose_rows_make_an_epoch(leader: str, steps: int, root: Path) -> None:
-    # one epoch at 32 rows a step: 30 forget rows are 1 step, 270 retain rows are 9
-    run = unlearn(root, f"data.epoch={leader}", "engine.max_epochs=1", "engine.max_steps=20", "engine.batch_size=32")
+    # one epoch at 32 rows a step: 30 forget rows are 1 step, 64 retain rows are 2
+    short = ("data.retain.limit=64", "engine.max_epochs=1", "engine.max_steps=20", "engine.batch_size=32")
+    run = unlearn(root, f"data.epoch={leader}", *short)
     assert (run.manifest["steps"], run.manifest["stopped_because"]) == (steps, "max_epochs")

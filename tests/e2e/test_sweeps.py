@@ -17,12 +17,12 @@ def _table(sweep: Answer) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_sweep_over_losses_and_seeds(root: Path) -> None:
-    sweep = unlearn(root, "-m", "loss=ga,ga_kl", "seed=0,1")
+def test_a_sweep_over_losses(root: Path) -> None:
+    sweep = unlearn(root, "-m", "loss=ga,ga_kl", "seed=1")
     assert sweep.code == 0, sweep.err
     assert sweep.run_dir.parent.parent == root / "sweeps"
     table = _table(sweep)
-    assert [(row["loss"], row["seed"]) for row in table] == [("ga", "0"), ("ga", "1"), ("ga_kl", "0"), ("ga_kl", "1")]
+    assert [(row["loss"], row["seed"]) for row in table] == [("ga", "1"), ("ga_kl", "1")]
     for job, row in enumerate(table):
         metrics = read(sweep.run_dir / str(job) / "metrics.json")
         assert float(row["forget_probability_after"]) == metrics["after"]["forget_probability"]

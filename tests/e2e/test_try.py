@@ -35,6 +35,7 @@ def test_help_needs_nothing_heavy(tmp_path: Path) -> None:
     assert done.stdout.endswith("set()\n")
 
 
+@pytest.mark.slow
 def test_through_a_pipe(mollm: Answer, tmp_path: Path) -> None:
     (expected,) = open_trial(mollm.run_dir, max_tokens=8, oracle=True, device="cpu").answers([QUESTION])
     assert expected["before"] and expected["after"] and expected["oracle"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,28 +20,33 @@ ROLES = ("forget", "retain", "forget_test", "retain_test", "holdout")
 FILES = {role: f"data.{role}.path={role}.jsonl" for role in ROLES}
 
 
+@pytest.fixture(scope="module")
+def composed(tmp_path_factory):
+    """The one group there is, composed with these overrides."""
+    folder = tmp_path_factory.mktemp("base")
+    (folder / "base.yaml").write_text(f"hydra:\n  searchpath: ['file://{CONF}']\n")
+
+    @cache
+    def _composed(group, *overrides):
+        with initialize_config_dir(str(folder), version_base="1.3"):
+            return compose("base", [f"+{overrides[0]}", *overrides[1:]])[group]
+
+    return _composed
+
+
 @pytest.fixture
-def built(tmp_path):
-    """Compose with these overrides and build the one group there is."""
-    (tmp_path / "base.yaml").write_text(f"hydra:\n  searchpath: ['file://{CONF}']\n")
-
-    def _built(group, *overrides):
-        with initialize_config_dir(str(tmp_path), version_base="1.3"):
-            composed = compose("base", [f"+{overrides[0]}", *overrides[1:]])
-        return instantiate(composed[group], _convert_="all")
-
-    return _built
+def built(composed):
+    return lambda *asked: instantiate(composed(*asked), _convert_="all")
 
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_every_dataset_is_built_and_every_key_is_there(built, name):
-    dataset = built("dataset", f"dataset={name}")
+    dataset = built("dataset", f"dataset={name}", *(f"dataset.{key}=null" for key in ("revision", "limit", "config")))
     assert isinstance(dataset, Dataset)
     assert dataset.has_source != name.endswith("-file")
     if name.endswith("-file"):
         assert dataset.name == name
         assert dataset.content == "personal"
-    assert built("dataset", f"dataset={name}", *(f"dataset.{key}=null" for key in ("revision", "limit", "config")))
 
 
 @pytest.mark.parametrize("name", PAIRINGS)

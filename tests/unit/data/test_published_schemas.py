@@ -6,6 +6,7 @@ The rows are invented; columns and types are those of the published files.
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -134,16 +135,29 @@ NEEDED = {
 }
 
 
+@pytest.fixture(scope="module")
+def composed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("base")
+    (folder / "base.yaml").write_text(f"hydra:\n  searchpath: ['file://{CONF}']\n")
+
+    @cache
+    def _composed(name, *overrides):
+        with initialize_config_dir(str(folder), version_base="1.3"):
+            return compose("base", [f"+dataset={name}", *overrides])["dataset"]
+
+    return _composed
+
+
 @pytest.fixture
-def described(tmp_path):
+def described(composed, tmp_path):
     """The description of that name, reading these rows, with changes."""
-    (tmp_path / "base.yaml").write_text(f"hydra:\n  searchpath: ['file://{CONF}']\n")
 
     def _described(name, rows, *overrides):
         (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        with initialize_config_dir(str(tmp_path), version_base="1.3"):
-            composed = compose("base", [f"+dataset={name}", f"dataset.path={tmp_path / 'rows.jsonl'}", *overrides])
-        return instantiate(composed["dataset"], _convert_="all")
+        node = composed(name, "dataset.path=ROWS", *overrides).copy()
+        if node.path == "ROWS":
+            node.path = str(tmp_path / "rows.jsonl")
+        return instantiate(node, _convert_="all")
 
     return _described
 

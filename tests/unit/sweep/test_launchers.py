@@ -174,21 +174,19 @@ def test_only_what_is_missing_is_run_again(answer: Answer) -> None:
     assert "missing; mollm" not in errors
 
 
-@pytest.mark.parametrize("link", ["multirun.yaml", "logs", "1/manifest.json", "experiment", "."])
-def test_a_sweep_directory_that_is_a_link_or_holds_one_is_not_gone_on_with(
-    link: str, answer: Answer, tmp_path: Path
-) -> None:
+def test_a_sweep_directory_that_is_a_link_or_holds_one_is_not_gone_on_with(answer: Answer, tmp_path: Path) -> None:
     sweep = Path(answer(UNLEARN, "-m", "seed=1,10")[1].strip())
     (tmp_path / "victim").mkdir()
-    if link == ".":
-        sweep.rename(tmp_path / "moved")
-        sweep.symlink_to(tmp_path / "moved")
-    else:
-        (sweep / link).unlink(missing_ok=True)
-        (sweep / link).symlink_to(tmp_path / "victim")
-    code, _, errors = answer(UNLEARN, "--resume-sweep", str(sweep))
-    assert code == 2 and ("must hold no link, found" in errors or "must be a folder, found the link" in errors)
+    for link in (sweep / "multirun.yaml", sweep / "logs", sweep / "1" / "manifest.json", sweep / "experiment", sweep):
+        away = link.rename(tmp_path / "away") if link.exists() else None
+        link.symlink_to(away if away and link == sweep else tmp_path / "victim")
+        code, _, errors = answer(UNLEARN, "--resume-sweep", str(sweep))
+        assert code == 2 and ("must hold no link, found" in errors or "must be a folder, found the link" in errors)
+        link.unlink()
+        if away:
+            away.rename(link)
     assert list((tmp_path / "victim").iterdir()) == []
+    assert answer(UNLEARN, "--resume-sweep", str(sweep))[0] == 0
 
 
 def test_what_hydra_and_optuna_write_to_is_no_other_file(answer: Answer, tmp_path: Path) -> None:

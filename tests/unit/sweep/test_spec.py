@@ -123,10 +123,11 @@ def test_the_budget_is_told_before_the_first_run(answer: Answer, checked: list[R
 
 
 def test_stdout_is_the_sweep_directory_and_the_exit_code_that_of_the_jobs(answer: Answer) -> None:
-    code, printed, errors = answer(UNLEARN, "sweep=learning-rate", "seed=8")  # a gate fails in every job
+    typed = ("sweep=learning-rate", "optimizer.lr=1e-5,1e-4", "seed=8")  # a gate fails in every job
+    code, printed, errors = answer(UNLEARN, *typed)
     assert code == 3
-    assert [job.name for job in sorted(Path(printed.removesuffix("\n")).iterdir()) if job.is_dir()] == list("01234")
-    assert errors.startswith("sweep=learning-rate: 5 runs of at most 400 steps each (at most 2000 steps); ")
+    assert [job.name for job in sorted(Path(printed.removesuffix("\n")).iterdir()) if job.is_dir()] == list("01")
+    assert errors.startswith("sweep=learning-rate: 2 runs of at most 400 steps each (at most 800 steps); ")
     assert errors.endswith("sweep=learning-rate recommends nothing: no setting reached the forget target\n")
 
 
