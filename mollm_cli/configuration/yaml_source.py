@@ -16,6 +16,7 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
 from mollm_cli.configuration.choices import config_dir
+from mollm_cli.configuration.composed_once import compose_once
 from mollm_cli.configuration.outline import numbers
 from mollm_cli.configuration.strangers import check_content
 from mollm_cli.core.errors import RequestError
@@ -65,6 +66,7 @@ def check_files() -> None:
     Plugins.instance()  # registers Hydra's own sources
     SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource
     defaults_list._create_interpolation_map = _choices_if_needed  # type: ignore[assignment]
+    compose_once()
     launchers = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
     for file in (config_dir() / "hydra" / "launcher").glob("*.yaml"):
         launchers.pop(file.name, None)  # ours stand in place of what the plugins register, beside which Hydra warns

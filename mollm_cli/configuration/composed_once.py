@@ -1,0 +1,67 @@
+"""What our own files alone compose, composed once in a process: the jobs of a sweep differ in values, seldom in files.
+
+Which files a command line asks for, and what they come to together, is three quarters of composing it. Both are kept
+by the choices of groups; values are set on a copy. Where a folder of the user's is read, Hydra composes anew.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import astuple, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hydra._internal import config_loader_impl
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import IConfigRepository
+from hydra._internal.defaults_list import DefaultsList
+from hydra.core.default_element import ResultDefault
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+from mollm_cli.configuration.choices import config_dir
+
+T = TypeVar("T")
+MOST = 32
+"""Lists and compositions that are kept, 0.7 MB the two of them; then they are let go, all of them."""
+_list, _compose = config_loader_impl.create_defaults_list, ConfigLoaderImpl._compose_config_from_defaults_list
+_KEPT: dict[Any, Any] = {}
+
+
+def compose_once() -> None:
+    """From now on Hydra composes our own files once."""
+    config_loader_impl.create_defaults_list = _listed
+    ConfigLoaderImpl._compose_config_from_defaults_list = _composed  # type: ignore[method-assign]
+
+
+def _listed(
+    repo: IConfigRepository, config_name: str | None, overrides_list: list[Override], *how: Any, **named: Any
+) -> DefaultsList:
+    """The files of a command line, and the overrides that are values, which no file depends on."""
+    if not _ours(repo):
+        return _list(repo, config_name, overrides_list, *how, **named)
+    told = [override for override in overrides_list if not override.is_sweep_override()]
+    groups = [each for each in told if repo.group_exists(each.key_or_group) and not isinstance(each.value(), dict)]
+    key = (config_name, *(each.input_line for each in groups), *how, *named.values())
+    found = _once(key, lambda: _list(repo, config_name, groups, *how, **named))
+    return replace(found, config_overrides=[each for each in told if each not in groups])
+
+
+def _composed(loader: ConfigLoaderImpl, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
+    if not _ours(repo):
+        return _compose(loader, defaults, repo)
+    return copy.deepcopy(_once(tuple(map(astuple, defaults)), lambda: _compose(loader, defaults, repo)))
+
+
+def _ours(repo: IConfigRepository) -> bool:
+    return all(Path(source.path) == config_dir() for source in repo.get_sources() if source.scheme() == "file")
+
+
+def _once(key: Any, make: Callable[[], T]) -> T:
+    if key not in _KEPT:
+        if len(_KEPT) >= MOST:
+            _KEPT.clear()
+        _KEPT[key] = make()
+    found: T = _KEPT[key]
+    return found
