@@ -30,7 +30,6 @@ from mollm_cli.configuration.hydra_node import require_no_runner
 from mollm_cli.configuration.programs import Command
 from mollm_cli.configuration.request import Request, request
 from mollm_cli.configuration.strangers import check_override
-from mollm_cli.configuration.variations import Variations
 from mollm_cli.core.budget import budget as allowed
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.secrets import shown_override
@@ -88,8 +87,8 @@ def checked_plan(
         check_launching(base, texts)
     if arguments.multirun:
         spec = None
-        vary = Variations(command)
-        requests = [_request(vary.plain(job), command.name) for job in jobs(overrides)]
+        composed = (compose_job(command.config, job) for job in jobs(overrides))
+        requests = [_request(composed_plain(job), command.name) for job in composed]
     else:
         config = composed_plain(base)
         allowance.require_typed(config, allowed())

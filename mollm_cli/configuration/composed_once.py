@@ -1,7 +1,8 @@
-"""What our own files alone compose, composed once in a process: the jobs of a sweep differ in values, seldom in files.
+"""What the same files compose, composed once: the jobs of a sweep differ in values, seldom in files.
 
 Which files a command line asks for, and what they come to together, is three quarters of composing it. Both are kept
-by the choices of groups; values are set on a copy. Where a folder of the user's is read, Hydra composes anew.
+by the choices of groups; values are set on a copy. Our own files stay as they are for as long as the process runs,
+those of a user's folder for as long as Hydra is initialised.
 """
 
 from __future__ import annotations
@@ -26,42 +27,39 @@ T = TypeVar("T")
 MOST = 32
 """Lists and compositions that are kept, 0.7 MB the two of them; then they are let go, all of them."""
 _list, _compose = config_loader_impl.create_defaults_list, ConfigLoaderImpl._compose_config_from_defaults_list
-_KEPT: dict[Any, Any] = {}
+_OURS: dict[Any, Any] = {}
+_THEIRS: dict[Any, Any] = {}
 
 
 def compose_once() -> None:
-    """From now on Hydra composes our own files once."""
+    """From now on Hydra composes the same files once; those of a user's folder are read again."""
     config_loader_impl.create_defaults_list = _listed
     ConfigLoaderImpl._compose_config_from_defaults_list = _composed  # type: ignore[method-assign]
+    _THEIRS.clear()
 
 
 def _listed(
     repo: IConfigRepository, config_name: str | None, overrides_list: list[Override], *how: Any, **named: Any
 ) -> DefaultsList:
     """The files of a command line, and the overrides that are values, which no file depends on."""
-    if not _ours(repo):
-        return _list(repo, config_name, overrides_list, *how, **named)
     told = [override for override in overrides_list if not override.is_sweep_override()]
     groups = [each for each in told if repo.group_exists(each.key_or_group) and not isinstance(each.value(), dict)]
-    key = (config_name, *(each.input_line for each in groups), *how, *named.values())
-    found = _once(key, lambda: _list(repo, config_name, groups, *how, **named))
+    asked = (config_name, *(each.input_line for each in groups), *how, *named.values())
+    found = _once(repo, asked, lambda: _list(repo, config_name, groups, *how, **named))
     return replace(found, config_overrides=[each for each in told if each not in groups])
 
 
 def _composed(loader: ConfigLoaderImpl, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
-    if not _ours(repo):
-        return _compose(loader, defaults, repo)
-    return copy.deepcopy(_once(tuple(map(astuple, defaults)), lambda: _compose(loader, defaults, repo)))
+    asked = tuple(map(astuple, defaults))
+    return copy.deepcopy(_once(repo, asked, lambda: _compose(loader, defaults, repo)))
 
 
-def _ours(repo: IConfigRepository) -> bool:
-    return all(Path(source.path) == config_dir() for source in repo.get_sources() if source.scheme() == "file")
-
-
-def _once(key: Any, make: Callable[[], T]) -> T:
-    if key not in _KEPT:
-        if len(_KEPT) >= MOST:
-            _KEPT.clear()
-        _KEPT[key] = make()
-    found: T = _KEPT[key]
+def _once(repo: IConfigRepository, asked: tuple[Any, ...], make: Callable[[], T]) -> T:
+    files = [source.path for source in repo.get_sources() if source.scheme() == "file"]
+    kept, key = _OURS if set(map(Path, files)) == {config_dir()} else _THEIRS, (*files, asked)
+    if key not in kept:
+        if len(kept) >= MOST:
+            kept.clear()
+        kept[key] = make()
+    found: T = kept[key]
     return found

@@ -21,7 +21,7 @@ from tests.support.hostile.survey import BEGIN, END, every_input
 EVERY = every_input()
 HARMLESS = [hostile for hostile in EVERY if hostile.family == "harmless"]
 FAMILIES = ("YAML", "run directories", "model folders", "data files")
-CHEAP = 30
+CHEAP = 40
 EARLY = ("code named", "environment", "Hydra", "config.yaml with code")
 COSTLY = (
     "bombs", "do not end", "giant", "without end", "weights", "adapters", "Parquet", "deep", "sweep", "manifest",

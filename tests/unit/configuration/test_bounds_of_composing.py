@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,10 +10,9 @@ import yaml
 
 from mollm_cli.cli.main import main
 from mollm_cli.configuration import allowance
-from mollm_cli.configuration.compose import compose_job, composed_plain, composing, jobs, parse
-from mollm_cli.configuration.programs import FINETUNE, UNLEARN
+from mollm_cli.configuration.compose import compose_job, composed_plain, composing, parse
+from mollm_cli.configuration.programs import UNLEARN
 from mollm_cli.configuration.resumed_config import require_lasting, resumed_config
-from mollm_cli.configuration.variations import Variations
 from mollm_cli.core.budget import Budget
 from mollm_cli.core.errors import RequestError
 
@@ -59,44 +58,6 @@ def test_what_is_typed_doubles_no_further(capsys: pytest.CaptureFixture[str]) ->
 def within() -> Iterator[None]:
     with composing():
         yield
-
-
-LINES = (
-    ["loss=ga", "optimizer.lr=0.1", "run_name=x${seed}"],
-    ["loss=ga", "optimizer.lr=0.2", "seed=4", "run_name=x${seed}-${hydra:runtime.choices.loss}"],
-    ["loss=mollm", "direction.gram=sketch", "+data.forget.filter.a=1", "~evaluation.oracle"],
-    ["solver=pcgrad", "data.forget.path=a.jsonl", "gates=[]"],
-    ["dataset@data.retain=truthfulqa", "data.retain.limit=3"],
-)
-
-
-@pytest.mark.parametrize("line", LINES, ids=" ".join)
-def test_a_job_of_a_sweep_is_composed_as_a_run_is(line: list[str], within: None) -> None:
-    vary = Variations(UNLEARN)
-    vary.plain([*line[:1], "seed=9"])
-    assert vary.plain(line) == composed_plain(compose_job(UNLEARN.config, line))
-    assert vary.plain(line[:1]) == composed_plain(compose_job(UNLEARN.config, line[:1]))
-
-
-def test_what_jobs_choose_is_composed_once(within: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    composed: list[object] = []
-    real: Callable[..., object] = compose_job
-    monkeypatch.setattr(
-        "mollm_cli.configuration.variations.compose_job", lambda *given: composed.append(given) or real(*given)
-    )
-    vary = Variations(FINETUNE)
-    for job in jobs(parse(["optimizer.lr=range(1,21)", "seed=1,2"])):
-        vary.plain(job)
-    assert len(composed) == 1
-
-
-def test_a_job_that_is_wrong_is_refused_in_the_words_of_a_run(within: None) -> None:
-    for line in (["optimizer.learning_rate=1"], ["model.dtyp=x"], ["loss=nope"]):
-        with pytest.raises(RequestError) as alone:
-            compose_job(UNLEARN.config, line)
-        with pytest.raises(RequestError) as varied:
-            Variations(UNLEARN).plain(line)
-        assert str(varied.value) == str(alone.value)
 
 
 @pytest.mark.parametrize("said", ["limits.seconds=x", "limits.seconds=0", "limits.memory_gib=-1", "limits.seconds=1,2"])

@@ -11,10 +11,13 @@ from mollm_cli.configuration import composed_once
 from mollm_cli.configuration.compose import compose_job, composing
 from mollm_cli.core.errors import RequestError
 
+HYDRAS = composed_once._compose
 LINES = (
     ("seed=1", "loss=ga", "+tracker.more={a: 1}", "hydra.job.name=x"),
-    ("seed=2", "loss=ga", "data.forget.path=x.jsonl"),
-    ("loss=ga", "solver=pcgrad", "~engine.clip_norm"),
+    ("loss=ga", "seed=4", "run_name=x${seed}-${hydra:runtime.choices.loss}"),
+    ("loss=mollm", "direction.gram=sketch", "+data.forget.filter.a=1", "~evaluation.oracle"),
+    ("solver=pcgrad", "data.forget.path=a.jsonl", "gates=[]", "~engine.clip_norm"),
+    ("dataset@data.retain=truthfulqa", "data.retain.limit=3"),
     ("+dataset@data.alternate=authors-idk", "hydra/launcher=local"),
     ("loss=ga", "seed=1", "loss=mollm"),
 )
@@ -31,8 +34,20 @@ def _text(line: tuple[str, ...]) -> str:
 
 def test_it_is_what_hydra_composes(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = [_text(line) for line in (*LINES, *LINES)]
-    monkeypatch.setattr(composed_once, "_ours", lambda repo: False)
+    monkeypatch.setattr(composed_once, "_once", lambda repo, asked, make: make())
     assert kept == [_text(line) for line in LINES] * 2
+
+
+def test_what_jobs_choose_is_composed_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    _text((f"hydra.searchpath=[{tmp_path}]",))  # what our own files alone compose is held against it, once
+    composed: list[object] = []
+    monkeypatch.setattr(composed_once, "_OURS", {})
+    monkeypatch.setattr(composed_once, "_compose", lambda *given: composed.append(given) or HYDRAS(*given))
+    for line in ([], [f"hydra.searchpath=[{tmp_path}]"]):
+        with composing():
+            for seed in range(9):
+                compose_job("config", [*line, "loss=ga", f"seed={seed}"])
+    assert len(composed) == 2
 
 
 def test_a_group_that_is_wrong_is_refused_each_time() -> None:
@@ -50,8 +65,8 @@ def test_a_folder_of_the_users_is_read_again(tmp_path: Path) -> None:
 
 
 def test_no_more_than_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(composed_once, "_KEPT", {})
+    monkeypatch.setattr(composed_once, "_OURS", {})
     monkeypatch.setattr(composed_once, "MOST", 4)
     for loss in ("ga", "mollm", "npo", "ga"):
         _text((f"loss={loss}",))
-        assert len(composed_once._KEPT) <= 4
+        assert len(composed_once._OURS) <= 4
