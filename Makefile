@@ -6,9 +6,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 WORKERS ?= 2
+# Where this is set, as in some containers, every process that a test starts would compile the package anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-locked release-tools lock audit licences run test test-slow lint format tiny bench bench-gpu bench-data bench-descent bench-scaling bench-evaluation bench-quality profile golden fuzz mutants soak soak-long kills hostile clean
+.PHONY: help install install-locked release-tools lock audit licences run test test-slow test-all lint format tiny bench bench-gpu bench-data bench-descent bench-scaling bench-evaluation bench-quality profile golden fuzz mutants soak soak-long kills hostile clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -55,6 +57,9 @@ test: install lint ## lint, strict types, import contracts, then all tests but t
 
 test-slow: install ## the slow tests: several processes, sweeps, kills, audits, large plans
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow $$(grep -rl "mark\.slow" tests --include="test_*.py")
+
+test-all: install lint ## lint, then both, collected once
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 lint: install ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .

@@ -19,6 +19,7 @@ from tests.support.cli import ROOT, read
 from tests.support.hub import Hub, serve
 from tests.support.published import publish
 
+pytestmark = pytest.mark.slow
 SHORT = ("engine.max_steps=2", "evaluation.limit=4", "evaluation.generate_tokens=4")
 README = ("model=opt-1.3b", "data=pku-harmful")
 TOFU = ("model=opt-1.3b", "data=tofu", "data.retain.expected_rows=null", "data.forget.expected_rows=null")
@@ -91,7 +92,6 @@ def _in_turn(
     return [subprocess.CompletedProcess([], *answer) for answer in answers]
 
 
-@pytest.mark.slow
 def test_a_second_run_downloads_nothing_and_another_revision_is_not_taken_from_the_cache(
     hub: Hub, warm: Path, tmp_path: Path
 ) -> None:
@@ -102,7 +102,6 @@ def test_a_second_run_downloads_nothing_and_another_revision_is_not_taken_from_t
     assert hub.downloads[before:] == []
 
 
-@pytest.mark.slow
 def test_a_model_of_the_hub_is_judged_by_its_id_and_tofu_is_forgotten(hub: Hub, warm: Path, tmp_path: Path) -> None:
     few = ("model.path=facebook/opt-1.3b", "evaluation.limit=2", "evaluation.generate_tokens=2")
     judging = ("evaluate", "model=opt-1.3b", "data=pku-harmful", *few)
@@ -125,7 +124,6 @@ def _told(run: subprocess.CompletedProcess[str]) -> tuple[dict[str, Any], dict[s
     return manifest, metrics
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("flag", ["1", "0"])
 def test_with_the_server_gone_a_warm_cache_is_enough(flag: str, hub: Hub, warm: Path, tmp_path: Path) -> None:
     gone = hub.environment(warm) | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": flag}
@@ -154,7 +152,6 @@ REFUSED = (
 )
 
 
-@pytest.mark.slow
 def test_what_the_hub_refuses(hub: Hub, tmp_path: Path) -> None:
     """On one cold cache: nothing that is refused is found there afterwards."""
     answers = _in_turn(hub.environment(tmp_path / "cache"), tmp_path, *(typed for typed, _ in REFUSED))

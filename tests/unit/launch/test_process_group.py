@@ -66,9 +66,9 @@ def test_both_come_to_the_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [
-        (ValueError("ours"), "failed", 1),
         (RequestError("no such row"), "failed", 2),
-        (KeyboardInterrupt(), "interrupted", 130),
+        pytest.param(ValueError("ours"), "failed", 1, marks=pytest.mark.slow),
+        pytest.param(KeyboardInterrupt(), "interrupted", 130, marks=pytest.mark.slow),
     ],
 )
 def test_the_first_says_why_another_ended(
