@@ -36,10 +36,11 @@ def _sizes(run: Answer) -> dict[str, int]:
     return {name: dataset["rows"] for name, dataset in run.manifest["datasets"].items()}
 
 
-SLOW = [pytest.param(*each, marks=pytest.mark.slow) for each in (("1", 1), ("3", 2), ("3", 8), ("null", 1))]
+OTHERS = (("1", 1), ("3", 2), ("3", 8), ("null", 1), ("null", 32))
+SLOW = [pytest.param(*each, marks=pytest.mark.slow) for each in OTHERS]
 
 
-@pytest.mark.parametrize(("limit", "batch_size"), [("1", 32), ("null", 32), *SLOW])
+@pytest.mark.parametrize(("limit", "batch_size"), [("1", 32), *SLOW])
 def test_few_rows_at_any_batch_size(deletion: Any, limit: str, batch_size: int) -> None:
     users = [f"u{n}" for n in range(5)]
     run = deletion(users, f"data.forget.limit={limit}", f"engine.batch_size={batch_size}", "engine.max_steps=2")
@@ -92,6 +93,7 @@ def test_one_request_after_another(deletion: Any, tmp_path: Path) -> None:
         assert (entry["command"], entry["unchanged"]) == (run.manifest["command"], True)
 
 
+@pytest.mark.slow
 def test_chats_with_a_system_prompt(root: Path, tmp_path: Path) -> None:
     def chat(n: int, word: str) -> dict[str, Any]:
         turns = [

@@ -10,8 +10,8 @@ import pytest
 from tests.support.cli import ROOT, unlearn, write_lines
 
 EXPERIMENTS = sorted(file.stem for file in (ROOT / "conf" / "experiment").glob("*.yaml"))
-FEW = (EXPERIMENTS[0], "tinystories-lily")
-"""Members of the family that every run of the tests has."""
+FEW = EXPERIMENTS[:1]
+"""The member of the family that every run of the tests has."""
 Rows = list[dict[str, Any]]
 
 

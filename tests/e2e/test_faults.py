@@ -98,6 +98,7 @@ def test_a_disk_that_fills_up(
     _goes_on_as(whole, run.run_dir, disk / "out")
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_at_the_checkpoint_or_the_report(
     whole: Answer, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,6 +232,7 @@ def test_a_tracker_that_is_down_does_not_stop_the_training(root: Path, monkeypat
     assert run.err.count("Accelerated is told of no more steps (api.example.org does not answer)") == 1
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps_changes_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jumps = iter(range(10**9, 0, -86_400))
     with monkeypatch.context() as jumping:

@@ -22,6 +22,7 @@ def _seen(run: Answer) -> dict[int, tuple[float, float]]:
     return {step["step"]: (step[names[0]], step[names[1]]) for step in run.steps if names[0] in step}
 
 
+@pytest.mark.slow
 def test_the_kept_evaluation_is_what_the_rule_says_and_what_the_checkpoint_holds(root: Path) -> None:
     run = unlearn(root, *LOOKED, *RULE, "engine.max_steps=5", "engine.patience=3")
     assert run.code == 0, run.err

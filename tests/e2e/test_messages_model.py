@@ -96,7 +96,11 @@ def model(tmp_path: Path) -> Path:
     return Path(shutil.copytree(resolve("embedded:tiny"), tmp_path / "model"))
 
 
-@pytest.mark.parametrize("broken", BROKEN)
+FEW = ("no config", "damaged weights", "a vocabulary smaller than the tokenizer's", "a context shorter than a row")
+EACH = [pytest.param(name, marks=() if name in FEW else pytest.mark.slow) for name in BROKEN]
+
+
+@pytest.mark.parametrize("broken", EACH)
 def test_a_folder_that_is_not_the_model_it_should_be(broken: str, model: Path, root: Path) -> None:
     breaking, parts = BROKEN[broken]
     breaking(model)

@@ -13,8 +13,8 @@ from mollm_cli.assets.locate import resolve
 from tests.support.cli import Answer, evaluate, finetune, unlearn
 from tests.support.needed import NEEDED
 
-PAIRS = [("mollm", "dual_space_mgda"), ("npo", "pcgrad"), ("rmu", "weighted_sum")]
-"""One of every kind: logits, sums with a reference, hidden states. All pairs: tests/unit/engine/test_every_pair.py."""
+PAIRS = [("mollm", "dual_space_mgda"), pytest.param("npo", "pcgrad", marks=pytest.mark.slow)]
+"""Logits, sums with a reference; hidden states are below. All pairs: tests/unit/engine/test_every_pair.py."""
 
 
 def _completed(run: Answer) -> None:
@@ -40,15 +40,14 @@ def test_a_loss_and_a_solver(loss: str, solver: str, root: Path) -> None:
     "overrides",
     [
         ["optimizer=sgd", "optimizer.momentum=0.9", "optimizer.schedule=cosine", "engine.micro_batch=3"],
-        ["engine.precision=bf16", "tracker=tensorboard", "direction.forget_target=null", "direction.kl_budget=0.0"],
-        [
-            "model.dtype=bfloat16",
-            "model.weights=random",
-            "force=true",
-            "optimizer.warmup_steps=2",
-            "optimizer.weight_decay=0.01",
-        ],
-        ["model.reference=copy", "model.adapter=lora", "loss=ga_kl", "engine.max_epochs=1", "engine.batch_size=10"],
+        *(
+            pytest.param(line.split(), marks=pytest.mark.slow)
+            for line in (
+                "engine.precision=bf16 tracker=tensorboard direction.forget_target=null direction.kl_budget=0.0",
+                "model.dtype=bfloat16 model.weights=random force=true optimizer.warmup_steps=2 optimizer.weight_decay=0.01",
+                "model.reference=copy model.adapter=lora loss=ga_kl engine.max_epochs=1 engine.batch_size=10",
+            )
+        ),
     ],
     ids=" ".join,
 )
@@ -56,6 +55,7 @@ def test_every_kind_of_step(overrides: list[str], root: Path) -> None:
     _completed(unlearn(root, *overrides))
 
 
+@pytest.mark.slow
 def test_mollm_says_something_else_where_it_is_told_what(root: Path) -> None:
     run = unlearn(root, "loss.alternate_weight=0.5", "+dataset@data.alternate=authors-idk")
     _completed(run)
@@ -104,6 +104,7 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> Answer:
     return unlearn(tmp_path_factory.mktemp("usual"))
 
 
+@pytest.mark.slow
 def test_micro_batches_take_the_same_steps(root: Path, usual: Answer) -> None:
     """Losses and weights of the whole step; what is left is float32 rounding."""
     whole, parts = usual.steps, unlearn(root, "engine.micro_batch=3").steps
@@ -124,7 +125,7 @@ def test_lora_trains_its_own_matrices_only_and_needs_no_second_model(root: Path)
     assert run.metrics["before"] != pytest.approx(run.metrics["after"], rel=1e-2)
 
 
-@pytest.mark.parametrize("rows", ["[forget,retain,text]", "[retain]"])
+@pytest.mark.parametrize("rows", ["[retain]", pytest.param("[forget,retain,text]", marks=pytest.mark.slow)])
 def test_finetune(rows: str, root: Path) -> None:
     run = finetune(root, f"train={rows}", "model.weights=random", "optimizer.lr=1e-3")
     _completed(run)
@@ -153,6 +154,7 @@ def test_the_same_request_gives_the_same_numbers_and_another_seed_others(
     assert usual.manifest["checkpoint"] != other.manifest["checkpoint"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("leader", "steps"), [("forget", 1), ("retain", 2)])
 def test_the_pairing_says_whose_rows_make_an_epoch(leader: str, steps: int, root: Path) -> None:
     # one epoch at 32 rows a step: 30 forget rows are 1 step, 64 retain rows are 2
