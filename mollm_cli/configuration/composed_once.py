@@ -1,4 +1,4 @@
-"""What the same files compose, composed once: the jobs of a sweep differ in values, seldom in files.
+"""Compositions of the same files, made once: the jobs of a sweep differ in values, seldom in files.
 
 Which files a command line asks for, and what they come to together, is three quarters of composing it. Both are kept
 by the choices of groups; values are set on a copy. Our own files stay as they are for as long as the process runs,

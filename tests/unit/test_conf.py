@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from omegaconf import OmegaConf
 
 from mollm_cli.configuration.choices import choices, config_dir, head
-from mollm_cli.configuration.compose import compose_job, composing, resolved
-from mollm_cli.configuration.nodes import construct
+from mollm_cli.configuration.compose import compose_job, composing
+from mollm_cli.configuration.nodes import construct, parameters
 from mollm_cli.configuration.programs import EVALUATE, FINETUNE, UNLEARN
-from mollm_cli.configuration.request import Request, request
+from mollm_cli.configuration.request import request
+from mollm_cli.configuration.targets import locate
 from mollm_cli.core.errors import RequestError
 from tests.support import needed
-from tests.support.outlined import check_outline
+from tests.support.composed import composed, configuration, requested
 from tests.support.solvers import ABSENT
 
 CONF = config_dir()
@@ -62,29 +60,6 @@ NEEDED = {
 """Choices that ask the user for something, and what."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def hydra() -> Iterator[None]:
-    with composing():
-        yield
-
-
-@functools.cache
-def _composed(config: str, *overrides: str) -> dict[str, Any]:
-    """Nobody changes what it returns: the tests of one choice ask for the same configuration."""
-    composed = compose_job(config, overrides)
-    check_outline(config, overrides, composed)
-    return resolved(composed)
-
-
-def _config(*overrides: str, config: str = "config") -> dict[str, Any]:
-    return copy.deepcopy(_composed(config, *overrides))
-
-
-@functools.cache
-def _request(*overrides: str, command: str = "unlearn", config: str = "config") -> Request:
-    return request(_config(*overrides, config=config), command)
-
-
 @functools.cache
 def _places() -> dict[tuple[str, str], tuple[str, ...]]:
     """(group, choice) -> the command line that it is composed with: the first choices of all groups, the second ones...
@@ -109,17 +84,17 @@ def test_every_file_says_what_it_is(file: Path) -> None:
 
 @pytest.mark.parametrize(("group", "name"), OPTIONS, ids=[f"{g}={n}" for g, n in OPTIONS])
 def test_every_choice_composes_with_the_defaults(group: str, name: str) -> None:
-    if group == "solver" and name in ABSENT:
-        with pytest.raises(RequestError, match=rf"solver {name} needs .* found no .* installed; run pip install"):
-            _request(f"solver={name}")
-    else:
-        assert _request(*_places()[group, name]).names[group] == name
+    if group != "solver" or name not in ABSENT:
+        assert requested(*_places()[group, name]).names[group] == name
+        return
+    with pytest.raises(RequestError, match=rf"solver {name} needs .* found no .* installed; run pip install"):
+        requested(f"solver={name}")
 
 
 def _added(group: str, place: str) -> dict[str, Any]:
     """Name -> node: every choice of ``group``, added in one composition at ``place``, which has {name} for its name."""
     names = choices(group, [CONF])
-    node: Any = _composed("config", *(f"+{group}@{place.format(name=name)}={name}" for name in names))
+    node: Any = composed("config", *(f"+{group}@{place.format(name=name)}={name}" for name in names))
     for key in place.split(".")[:-1]:
         node = node[key]
     return {name: node[place.rpartition(".")[2].format(name=name)] for name in names}
@@ -156,7 +131,7 @@ JUDGE_NEEDS: dict[str, dict[str, str]] = {
 
 @pytest.mark.parametrize("name", choices("judge", [CONF]))
 def test_every_judge_can_be_added(name: str) -> None:
-    config = _config("evaluation=safety", f"+judge@evaluation.judges.mine={name}")
+    config = configuration("evaluation=safety", f"+judge@evaluation.judges.mine={name}")
     node = config["evaluation"]["judges"]["mine"]
     for key in JUDGE_NEEDS[name]:
         node |= JUDGE_NEEDS[name] | {key: "???"}
@@ -168,7 +143,7 @@ def test_every_judge_can_be_added(name: str) -> None:
 
 
 def test_judges_read_what_they_were_made_for() -> None:
-    suite = _request(
+    suite = requested(
         "evaluation=safety",
         "+judge@evaluation.judges.harm=harm",
         "evaluation.judges.harm.path=DIR",
@@ -178,7 +153,7 @@ def test_judges_read_what_they_were_made_for() -> None:
     assert (harm.path, harm.label, harm.with_prompt) == ("DIR", "unsafe", True)
     assert (toxicity.path, toxicity.label, toxicity.with_prompt) == ("unitary/toxic-bert", "toxic", False)
     assert {m.judge for m in suite.metrics.values() if "judged" in m.needs} == set(suite.judges)
-    assert _request("evaluation=safety").evaluation.judges == {}  # off by default
+    assert requested("evaluation=safety").evaluation.judges == {}  # off by default
 
 
 @pytest.mark.parametrize(
@@ -186,26 +161,26 @@ def test_judges_read_what_they_were_made_for() -> None:
 )
 def test_every_harness_can_be_added(name: str, tasks: list[str], num_fewshot: int | None) -> None:
     told = ["evaluation.harness.tasks=[arc_easy]"] if name == "lm-eval" else []
-    harness = _request(f"+harness@evaluation.harness={name}", *told).evaluation.harness
+    harness = requested(f"+harness@evaluation.harness={name}", *told).evaluation.harness
     assert (list(harness.tasks), harness.num_fewshot, harness.limit) == (tasks, num_fewshot, None)
-    node = _config(f"+harness@evaluation.harness={name}")["evaluation"]["harness"]
+    node = configuration(f"+harness@evaluation.harness={name}")["evaluation"]["harness"]
     assert set(node) - {"_target_"} == set(inspect.signature(type(harness)).parameters)
 
 
 def test_no_harness_is_missing_here() -> None:
     assert set(choices("harness", [CONF])) == {"lm-eval", "mmlu", "wmdp"}
-    assert _request().evaluation.harness is None  # off by default
+    assert requested().evaluation.harness is None  # off by default
     with pytest.raises(RequestError, match=r"^evaluation.harness.tasks is required and has no default"):
-        _request("+harness@evaluation.harness=lm-eval")
+        requested("+harness@evaluation.harness=lm-eval")
 
 
 def test_an_audit_is_eight_attacks() -> None:
-    suite = _request("evaluation=audit").evaluation
+    suite = requested("evaluation=audit").evaluation
     names = "paraphrase template system_prompt multi_turn prefix quantisation_4 relearning sampling"
     assert list(suite.attacks) == names.split()
     assert (suite.attacks["relearning"].steps, suite.attacks["quantisation_4"].bits) == (20, 4)
     assert suite.attacks["sampling"].samples == suite.metrics["leak_at_k"].k == 16
-    assert _request().evaluation.attacks == {}  # off by default
+    assert requested().evaluation.attacks == {}  # off by default
 
 
 @pytest.mark.parametrize(
@@ -218,7 +193,7 @@ def test_an_audit_is_eight_attacks() -> None:
 )
 def test_what_a_loss_needs_is_asked_for(loss: str, message: str) -> None:
     with pytest.raises(RequestError, match=message):
-        _request(f"loss={loss}")
+        requested(f"loss={loss}")
 
 
 @pytest.mark.parametrize(
@@ -229,16 +204,12 @@ def test_what_a_loss_needs_is_asked_for(loss: str, message: str) -> None:
     ],
 )
 def test_a_loss_brings_its_solver(loss: str, solver: str) -> None:
-    assert _composed("config", *_places()["loss", loss])["names"]["solver"] == solver
+    assert composed("config", *_places()["loss", loss])["names"]["solver"] == solver
 
 
 @pytest.mark.parametrize("experiment", choices("experiment", [CONF]))
 def test_every_experiment_composes(experiment: str) -> None:
-    assert _request(f"experiment={experiment}").names["experiment"] == experiment
-
-
-def _leaves(file: Path) -> Iterator[tuple[str, object]]:
-    yield from (yaml.safe_load(file.read_text()) or {}).items()
+    assert requested(f"experiment={experiment}").names["experiment"] == experiment
 
 
 @pytest.mark.parametrize(
@@ -246,14 +217,11 @@ def _leaves(file: Path) -> Iterator[tuple[str, object]]:
 )
 def test_one_yaml_is_one_callable(file: Path) -> None:
     """No key of a file is left to a default that the reader of the YAML cannot see."""
-    from mollm_cli.configuration.nodes import parameters
-    from mollm_cli.configuration.targets import locate
-
     if file.stem.startswith("_"):
         pytest.skip("a base of other files")
     if file.stem in ABSENT:
         pytest.skip("a package that is not installed")
-    node = _composed("config", *_places()[file.parent.name, file.stem])[file.parent.name]
+    node = composed("config", *_places()[file.parent.name, file.stem])[file.parent.name]
     known = parameters(locate(node["_target_"], file.stem))
     assert {name for name, p in known.items() if p.default is inspect.Parameter.empty} <= node.keys()
     assert node.keys() - {"_target_"} <= known.keys()
@@ -261,7 +229,7 @@ def test_one_yaml_is_one_callable(file: Path) -> None:
 
 @pytest.mark.parametrize(("name", "path"), MODELS.items())
 def test_models(name: str, path: str) -> None:
-    model = _request(*_places()["model", name]).model
+    model = requested(*_places()["model", name]).model
     assert model.path == path
     assert (model.dtype == "bfloat16") == (model.adapter == "lora")  # full weights in bfloat16 round updates away
 
@@ -272,21 +240,22 @@ def test_no_model_is_missing_here() -> None:
 
 @pytest.mark.parametrize("command", [UNLEARN, FINETUNE, EVALUATE], ids=lambda command: command.name)
 def test_every_command_has_its_defaults(command: Any) -> None:
-    assert _request(command=command.name, config=command.config).run_name
-    text = OmegaConf.to_yaml(compose_job(command.config, []).hydra.run)
+    assert requested(command=command.name, config=command.config).run_name
+    with composing():
+        text = OmegaConf.to_yaml(compose_job(command.config, []).hydra.run)
     assert "%f" in text  # two runs in one second
 
 
 @pytest.mark.parametrize("command", [FINETUNE, EVALUATE], ids=lambda command: command.name)
 def test_data_and_models_go_with_every_command(command: Any) -> None:
-    usual = _config("data=pku-harmful", "model=opt-125m", config=command.config)
-    assert usual["data"] == _composed("config", *_places()["data", "pku-harmful"])["data"]
+    usual = configuration("data=pku-harmful", "model=opt-125m", config=command.config)
+    assert usual["data"] == composed("config", *_places()["data", "pku-harmful"])["data"]
     for name in choices("data", [CONF]):
-        assert request(usual | {"data": _config(*_places()["data", name])["data"]}, command.name)
+        assert request(usual | {"data": configuration(*_places()["data", name])["data"]}, command.name)
 
 
 def test_command_line_wins_over_loss_and_a_role_can_be_swapped() -> None:
-    config = _config(
+    config = configuration(
         "solver=normalized_sum", "loss=mollm", "dataset@data.retain=truthfulqa", "data.forget.path=mine.jsonl"
     )
     assert config["names"]["solver"] == "normalized_sum"
@@ -296,7 +265,7 @@ def test_command_line_wins_over_loss_and_a_role_can_be_swapped() -> None:
 
 
 def test_sets_are_mixed_into_retain_by_their_weights() -> None:
-    asked = _request(
+    asked = requested(
         "data.retain.weight=2", "+dataset@data.mix.retain.alpaca=alpaca", "data.mix.retain.alpaca.weight=0.5"
     )
     assert asked.data.retain.weight == 2.0
@@ -305,11 +274,11 @@ def test_sets_are_mixed_into_retain_by_their_weights() -> None:
         0.5,
     )
     with pytest.raises(RequestError, match=r"data.mix.retain.mine.weight must be a finite number, found 'heavy'"):
-        _request("+dataset@data.mix.retain.mine=qa-file", "data.mix.retain.mine.weight=heavy")
+        requested("+dataset@data.mix.retain.mine=qa-file", "data.mix.retain.mine.weight=heavy")
 
 
 def test_the_models_own_texts_can_be_retained() -> None:
-    asked = _request("dataset@data.retain=sampled", "data.retain.from_model=7", "data.retain.openings=[Once]")
+    asked = requested("dataset@data.retain=sampled", "data.retain.from_model=7", "data.retain.openings=[Once]")
     retain = asked.data.retain
     assert (retain.from_model, retain.openings, retain.kind) == (7, ["Once"], "text")
     assert (retain.name, asked.data.forget.sampled, retain.sampled) == ("sampled", False, True)
@@ -317,4 +286,4 @@ def test_the_models_own_texts_can_be_retained() -> None:
 
 def test_the_base_of_the_models_asks_for_a_path() -> None:
     with pytest.raises(RequestError, match=r"^model.path is required and has no default; set model.path=VALUE$"):
-        _request("model=_base")
+        requested("model=_base")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import copy
-import functools
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from mollm_cli.configuration.choices import choices, config_dir
-from mollm_cli.configuration.compose import compose_job, composing, resolved
 from mollm_cli.configuration.nodes import construct
 from mollm_cli.configuration.request import request
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Loss
+from tests.support.composed import composed, configuration
 from tests.support.needed import NEEDED
 from tests.support.solvers import ABSENT, SIDED, SOLVERS
 
@@ -23,26 +20,14 @@ LOSSES, SOLVED = choices("loss", [config_dir()]), choices("solver", [config_dir(
 PAIRS = list(itertools.product(LOSSES, SOLVED))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def hydra() -> Iterator[None]:
-    """Hydra on our folder for the whole file."""
-    with composing():
-        yield
-
-
 def test_every_solver_has_its_file() -> None:
     assert {solver for _, solver in PAIRS} == SOLVERS.keys() | ABSENT
 
 
-@functools.cache
-def _composed(*typed: str) -> dict[str, Any]:
-    return resolved(compose_job("config", typed))
-
-
 def _paired(loss: str, solver: str) -> dict[str, Any]:
     """The loss's configuration with the solver's node, which is all that typing both changes (see the next test)."""
-    config = copy.deepcopy(_composed(f"loss={loss}", *NEEDED.get(loss, [])))
-    config["solver"] = copy.deepcopy(_composed(f"solver={solver}")["solver"])
+    config = configuration(f"loss={loss}", *NEEDED.get(loss, []))
+    config["solver"] = configuration(f"solver={solver}")["solver"]
     config["names"]["solver"] = solver
     return config
 
@@ -56,7 +41,7 @@ MEETINGS = list(zip(itertools.cycle(LOSSES), SOLVED, strict=False))
     [pytest.param(*pair, marks=() if k < 3 else pytest.mark.slow) for k, pair in enumerate(MEETINGS)],
 )
 def test_what_is_typed_wins_over_what_a_loss_brings(loss: str, solver: str) -> None:
-    typed = _composed(f"solver={solver}", f"loss={loss}", *NEEDED.get(loss, []))
+    typed = composed("config", f"solver={solver}", f"loss={loss}", *NEEDED.get(loss, []))
     assert (typed["names"]["loss"], typed["names"]["solver"]) == (loss, solver)
     assert typed == _paired(loss, solver)
 
