@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import IConfigRepository
-from hydra._internal.defaults_list import DefaultsList
+from hydra._internal.defaults_list import DefaultsList, create_defaults_list
 from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
@@ -26,15 +26,15 @@ from mollm_cli.configuration.choices import config_dir
 T = TypeVar("T")
 MOST = 32
 """Lists and compositions that are kept, 0.7 MB the two of them; then they are let go, all of them."""
-_list, _compose = config_loader_impl.create_defaults_list, ConfigLoaderImpl._compose_config_from_defaults_list
+_list, _compose = create_defaults_list, ConfigLoaderImpl._compose_config_from_defaults_list
 _OURS: dict[Any, Any] = {}
 _THEIRS: dict[Any, Any] = {}
 
 
 def compose_once() -> None:
     """From now on Hydra composes the same files once; those of a user's folder are read again."""
-    config_loader_impl.create_defaults_list = _listed
-    ConfigLoaderImpl._compose_config_from_defaults_list = _composed  # type: ignore[method-assign]
+    config_loader_impl.create_defaults_list = _listed  # type: ignore[attr-defined]
+    ConfigLoaderImpl._compose_config_from_defaults_list = _composed  # type: ignore[assignment,method-assign]
     _THEIRS.clear()
 
 
