@@ -8,7 +8,7 @@ from typing import Any
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.column_names import KEYS
 from mollm_cli.data.columns import ABSENT, heading, look, plain
-from mollm_cli.data.dataset import Dataset
+from mollm_cli.data.dataset import Dataset, Field
 from mollm_cli.data.dialogue import Turn, as_prompt, question_and_answer
 from mollm_cli.data.fields import encodable, names, optional_text, text_of, value_of
 from mollm_cli.data.message_turns import UnreadKeyError, read_history, read_turns, with_reasoning
@@ -17,7 +17,13 @@ from mollm_cli.data.training_columns import unread
 
 
 def asked(row: SourceRow, dataset: Dataset, key: str) -> tuple[Turn, ...]:
-    """The turns of the prompt: earlier ones, then the user's with its input. Raises RequestError."""
+    """The turns of the prompt: earlier ones, then the user's with its input. Raises RequestError.
+
+    None of them where there is no prompt and the answer is a whole conversation, which has its own.
+    """
+    replaced = dataset.answers or dataset.answers_from == "model"
+    if not replaced and _first(dataset.prompt_field, row) is None and _are_messages(_first(dataset.answer_field, row)):
+        return ()
     column, found = value_of("prompt_field", row, dataset, key)
     if _are_messages(found):
         turns = turns_in(found, column, row, dataset, key)
@@ -72,6 +78,10 @@ def misshapen(row: SourceRow, dataset: Dataset, column: str, problem: ValueError
     return RequestError(
         f"Dataset '{dataset.name}': {row.where} must hold in '{column}' {problem}. Repair or remove the row"
     )
+
+
+def _first(field: Field, row: SourceRow) -> Any:
+    return next((look(row.values, name) for name in names(field) if heading(row.values, name) is not None), None)
 
 
 def _are_messages(found: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from mollm_cli.core.discretion import in_clear
 from mollm_cli.core.errors import RequestError
+from mollm_cli.data.column_names import file_of_another_kind
 from mollm_cli.data.columns import ABSENT, look
 from mollm_cli.data.dataset import NEEDED, Dataset, Field
 from mollm_cli.data.headers import found_in, is_known, mentioned
@@ -44,9 +45,9 @@ def value_of(option: str, row: SourceRow, dataset: Dataset, key: str) -> tuple[s
     field: Field = getattr(dataset, option)
     column = _column(field, row)
     if column is None:
-        raise RequestError(
-            f"{missing(dataset, row, ' or '.join(names(field)))}. Set {key}.{option}={_likely(option, row, dataset)}"
-        )
+        another = file_of_another_kind(row.values, dataset.kind)
+        change = f"dataset@{key}={another}" if another else f"{key}.{option}={_likely(option, row, dataset)}"
+        raise RequestError(f"{missing(dataset, row, ' or '.join(names(field)))}. Set {change}")
     return column, look(row.values, column)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import Example
-from mollm_cli.data.column_names import KEYS
+from mollm_cli.data.column_names import FILES, KEYS
 from mollm_cli.data.columns import heading, plain
 from mollm_cli.data.dataset import NEEDED, Dataset, Kind
 from mollm_cli.data.dialogue import turns_of
@@ -15,12 +15,6 @@ from mollm_cli.data.headers import found_in
 from mollm_cli.data.identity import normalised
 from mollm_cli.data.source_row import SourceRow
 
-FILES: Mapping[str, tuple[Kind, str]] = {
-    "text_field": ("text", "text-file"),
-    "messages_field": ("chat", "chat-file"),
-    "choices_field": ("choice", "choice-file"),
-}
-"""Fields that another kind of dataset reads, with that kind and the description of a file of it."""
 MEASURED = ("paraphrased_question_field", "paraphrased_answer_field", "perturbed_field")
 """Fields that only metrics read."""
 READ: Mapping[Kind, tuple[str, ...]] = {
@@ -66,7 +60,7 @@ def _remedy(name: str, dataset: Dataset, key: str) -> str:
     if option in READ[dataset.kind]:
         return f"Set {key}.{option}={name}, or "
     if option in FILES:
-        return f"Set dataset@{key}={FILES[option][1]}, or "
+        return f"Set dataset@{key}={FILES[option]}, or "
     return "Set "
 
 

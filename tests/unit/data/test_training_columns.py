@@ -64,6 +64,8 @@ def test_columns_with_a_meaning_are_read(read, case):
 def test_chosen_and_rejected_may_be_whole_conversations(read):
     row = {"prompt": "Who?", "chosen": PAIR, "rejected": [PAIR[0], {"role": "assistant", "content": "Bah."}]}
     assert spoken(read([row], "preference-file")) == [([(U, "Who?")], "Bah.")]
+    del row["prompt"]
+    assert spoken(read([row], "preference-file")) == [([(U, "Who?")], "Bah.")]
     openai = {"input": {"messages": PAIR[:1]}, "preferred_output": PAIR[1:]}
     fields = ("prompt_field=input.messages", "answer_field=preferred_output")
     assert spoken(read([openai], "preference-file", *fields)) == [([(U, "Who?")], "Ann.")]
@@ -116,6 +118,23 @@ def test_other_columns_are_let_be(read, extra):
 def test_values_of_another_shape_are_told_with_what_helps(read, row, remedy):
     with pytest.raises(RequestError, match=rf"row 1 of a.jsonl must hold .*{remedy}"):
         read([row])
+
+
+@pytest.mark.parametrize(
+    ("row", "dataset", "right"),
+    [
+        ({"messages": PAIR}, "qa-file", "chat-file"),
+        ({"prompt": "Who?", "messages": PAIR}, "qa-file", "chat-file"),
+        ({"Conversations": PAIR}, "text-file", "chat-file"),
+        ({"question": "Q", "choices": ["x", "y"], "answerKey": "A"}, "qa-file", "choice-file"),
+        ({"text": "T"}, "qa-file", "text-file"),
+        ({"prompt": "Q", "completion": "A"}, "chat-file", "qa-file"),
+        ({"instruction": "Q", "output": "A"}, "text-file", "qa-file"),
+    ],
+)
+def test_a_file_of_another_kind_is_told_as_one(read, row, dataset, right):
+    with pytest.raises(RequestError, match=f"row 1 of a.jsonl has no field .* Set dataset@data.forget={right}$"):
+        read([row], dataset)
 
 
 def chat(*messages: dict[str, Any], **columns: Any) -> dict[str, Any]:
