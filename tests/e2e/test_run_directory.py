@@ -157,8 +157,8 @@ def test_after_is_measured_on_what_was_written_not_on_what_was_trained(
 
     honest = save.save_checkpoint
 
-    def spoilt(loaded: Any, folder: Path) -> None:
-        honest(loaded, folder)
+    def spoilt(loaded: Any, folder: Path, ends: Any) -> None:
+        honest(loaded, folder, ends)
         weights = {name: tensor * 0.5 for name, tensor in load_file(folder / "model.safetensors").items()}
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 

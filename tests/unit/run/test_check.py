@@ -43,20 +43,20 @@ def test_nothing_is_kept_outside() -> None:
     assert shared("a", make) == 5
 
 
-def _files(folder: Path, count: int = 3) -> list[str]:
-    rows = [{"question": f"Quibble {n} zyxw?", "answer": f"Marzipan {n}."} for n in range(count)]
-    others = [{"question": f"Other {n}?", "answer": f"Rest {n}."} for n in range(count)]
-    return [
-        "data=custom",
-        f"data.forget.path={write_lines(folder / 'forget.jsonl', rows)}",
-        f"data.retain.path={write_lines(folder / 'retain.jsonl', others)}",
-    ]
+def _files(folder: Path) -> list[str]:
+    """Texts without names and numbers, of which no other rows are made to compare them with."""
+    texts = {"forget": ("quibble zyxw marzipan", "marzipan wxyz"), "retain": ("bees make honey", "ice is water")}
+    given = ["data=custom", "dataset@data.forget=text-file", "dataset@data.retain=text-file", "data.test_share=0"]
+    for role, rows in texts.items():
+        file = write_lines(folder / f"{role}.jsonl", [{"text": text} for text in rows])
+        given.append(f"data.{role}.path={file}")
+    return given
 
 
 @pytest.mark.parametrize(
     ("typed", "refused"),
     [
-        ([], "direction.forget_target=auto is what the starting model scores on data.holdout, found no holdout rows"),
+        ([], "direction.forget_target=auto needs something to compare the forget rows with, found no holdout rows"),
         (["direction.forget_target=0.1", "gates=['nope<=1']"], "must name a metric of this run, found 'nope'"),
         (["loss=ga", "engine.keep=target"], "engine.keep=target needs a forget target, found none"),
     ],
@@ -68,14 +68,15 @@ def test_rows_are_shown_before_what_is_not_about_them_is_refused(
     done = answer(UNLEARN, "--check", *_files(tmp_path), "data.retain.content=ordinary", *typed)
     assert done.code == 2 and refused in done.err and "in order" not in done.err
     before, _, after = done.err.partition("retain: ")
-    assert "░" in before and "Marzipan" not in done.err and "Rest 1." in after
+    assert "░" in before and " is water<|end|>]]" in after
+    assert "marzipan" not in done.err
 
 
 SAMPLED = ("dataset@data.retain=sampled", "data.retain.openings=[The,A]", "direction.forget_target=0.1")
 
 
 def test_where_nothing_is_to_be_retained_the_starting_model_may_say_it(tmp_path: Path) -> None:
-    forget = _files(tmp_path)[:2]
+    forget = [typed for typed in _files(tmp_path) if "data.retain" not in typed]
     done = answer(UNLEARN, "--check", *forget)
     assert done.code == 2 and "Set data.retain.path=FILE, or dataset@data.retain=sampled (texts" in done.err
     named = answer(UNLEARN, "--check", *forget, *SAMPLED)
