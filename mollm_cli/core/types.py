@@ -92,7 +92,8 @@ class Objective:
     layer: None reads logits; a number (from 0) the hidden states that this layer gives out, where the forward stops.
     reference: whether it needs the same of the frozen starting model. divergence: whether it is the KL to that model,
     which direction.kl_budget may hold. weight: its fixed weight in a weighted sum, its preference in a programme on
-    unit rows; >= 0. bound: the value that it is to stay below, where it is a constraint (solver primal_dual).
+    unit rows; >= 0. bound: the value that it is to stay below, where it is a constraint (solver primal_dual). start:
+    the same function of the frozen starting model's outputs, beyond which direction.retain=hold lets it not rise.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Objective:
     layer: int | None = None
     divergence: bool = False
     bound: float | None = None
+    start: ObjectiveFunction | None = None
 
     def __post_init__(self) -> None:
         """Refuse a sign in the weight and a role nobody feeds."""

@@ -102,3 +102,21 @@ class Stream:
     def epoch(self, step: int) -> float:
         """The number of passes over the rows, fractions included, when ``step`` begins."""
         return step * self.batch_size / self.count
+
+
+class Joined(Stream):
+    """Two streams side by side: every step has the rows of both. Epochs are those of the first."""
+
+    def __init__(self, first: Stream, second: Stream) -> None:
+        encoded = [*first.encoded, *second.encoded]
+        super().__init__(encoded, first.batch_size + second.batch_size, first.seed, first.pad_id)
+        self.first, self.second = first, second
+        self.count = first.count
+
+    def rows(self, step: int) -> list[int]:
+        """The row numbers of ``step``; those of the second stream stand after all of the first."""
+        return self.first.rows(step) + [len(self.first.encoded) + row for row in self.second.rows(step)]
+
+    def epoch(self, step: int) -> float:
+        """How many times the first stream's rows have been passed when ``step`` begins."""
+        return self.first.epoch(step)

@@ -48,7 +48,8 @@ class Dataset:
     keys of messages that are left out on purpose; any other one that nothing reads is refused
     (data/training_columns.py).
     ``answers``: texts, or a file with one a line, of which each row gets one in place of its own answer.
-    ``answers_from``: "model" reads prompts only; their answers are what the starting model says (run/generated.py).
+    ``answers_from``: "model" reads prompts only; their answers are what the starting model says, up to
+    ``answer_tokens`` long (run/generated.py).
     ``system``: the system prompt of every row that has none. ``turns``: "last", or "every" turn of the assistant is a
     target. ``windows``: a text beyond ``max_tokens`` becomes several rows instead of being cut; a .txt file is one.
     ``variants``: each {canonical: actual} renames columns; a row becomes one row per variant, ids end in .0, .1, ...;
@@ -61,6 +62,8 @@ class Dataset:
     is the prompt as it is; else any text with {prompt}. ``limit``: the first rows that pass the filter.
     ``weight``: how much of it an epoch of retain has, where that is made of several sets (data/mixture.py).
     ``encoding``: of its text files that have no byte-order mark and are not UTF-8, such as cp1252.
+    ``sampled_share``: of retain only: the share of its rows in a step that are ordinary prompts with the starting
+    model's own answers (data/ordinary.py). None: half where retain is held, else 0.
     ``content``: unless "ordinary", no text reaches the run directory or the terminal unasked.
 
     Raises ValueError.
@@ -95,6 +98,7 @@ class Dataset:
     perturbed: str | None = None
     answers: str | list[str] = field(default_factory=list)
     answers_from: AnswersFrom = "rows"
+    answer_tokens: int = 128
     system: str | None = None
     turns: Turns = "last"
     windows: bool = False
@@ -104,6 +108,7 @@ class Dataset:
     limit: int | None = None
     expected_rows: int | None = None
     weight: float = 1.0
+    sampled_share: float | None = None
     content: Content = "ordinary"
 
     def __post_init__(self) -> None:
@@ -188,6 +193,10 @@ class Dataset:
     def _size_problem(self) -> str | None:
         if self.max_tokens < 2:
             return f"max_tokens must be >= 2 (the first token is never predicted), found {self.max_tokens}"
+        if self.sampled_share is not None and not 0 <= self.sampled_share < 1:
+            return f"sampled_share must be in [0, 1) or null, found {self.sampled_share}"
+        if self.answer_tokens < 1:
+            return f"answer_tokens must be >= 1, found {self.answer_tokens}"
         for key in ("limit", "expected_rows", "from_model"):
             value = getattr(self, key)
             if value is not None and value < 1:

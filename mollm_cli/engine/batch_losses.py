@@ -52,15 +52,17 @@ class BatchLosses:
     """The losses of one step, each divided by the count of the whole step, over all processes of ``world``.
 
     batches: this process's share. Of each role it has as many micro-batches as every other process has.
+    held: whether the starting model's losses are wanted too, where objectives know them.
 
     Values are this process's own; ``so_far`` and ``totals`` speak of the whole step.
     """
 
-    def __init__(self, forwards: Forwards, batches: Batches, world: World = ALONE) -> None:
-        self.forwards, self.batches, self.world = forwards, batches, world
+    def __init__(self, forwards: Forwards, batches: Batches, world: World = ALONE, held: bool = False) -> None:
+        self.forwards, self.batches, self.world, self.held = forwards, batches, world, held
         self.objectives = forwards.loss.objectives
         self.counts, self.tokens = _counted(batches, world)
         self._sums: dict[int, torch.Tensor] = {}
+        self._starts: dict[int, torch.Tensor] = {}
         self._probabilities: list[torch.Tensor] = []
 
     def of(self, group: RoleGroup) -> Iterator[Values]:
@@ -71,6 +73,9 @@ class BatchLosses:
             values = [(i, self._value(i, outputs, k)) for i in indices]
             for i, value in values:
                 self._sums[i] = self._sums.get(i, 0) + value.detach()
+                start = self.objectives[i].start
+                if self.held and start is not None:
+                    self._starts[i] = self._starts.get(i, 0) + self._shared(i, start(outputs)[0], k)
             # A loss that reads hidden states has no probabilities, and an idle row belongs to another process.
             if "forget" in outputs and outputs["forget"].hidden is None and not self.batches["forget"][k].idle:
                 self._probabilities.append(_probabilities(outputs["forget"]))
@@ -103,6 +108,19 @@ class BatchLosses:
         found[list(group[0])] = values
         return found, probability
 
+    def starts(self) -> Array | None:
+        """The starting model's losses [m] on the rows seen so far, nan where unknown; None where nothing is held.
+
+        It costs one transfer from the device.
+        """
+        if not self.held:
+            return None
+        found = np.full(len(self.objectives), np.nan)
+        if self._starts:
+            own = torch.stack([x.double() for x in self._starts.values()]).cpu().numpy()
+            found[list(self._starts)] = self.world.sums(own)
+        return found
+
     def totals(self) -> tuple[Array, float | None]:
         """Losses [m] and the batch's forget probability, exp(mean log p) averaged over rows; one transfer."""
         return self._numbers(range(len(self.objectives)), True)
@@ -126,8 +144,11 @@ class BatchLosses:
         return {role: self.forwards.outputs(role, self.batches[role][k]) for role in roles}
 
     def _value(self, i: int, outputs: Mapping[Role, Outputs], k: int) -> torch.Tensor:
+        return self._shared(i, self.objectives[i].function(outputs)[0], k)
+
+    def _shared(self, i: int, total: torch.Tensor, k: int) -> torch.Tensor:
+        """The part that micro-batch ``k`` has in a mean over the whole step."""
         objective = self.objectives[i]
-        total, _ = objective.function(outputs)
         if self.batches[objective.roles[0]][k].idle:
             # The pass is made, because the collectives of shards need one from every process, but it counts nothing.
             total = total * 0.0

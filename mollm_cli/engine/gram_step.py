@@ -51,13 +51,17 @@ class GramStep:
         # A gradient that is not finite ends the run here, while the state before the step can still be saved.
         require_finite(np.diag(gram), [*names, *state.solver.carries], "gradient")
         norms = np.sqrt(np.maximum(np.diag(gram), 0.0))[: len(names)]
-        live = state.liveness.live(norms, totals, probability)
+        starts = losses.starts()
+        live = state.liveness.live(norms, totals, probability, starts)
         adam = _adam(state, rows, norms, live) if state.direction.metric == "adam" else None
         choice = self._choose(state, rows, by_layer, totals, live, adam)
         # |d| follows from the Gram matrix, so d is written clipped and no pass over the parameters measures it.
         weights = choice.weights[None] if choice.layers is None else choice.layers
         norm = state.clipping.write(rows, by_layer, weights, totals, self.direction.tensors())
-        descent = self._descend(state, rows, norms, live, adam, record)
+        state.paced(totals, bool(live.any()))
+        state.settled(live)
+        rates = state.liveness.excess(totals, starts) * live / state.direction.hold_steps
+        descent = self._descend(state, rows, norms, live, rates, adam, record)
         if descent is not None and skipped.any():
             # What was not measured is not told as zero.
             raw, realised = (np.where(skipped, np.nan, x) for x in (descent.raw, descent.realised))
@@ -116,6 +120,7 @@ class GramStep:
         rows: GradientRows,
         norms: Array,
         live: NDArray[np.bool_],
+        rates: Array,
         adam: AdamRows | None,
         record: bool,
     ) -> Descent | None:
@@ -131,7 +136,7 @@ class GramStep:
         rule = applied(state.optimizer, parameters, before, moves) if record else None
         # The correction is the smallest in the optimizer's own metric, as its steps are.
         metric, held = preconditioner(state.optimizer, parameters), live if guard else None
-        return guarded(parameters, before, rows.rows, norms, held, metric, rule, state.trained.sums)
+        return guarded(parameters, before, rows.rows, norms, held, metric, rule, state.trained.sums, rates)
 
 
 def _adam(state: StepState, rows: GradientRows, norms: Array, live: NDArray[np.bool_]) -> AdamRows:

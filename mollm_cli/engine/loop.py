@@ -103,7 +103,7 @@ def train(
             elapsed = max(time.perf_counter() - began, SHORTEST)
             tokens, seconds = tokens + result.tokens, seconds + elapsed
             record = {"step": step} | (
-                step_record(result, stepper.names, lr, result.tokens / elapsed) if logged else {}
+                step_record(result, stepper.names, result.learning_rate, result.tokens / elapsed) if logged else {}
             )
             if settings.evaluate_every and (step % settings.evaluate_every == 0 or step == rules.total_steps):
                 record |= _look(step, history, around)

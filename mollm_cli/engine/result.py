@@ -21,6 +21,7 @@ class StepResult:
     choice, gram [m, m]: None where no programme was solved in this step.
     descent: the first-order change of each objective on this batch; None where nobody measured it.
     after [m]: the losses of this batch after the step (direction.verify).
+    learning_rate: the one that the optimizer had.
     """
 
     losses: Array
@@ -33,6 +34,7 @@ class StepResult:
     gram: Array | None = None
     descent: Descent | None = None
     after: Array | None = None
+    learning_rate: float = 0.0
 
     @property
     def predicted(self) -> Array | None:

@@ -93,6 +93,7 @@ class History:
     best: the one that ``selection`` keeps.
     last: the newest one.
     since: evaluations that came after the best one.
+    target: the forget probability at which the run may end; settling: evaluations at or below it so far.
     """
 
     selection: Selection = field(default_factory=Selection)
@@ -100,11 +101,14 @@ class History:
     best: Look | None = None
     last: Look | None = None
     since: int = 0
+    target: float | None = None
+    settling: int = 0
 
     def add(self, step: int, evaluation: Mapping[str, float]) -> bool:
         """Take in the evaluation after ``step`` steps; True where it is the best so far."""
         look = Look(step, evaluation.get("forget_probability"), evaluation.get("retain_probability"))
         self.last, self.start = look, self.start or look
+        self.settling += self.target is not None and look.forget is not None and look.forget <= self.target
         better = self.selection.better(look, self.best, self.start)
         self.since = 0 if better else self.since + 1
         if better:
@@ -131,9 +135,13 @@ class History:
     def state(self) -> dict[str, Any]:
         """The history as JSON, for ``restore``."""
         looks = {"start": self.start, "best": self.best, "last": self.last}
-        return {name: look and dataclasses.asdict(look) for name, look in looks.items()} | {"since": self.since}
+        return {name: look and dataclasses.asdict(look) for name, look in looks.items()} | {
+            "since": self.since,
+            "settling": self.settling,
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a ``state``."""
         start, best, last = (Look(**look) if (look := state.get(name)) else None for name in ("start", "best", "last"))
         self.start, self.best, self.last, self.since = start, best, last, int(state.get("since", 0))
+        self.settling = int(state.get("settling", 0))

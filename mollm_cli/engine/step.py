@@ -14,13 +14,18 @@ first, with the weights that were found last.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
+import numpy as np
 import torch
 
-from mollm_cli.core.solution import Array
+from mollm_cli.core.solution import Array, Status
 from mollm_cli.engine.batch_losses import Batches, BatchLosses, role_groups
+from mollm_cli.engine.buffers import Buffers
 from mollm_cli.engine.gram_step import GramStep
+from mollm_cli.engine.pace import FACTOR, FIRST
 from mollm_cli.engine.refresh import kept_weights
 from mollm_cli.engine.result import StepResult
 from mollm_cli.engine.sketch_step import SketchStep
@@ -57,9 +62,18 @@ class Stepper(StepState):
             group["lr"] = lr
         # None and not zero: a parameter that no live objective reaches must not move, not even by momentum.
         self.optimizer.zero_grad(set_to_none=True)
+        first = self.pace is not None and FACTOR not in self.remembered
+        before = self._buffers().copied() if first else []
         result = self._move(self.losses(batches), record)
+        if self.pace is not None and result.status is not Status.RESTING:
+            if first:
+                self.factor = self.pace.bracket(partial(self._drift, batches, result), self.parameters, before)
+                self.remembered[FIRST] = self.factor
+            # The step is taken: from here on, and not before, its length is remembered.
+            self.remembered[FACTOR] = self.factor
         # Shards were written to: the next forward pass must not use what was gathered of them before.
         self.trained.renew()
+        result = replace(result, learning_rate=lr * self.factor)
         return replace(result, after=self._after(batches)) if record and self.direction.verify else result
 
     def _move(self, losses: BatchLosses, record: bool) -> StepResult:
@@ -69,11 +83,27 @@ class Stepper(StepState):
         kept = kept_weights(self.remembered, self.names, self.direction.refresh_every)
         return self.kind(self, losses, record) if kept is None else reused_step(self, losses, kept)
 
-    def _after(self, batches: Batches) -> Array:
-        """The losses of ``batches`` as they are now; one forward pass per role, and one of the reference if read."""
+    def _buffers(self) -> Buffers:
+        """Memory for a copy of the parameters: that of the guard, where it has some."""
+        return self.kind.before if isinstance(self.kind, GramStep) else Buffers(self.parameters)
+
+    def _drift(self, batches: Batches, result: StepResult) -> float:
+        """The KL that the step has added, on its own batch, in nats per token."""
+        self.trained.renew()
+        divergent = [i for i, o in enumerate(self.loss.objectives) if o.divergence]
+        return float((self._after(batches, divergent) - result.losses)[divergent].max())
+
+    def _after(self, batches: Batches, wanted: Sequence[int] | None = None) -> Array:
+        """The losses of ``batches`` as they are now, [m]; one forward pass per role that is read.
+
+        wanted: the objectives that are asked for; None: all. Others may be nan.
+        """
         losses = self.losses(batches)
+        found = np.full(len(self.names), np.nan)
         with torch.no_grad():
             for group in role_groups(self.loss.objectives):
-                for _ in losses.of(group):
-                    pass
-        return losses.totals()[0]
+                if wanted is None or set(wanted) & set(group[0]):
+                    for _ in losses.of(group):
+                        pass
+                    found = np.where(np.isnan(found), losses.so_far(group)[0], found)
+        return found

@@ -9,6 +9,12 @@ from enum import StrEnum
 from mollm_cli.engine.engine_settings import Engine
 from mollm_cli.engine.selection import History, collapsed
 
+SETTLED = 0.98
+"""A run that holds its retain side goes on at its target until that has this share of its starting probability."""
+
+LOOKS = 5
+"""It waits no longer than this many evaluations: what does not come back by then is told by the verdict."""
+
 
 class Stop(StrEnum):
     """The reason for which a run stopped."""
@@ -26,6 +32,8 @@ class StopRules:
 
     total_steps, last_word: the steps of the run, and the word for having taken all of them.
     target: the forget probability at which the run ends.
+    settled: the share of the start's retain probability that a run at its target waits for, ``LOOKS`` evaluations at
+        the most; None: it does not wait.
     floor: the share of the start's retain probability below which the run has collapsed.
     patience: evaluations without a better one after which the run ends.
     """
@@ -35,6 +43,7 @@ class StopRules:
     target: float | None = None
     floor: float | None = None
     patience: int | None = None
+    settled: float | None = None
 
     def after(self, history: History) -> Stop | None:
         """The reason to stop that the newest evaluation gives, if any."""
@@ -44,19 +53,22 @@ class StopRules:
         # Collapse comes before success: a model that says nothing has forgotten everything too.
         if collapsed(look, history.start, self.floor):
             return Stop.RETAIN_COLLAPSED
-        if self.target is not None and look.forget is not None and look.forget <= self.target:
+        reached = self.target is not None and look.forget is not None and look.forget <= self.target
+        # Forgetting rests at its target while what it cost on the retain side is brought back.
+        waits = collapsed(look, history.start, self.settled) and history.settling < LOOKS
+        if reached and not waits:
             return Stop.FORGET_TARGET
         if self.patience is not None and history.since >= self.patience:
             return Stop.NO_IMPROVEMENT
         return None
 
 
-def rules(settings: Engine, rows: int, target: float | None) -> StopRules:
-    """The rules of a run. rows: those that lead the epoch."""
+def rules(settings: Engine, rows: int, target: float | None, held: bool = False) -> StopRules:
+    """The rules of a run. rows: those that lead the epoch; held: whether retain is held where it was."""
     steps, word = settings.max_steps, Stop.MAX_STEPS
     if settings.max_epochs is not None:
         epochs = math.ceil(settings.max_epochs * rows / settings.batch_size)
         if epochs < steps:
             steps, word = epochs, Stop.MAX_EPOCHS
     stop_at = target if settings.stop_at_target else None
-    return StopRules(steps, word, stop_at, settings.retain_floor, settings.patience)
+    return StopRules(steps, word, stop_at, settings.retain_floor, settings.patience, SETTLED if held else None)

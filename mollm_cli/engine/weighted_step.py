@@ -54,5 +54,6 @@ def _take(
     totals, probability = losses.totals()
     state.trained.settle()
     norm = state.clipping.clip(totals)
+    state.paced(totals)
     state.optimizer.step()
     return StepResult(totals, used, norm, probability, losses.tokens, status)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from mollm_cli.core.solution import Solver
+
 Storage = Literal["same", "bfloat16", "host"]
 """The ways to keep the objectives' gradients: as they come, in half the bytes, or in pinned memory of the host."""
 
@@ -32,6 +34,11 @@ class Direction:
         weighted sum backward (engine/sketch_step.py). Without gradients nothing is corrected.
         "factors" has the same sums and keeps the factors of the weighted gradient, which saves a backward pass.
     rows: how "exact" keeps the gradients.
+    retain: "descend": cross-entropy on retain rows is lowered, and teaches. "hold": an objective that knows what the
+        starting model has (retain cross-entropy, any KL) is live only above its bound; with ``guard`` it falls there
+        by a rate, whatever the other rows say (gradients/descent.py). "auto": what the solver asks for.
+    hold_margin: nats per token above the starting model's loss up to which a held cross-entropy wants nothing.
+    hold_steps: in so many steps what is above a bound is to be gone: each lowers it by that share, to first order.
     refresh_every: k >= 1. The programme is solved on every k-th step; the others use its weights, for one backward
         pass per role.
     """
@@ -50,6 +57,9 @@ class Direction:
     sketch_buckets: int = 65_536
     rows: Storage = "same"
     refresh_every: int = 1
+    retain: Literal["auto", "hold", "descend"] = "descend"
+    hold_margin: float = 0.005
+    hold_steps: int = 4
 
     def __post_init__(self) -> None:
         """Refuse what cannot be, naming the key."""
@@ -57,11 +67,13 @@ class Direction:
             raise ValueError(f"direction.live_threshold must be in [0, 1), found {self.live_threshold}")
         if self.kl_budget != "auto" and not self.kl_budget >= 0:
             raise ValueError(f"direction.kl_budget must be >= 0 nats per token, or auto, found {self.kl_budget}")
+        if not self.hold_margin >= 0:
+            raise ValueError(f"direction.hold_margin must be >= 0 nats per token, found {self.hold_margin}")
         if isinstance(self.forget_target, (int, float)) and not 0 < self.forget_target < 1:
             raise ValueError(
                 f"direction.forget_target is a probability in (0, 1), or auto, or null; found {self.forget_target}"
             )
-        for key in ("sketch_buckets", "refresh_every"):
+        for key in ("sketch_buckets", "refresh_every", "hold_steps"):
             if getattr(self, key) < 1:
                 raise ValueError(f"direction.{key} must be >= 1, found {getattr(self, key)}")
         for what, needed in (
@@ -75,6 +87,15 @@ class Direction:
                 f"direction.rows={self.rows} says how gradients are kept, and direction.gram={self.gram} keeps none; "
                 "set direction.rows=same, or direction.gram=exact"
             )
+
+    def budget(self, solver: Solver) -> float:
+        """Nats per token within which a KL is not live, under ``solver``."""
+        return solver.kl_budget if self.kl_budget == "auto" else self.kl_budget
+
+    def holds(self, solver: Solver) -> bool:
+        """Whether objectives that know their start are held there, under ``solver``."""
+        asked = getattr(solver, "holds", False) if self.retain == "auto" else self.retain == "hold"
+        return asked and not self.paper and "gram" in solver.needs
 
     def require_rows(self, what: str) -> None:
         """Raise ValueError where ``what``, which works on every step's gradients, would not get them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mollm_cli.core.types import Loss, Objective
-from mollm_cli.objectives.cross_entropy import cross_entropy
+from mollm_cli.objectives.cross_entropy import cross_entropy, reference_cross_entropy
 from mollm_cli.objectives.forward_kl import forward_kl
 from mollm_cli.objectives.label_log_probs import on
 from mollm_cli.objectives.unlearning_cross_entropy import unlearning_cross_entropy
@@ -25,7 +25,13 @@ def mollm(
             Objective(
                 "unlearning_cross_entropy", ("forget",), on("forget", unlearning_cross_entropy), weight=forget_weight
             ),
-            Objective("cross_entropy", ("retain",), on("retain", cross_entropy), weight=retain_weight),
+            Objective(
+                "cross_entropy",
+                ("retain",),
+                on("retain", cross_entropy),
+                weight=retain_weight,
+                start=on("retain", reference_cross_entropy) if kl_weight > 0 else None,
+            ),
             Objective(
                 "forward_kl", ("retain",), on("retain", forward_kl), reference=True, divergence=True, weight=kl_weight
             ),

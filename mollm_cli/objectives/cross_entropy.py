@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from mollm_cli.objectives.label_log_probs import label_log_probs
@@ -15,3 +16,12 @@ if TYPE_CHECKING:
 def cross_entropy(outputs: Outputs) -> tuple[torch.Tensor, int]:
     """sum_t -log p_t, in [0, inf) nats, and the number N of target tokens. Shapes: logits [N, V] -> scalar."""
     return -label_log_probs(outputs).sum(), outputs.labels.numel()
+
+
+def reference_cross_entropy(outputs: Outputs) -> tuple[torch.Tensor, int]:
+    """``cross_entropy`` of the frozen starting model on the same rows, without a graph; it must have been asked for."""
+    import torch
+
+    assert outputs.reference is not None
+    with torch.no_grad():
+        return cross_entropy(dataclasses.replace(outputs, said=outputs.reference, reference=None))

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mollm_cli.core.errors import RequestError
-from mollm_cli.optimizers.rules import Schedule, check_moments, check_rule, scheduled
+from mollm_cli.optimizers.rules import (
+    ADAM_RATE,
+    DRIFT,
+    LearningRate,
+    Schedule,
+    check_moments,
+    check_rule,
+    number,
+    scheduled,
+)
 from mollm_cli.optimizers.updates import Update
 
 if TYPE_CHECKING:
@@ -27,7 +36,7 @@ class AdamW8bit:
     counts as unknown: there is no ``predicted.*``, and direction.guard corrects along plain gradients.
     """
 
-    lr: float = 1e-4
+    lr: LearningRate = "auto"
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
@@ -35,10 +44,11 @@ class AdamW8bit:
     warmup_steps: int = 0
     update: Update = "plain"
     paged: bool = False
+    drift: float = DRIFT
 
     def __post_init__(self) -> None:
         """Refuse what cannot be, naming the key."""
-        check_rule(self.lr, self.weight_decay, self.warmup_steps)
+        check_rule(self.lr, self.drift, self.weight_decay, self.warmup_steps)
         check_moments(self.betas, self.eps)
 
     def check(self, device: torch.device) -> None:
@@ -59,9 +69,10 @@ class AdamW8bit:
         from mollm_cli.optimizers.float32_update import updating
 
         rule = bitsandbytes.optim.PagedAdamW8bit if self.paged else bitsandbytes.optim.AdamW8bit
-        built = rule(list(parameters), lr=self.lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay)
+        lr = number(self.lr, ADAM_RATE)
+        built = rule(list(parameters), lr=lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay)
         return updating(built, self.update)
 
     def rate(self, step: int, total_steps: int) -> float:
         """The learning rate of the 1-based ``step``."""
-        return scheduled(self.lr, self.schedule, self.warmup_steps, step, total_steps)
+        return scheduled(number(self.lr, ADAM_RATE), self.schedule, self.warmup_steps, step, total_steps)

@@ -9,6 +9,8 @@ import torch
 from mollm_cli.core.errors import RequestError
 from mollm_cli.optimizers.float32_update import Float32Update
 
+MOMENTA = ("exp_avg", "momentum_buffer", "absmax1")
+"""What optimizers carry of past directions; without its scales bitsandbytes' 8-bit first moment is zero."""
 CONSTANT = ("qmap1", "qmap2")
 """bitsandbytes' tables of 8-bit numbers: one tensor that all parameters share, made anew with the optimizer."""
 MASTER = "master"
@@ -94,3 +96,13 @@ def _fill(made: dict[str, Any], values: dict[str, Any]) -> None:
             made[key].copy_(value)
         else:
             made[key] = value
+
+
+def release_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Set what ``optimizer`` carries of past directions to zero; their squares, its metric, stay."""
+    for state in optimizer.state.values():
+        eight_bit = "qmap1" in state
+        for key in (*MOMENTA, "state1"):
+            # Where the first moment is of 8 bits its numbers are places in a table, and its scales are zero instead.
+            if isinstance(state.get(key), torch.Tensor) and not (eight_bit and key == "state1"):
+                state[key].zero_()

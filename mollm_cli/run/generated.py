@@ -25,8 +25,6 @@ from mollm_cli.models.load_model import fingerprint, load_model, source
 
 VERSION = 2
 """Raised whenever the same model, prompts and settings would give other answers."""
-MOST_TOKENS = 128
-"""The most tokens of an answer: as many as most published forget answers have, and few enough for a laptop."""
 
 LIMITS = (
     "What the model does not say by itself is not protected, it may say what is to be forgotten "
@@ -129,7 +127,7 @@ class Answers:
 
 
 def _tokens(dataset: Dataset) -> int:
-    return dataset.max_tokens if dataset.sampled else MOST_TOKENS
+    return dataset.max_tokens if dataset.sampled else dataset.answer_tokens
 
 
 def _filled(example: Example, text: str, sampled: bool) -> Example:

@@ -24,6 +24,7 @@ from mollm_cli.data.encoding import encode_all
 from mollm_cli.data.held_back import held_back
 from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.data.mixture import Share
+from mollm_cli.data.ordinary import ORDINARY, SHARE, ordinary_prompts
 from mollm_cli.data.pairing import MIX, SETS, load_roles, mixture
 from mollm_cli.data.wordless import wordless
 from mollm_cli.evaluation.attacks import rewriting
@@ -45,6 +46,7 @@ class Prepared:
     """Rows by role and set, their token ids, and the tokenizer they were made with.
 
     retained: what the role retain is made of in training, with weights; {} where it is alone.
+    ordinary_share: of the rows of a retain batch that are ordinary prompts.
     attacked: what the suite's rewriting attacks made of the forget rows.
     """
 
@@ -53,11 +55,13 @@ class Prepared:
     encoded: Mapping[str, list[Encoded]]
     retained: Mapping[str, float] = field(default_factory=dict)
     attacked: Mapping[str, Loaded] = field(default_factory=dict)
+    ordinary_share: float = 0.0
 
     @property
     def sets(self) -> dict[str, Loaded]:
         """The rows that are evaluated: all but those that only serve training."""
-        return {name: rows for name, rows in self.loaded.items() if name != "alternate"} | dict(self.attacked)
+        own = {name: rows for name, rows in self.loaded.items() if name not in ("alternate", ORDINARY)}
+        return own | dict(self.attacked)
 
     @property
     def pad_id(self) -> int:
@@ -112,14 +116,16 @@ def require_in_order(request: Request, prepared: Prepared) -> None:
 
 
 def _key(request: Request, generate: bool) -> str:
-    return repr((request.model, request.data, request.evaluation, request.seed, generate))
+    return repr((request.model, request.data, request.evaluation, request.seed, generate, ordinary_share(request)))
 
 
 def _prepared(request: Request, generate: bool) -> Prepared:
     """Rows and tokens, which do not depend on how the model is trained."""
     tokenizer = shared(("tokenizer", request.model), lambda: load_tokenizer(request.model))
-    encoder = Encoder(tokenizer)
-    loaded = load_roles(request.data, request.seed, answer=Answers(request, tokenizer, generate))
+    encoder, answers = Encoder(tokenizer), Answers(request, tokenizer, generate)
+    loaded, share = load_roles(request.data, request.seed, answer=answers), ordinary_share(request)
+    if share > 0:
+        loaded[ORDINARY] = answers(ordinary_prompts(loaded["forget"]), ORDINARY)
     for line in (*report(loaded), *wordless(loaded), *doubled(loaded, encoder), *_beyond(encoder)):
         print(line, file=sys.stderr)
     loaded = _with_yardstick(without_ends(loaded, encoder))
@@ -129,7 +135,7 @@ def _prepared(request: Request, generate: bool) -> Prepared:
     encoded = {name: encode_all(rows, _place(name, retained), tokenizer) for name, rows in loaded.items()}
     suite = request.evaluation
     attacked = rewriting.rewritten(suite.attacks, loaded, suite.attack_limit, suite.oracle is None, tokenizer)
-    prepared = Prepared(tokenizer, loaded, encoded, retained, attacked)
+    prepared = Prepared(tokenizer, loaded, encoded, retained, attacked, share)
     if tokenizer.pad_token_id is None:
         print("the tokenizer has no padding token: batches are filled with its end token, under masks", file=sys.stderr)
     return prepared
@@ -150,6 +156,16 @@ def _beyond(encoder: Encoder) -> Iterator[str]:
             f"the chat template's generation prompt ends in {beyond!r}, which it does not write before an answer: rows "
             "are trained on and asked without it (an option of the template may leave it out: model.template_options)"
         )
+
+
+def ordinary_share(request: Request) -> float:
+    """The share of retain's rows in a step that are ordinary prompts: as asked, or half where retain is held."""
+    if not isinstance(request, TrainRequest) or not {"forget", "retain"} <= set(request.loss.roles):
+        return 0.0
+    if request.data.retain.sampled_share is not None:
+        return request.data.retain.sampled_share
+    compared = any(o.divergence and "retain" in o.roles for o in request.loss.objectives)
+    return SHARE if compared and request.direction.holds(request.solver) else 0.0
 
 
 def _check_suite(suite: Suite, prepared: Prepared) -> None:

@@ -19,6 +19,7 @@ from mollm_cli.core.privacy import make_private
 from mollm_cli.core.solution import KL_ROUNDING
 from mollm_cli.core.types import Batch, Encoded, Role
 from mollm_cli.data.batches import Stream, collate
+from mollm_cli.data.ordinary import ORDINARY
 from mollm_cli.data.token_cache import cache_folder
 from mollm_cli.engine.device import matmul_precision
 from mollm_cli.models.reference import Kind, Reference, reference_kind, starting_states, tensor_bytes
@@ -175,12 +176,18 @@ class References:
 
     def _withheld(self) -> str | None:
         """Why no file may outlive the run: not of personal rows, nor where code decides what the states are."""
-        for name in (name for role in self._roles for name in self.prepared.sets_of(role)):
+        names = [*(name for role in self._roles for name in self.prepared.sets_of(role)), *self._beside]
+        for name in names:
             if self.prepared.loaded[name].content == "personal":
                 return f"the rows of '{name}' are personal"
             if not self.prepared.loaded[name].cache:
                 return "data.cache=false keeps nothing"
         return "model.trust_remote_code=true may change them" if self.request.model.trust_remote_code else None
+
+    @property
+    def _beside(self) -> list[str]:
+        """The set of ordinary prompts, where there is one among the rows."""
+        return [ORDINARY] if ORDINARY in self.prepared.loaded else []
 
     @property
     def _roles(self) -> list[Role]:

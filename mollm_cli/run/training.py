@@ -17,13 +17,14 @@ from mollm_cli.configuration.request import TrainRequest
 from mollm_cli.core.doing import Watcher, doing, watcher
 from mollm_cli.core.errors import InterruptionError
 from mollm_cli.core.manifest import Manifest
-from mollm_cli.core.types import COUNTERFACTUAL, Encoded
+from mollm_cli.core.types import COUNTERFACTUAL, Encoded, Loss
 from mollm_cli.core.world import ALONE, World, after_first
-from mollm_cli.data.batches import Stream
+from mollm_cli.data.batches import Joined, Stream
 from mollm_cli.data.order import common_lengths
 from mollm_cli.engine.batch_losses import role_groups
 from mollm_cli.engine.loop import Hooks, Outcome, train
 from mollm_cli.engine.micro_batches import MicroBatches
+from mollm_cli.engine.pace import Pace
 from mollm_cli.engine.selection import History, Selection
 from mollm_cli.engine.step import Stepper
 from mollm_cli.engine.stopping import rules
@@ -140,13 +141,13 @@ def run_training(
     target = None if rests_at is None else rests_at.probability
     _require_something(context, plan, rests_at, lambda: evaluator.probability(prepared.encoded["forget"]), scored)
     streams = {role: build_stream(plan, role, request, prepared) for role in plan.rows}
-    limits = rules(engine, streams[plan.leader].count, target)
+    limits = rules(engine, streams[plan.leader].count, target, plan.direction.holds(plan.solver))
     references = References(request, plan, prepared, streams, limits.total_steps, run_dir, progress.message)
     with contextlib.nullcontext() if sharing.together else after_first(world):
         reference = references.of(loaded.model, device)
     stepper = build_stepper(request, plan, loaded, target, reference, world)
     manifest.set(reference=reference.facts)
-    history = History(selection(request, prepared, target, progress, device))
+    history = History(selection(request, prepared, target, progress, device), target=target)
     pieces = MicroBatches.of(engine, progress.message)
     noted = inputs(run_dir, request, plan, prepared, loaded.files)
     points = ResumePoints(
@@ -229,13 +230,24 @@ def build_stepper(
         engine.clip_norm,
         engine.precision == "bf16",
         trained=trained,
+        pace=pace(optimizer, plan.loss),
     )
+
+
+def pace(optimizer: Any, loss: Loss) -> Pace | None:
+    """The pace of lr=auto; None where a rate was given, or where no objective tells how far the model has drifted."""
+    auto = getattr(optimizer, "lr", None) == "auto" and any(o.divergence for o in loss.objectives)
+    return Pace(optimizer.drift) if auto else None
 
 
 def build_stream(plan: TrainingSet, role: str, request: TrainRequest, prepared: Prepared) -> Stream:
     """The endless stream of one role's rows."""
-    size, shares = request.engine.batch_size, plan.shares[role]
-    return Stream(plan.rows[role], size, request.seed, prepared.pad_id, _common_lengths(plan, role), shares=shares)
+    size, shares, seed, pad_id = request.engine.batch_size, plan.shares[role], request.seed, prepared.pad_id
+    rows, share = plan.beside.get(role, ([], 0.0))
+    # At least one row of either kind, where there is room for both.
+    count = min(max(1, round(share * size)), size - 1) if rows and share > 0 else 0
+    own = Stream(plan.rows[role], size - count, seed, pad_id, _common_lengths(plan, role), shares=shares)
+    return Joined(own, Stream(rows, count, seed, pad_id)) if count else own
 
 
 def _common_lengths(plan: TrainingSet, role: str) -> list[int] | None:

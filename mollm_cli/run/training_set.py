@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mollm_cli.configuration.request import TrainRequest
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.solution import Solver
-from mollm_cli.core.types import Encoded, Loss
+from mollm_cli.core.types import Encoded, Loss, Role
 from mollm_cli.data.mixture import Share
+from mollm_cli.data.ordinary import ORDINARY
 from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.finetune import finetune
 from mollm_cli.run.prepare import Prepared, finds_target
@@ -17,7 +18,10 @@ from mollm_cli.run.prepare import Prepared, finds_target
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """The loss with its solver, the rows per role, the sets that they are made of, and the role whose rows lead."""
+    """The loss with its solver, the rows per role, the sets that they are made of, and the role whose rows lead.
+
+    beside: rows that have a fixed share of each of a role's steps, with that share.
+    """
 
     loss: Loss
     solver: Solver
@@ -25,6 +29,7 @@ class TrainingSet:
     rows: Mapping[str, list[Encoded]]
     shares: Mapping[str, Sequence[Share]]
     leader: str
+    beside: Mapping[Role, tuple[list[Encoded], float]] = field(default_factory=dict)
 
 
 def training_set(request: TrainRequest, prepared: Prepared) -> TrainingSet:
@@ -51,7 +56,9 @@ def unlearning_set(request: TrainRequest, prepared: Prepared) -> TrainingSet:
                 "data.alternate.answers=[...]"
             )
     leader = request.data.epoch if request.data.epoch in rows else loss.roles[0]
-    return TrainingSet(loss, request.solver, request.direction, rows, shares, leader)
+    ordinary = prepared.encoded.get(ORDINARY, [])
+    beside = {"retain": (ordinary, prepared.ordinary_share)} if ordinary and "retain" in rows else {}
+    return TrainingSet(loss, request.solver, request.direction, rows, shares, leader, beside)
 
 
 def finetuning_set(request: TrainRequest, prepared: Prepared) -> TrainingSet:

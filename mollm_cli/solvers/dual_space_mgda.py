@@ -27,6 +27,7 @@ class DualSpaceMGDA:
     needs: frozenset[str] = frozenset({"gram"})
     carries: tuple[str, ...] = ()
     kl_budget = KL_ROOM
+    holds = True
 
     def __init__(self) -> None:
         self.preference: Array = np.ones(0)

@@ -13,7 +13,13 @@ from tests.support.cli import unlearn
 
 FOLDER = Path(__file__).parent
 RUNS: dict[str, tuple[str, ...]] = {
-    "mollm": ("loss=mollm", "loss.retain_weight=1", "loss.kl_weight=1", "optimizer.lr=1e-3"),
+    "mollm": (
+        "loss=mollm",
+        "loss.retain_weight=1",
+        "loss.kl_weight=1",
+        "optimizer.lr=1e-3",
+        "direction.retain=descend",
+    ),
     "ga_kl": ("loss=ga_kl", "loss.kl_weight=1", "optimizer.lr=1e-3"),
 }
 """What is tuned from time to time is written out: new defaults are no new numerics."""

@@ -214,7 +214,7 @@ def test_the_rate_reaches_the_optimizer():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: AdamW(lr=-1.0), "optimizer.lr must be a finite number > 0, found -1.0"),
+        (lambda: AdamW(lr=-1.0), "optimizer.lr must be a finite number > 0, or auto, found -1.0"),
         (lambda: AdamW(lr=float("nan")), "optimizer.lr"),
         (lambda: AdamW(weight_decay=-1.0), "optimizer.weight_decay"),
         (lambda: AdamW(warmup_steps=-1), "optimizer.warmup_steps"),

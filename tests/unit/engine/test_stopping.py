@@ -6,7 +6,7 @@ import pytest
 
 from mollm_cli.engine.engine_settings import Engine
 from mollm_cli.engine.selection import History, Selection
-from mollm_cli.engine.stopping import Stop, StopRules, rules
+from mollm_cli.engine.stopping import SETTLED, Stop, StopRules, rules
 
 
 def _after(limits: StopRules, *evaluations: tuple[float, float], history: History | None = None) -> Stop | None:
@@ -23,6 +23,21 @@ def test_collapse_is_told_before_success() -> None:
     assert _after(limits, start, (0.5, 0.61)) is Stop.FORGET_TARGET
     assert _after(limits, start, (0.6, 0.61)) is None
     assert _after(limits, start, (0.6, float("nan"))) is Stop.RETAIN_COLLAPSED
+
+
+def test_at_its_target_a_run_that_holds_waits_for_retain_but_not_for_ever() -> None:
+    limits, history = StopRules(9, Stop.MAX_STEPS, target=0.5, settled=0.9), History(target=0.5)
+    start = {"forget_probability": 1.0, "retain_probability": 0.8}
+    short, back = ({"forget_probability": 0.4, "retain_probability": p} for p in (0.7, 0.73))
+    history.add(0, start)
+    history.add(1, short)
+    assert limits.after(history) is None
+    assert StopRules(9, Stop.MAX_STEPS, target=0.5).after(history) is Stop.FORGET_TARGET
+    history.add(2, back)
+    assert limits.after(history) is Stop.FORGET_TARGET
+    for step in range(3, 7):
+        history.add(step, short)
+    assert history.settling == 6 and limits.after(history) is Stop.FORGET_TARGET
 
 
 def test_without_evaluations_nothing_stops() -> None:
@@ -45,6 +60,7 @@ def test_patience_counts_the_evaluations_after_the_best() -> None:
 
 
 def test_rules_of_a_run() -> None:
+    assert rules(Engine(), 30, 0.2, held=True).settled == SETTLED
     assert rules(Engine(max_steps=10), 30, 0.2) == StopRules(10, Stop.MAX_STEPS, 0.2, 0.1)
     # 2 epochs of 30 rows at 8 a step: ceil(60 / 8) = 8 steps
     assert rules(Engine(max_steps=10, max_epochs=2, batch_size=8), 30, 0.2).total_steps == 8

@@ -27,7 +27,7 @@ def rows():
     """Three prompts, with changes to their description."""
 
     def _rows(cache: bool = True, **changes: Any) -> Loaded:
-        dataset = Dataset(**{"name": "p", "prompt_field": "q", "answers_from": "model", **changes})
+        dataset = Dataset(**{"name": "p", "prompt_field": "q", "answers_from": "model", "answer_tokens": 6, **changes})
         examples = [Example(f"p:{n}", f"Who is author number {n}?", "") for n in range(3)]
         return Loaded(dataset, examples, {"rows": 3}, cache)
 
@@ -38,7 +38,6 @@ def rows():
 def answers(tmp_path, monkeypatch):
     """Answers of the embedded model, on the CPU, with a cache folder of this test's own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(generated, "MOST_TOKENS", 6)
 
     def _answers(generate: bool = True, seed: int = 0) -> Answers:
         request: Any = SimpleNamespace(

@@ -28,7 +28,8 @@ def _expanded(*typed: str, sweep: SweepSpec = RATES) -> list[str]:
 
 def test_factors_of_what_the_command_line_makes_of_a_key() -> None:
     kept = ["engine.keep=target", "engine.patience=5"]
-    assert _expanded() == [*kept, "optimizer.lr=1e-05,0.0001,0.0003"]  # the default is 1e-4
+    with pytest.raises(RequestError, match="optimizer.lr must be a number, because sweep takes factors"):
+        _expanded()  # the default is auto
     assert _expanded("optimizer.lr=2e-3") == [*kept, "optimizer.lr=0.0002,0.002,0.006"]
     lily = "experiment=tinystories-lily"
     assert _expanded(lily, "optimizer=sgd") == [lily, "optimizer=sgd", *kept, "optimizer.lr=9e-05,0.0009,0.0027"]
@@ -68,7 +69,7 @@ def test_factors_of_what_is_no_number() -> None:
             "resume goes on with one run, found -m or sweep=NAME; leave it out",
         ),
         (["sweep=learning-rate", "--cfg", "job"], "--cfg job prints one configuration, found -m or sweep=NAME; leave"),
-        (["sweep=learning-rate", "optimizer.lr=-1"], "optimizer.lr must be a finite number > 0, found -0.1"),
+        (["sweep=learning-rate", "optimizer.lr=-1"], "optimizer.lr must be a finite number > 0, or auto, found -1"),
     ],
 )
 def test_what_is_refused_before_anything_is_made(
