@@ -19,9 +19,13 @@ def cross_entropy(outputs: Outputs) -> tuple[torch.Tensor, int]:
 
 
 def reference_cross_entropy(outputs: Outputs) -> tuple[torch.Tensor, int]:
-    """``cross_entropy`` of the frozen starting model on the same rows, without a graph; it must have been asked for."""
+    """``cross_entropy`` of the frozen starting model on the same rows, without a graph.
+
+    Raises ValueError without reference logits.
+    """
     import torch
 
-    assert outputs.reference is not None
+    if outputs.reference is None:
+        raise ValueError("the start's cross-entropy needs reference logits: declare an objective with reference=True")
     with torch.no_grad():
         return cross_entropy(dataclasses.replace(outputs, said=outputs.reference, reference=None))
