@@ -118,5 +118,5 @@ class Joined(Stream):
         return self.first.rows(step) + [len(self.first.encoded) + row for row in self.second.rows(step)]
 
     def epoch(self, step: int) -> float:
-        """How many times the first stream's rows have been passed when ``step`` begins."""
+        """Passes of the first stream's rows when ``step`` begins."""
         return self.first.epoch(step)

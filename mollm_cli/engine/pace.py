@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 FIRST, FACTOR = "pace.first", "pace.factor"
-"""What the optimizer's usual rate is multiplied by, in the first step and now: state that a resumed run gets back."""
+"""Factors of the optimizer's usual rate, in the first step and now: state that a resumed run gets back."""
 TRIES, LEAP = 8, 16.0
 """Tries of the bracket at the most, and the most that one of them changes the step by."""
 NEAR = 1.25

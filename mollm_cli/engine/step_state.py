@@ -22,7 +22,7 @@ from mollm_cli.models.reference import Reference
 from mollm_cli.optimizers.optimizer_state import release_momentum
 
 MOVING = "forget.live"
-"""Whether the forget side took part in the step before, in the state that a resumed run gets back."""
+"""1 where the forget side took part in the step before, else 0; in the state that a resumed run gets back."""
 
 
 @dataclass(slots=True)

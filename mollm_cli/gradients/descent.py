@@ -26,7 +26,7 @@ from mollm_cli.gradients.inner import (
 SLACK = 1e-7
 """A cos(g_i, Delta) below this is no rise but the rounding of Delta and of its inner products in float32."""
 LONGER = 2.0
-"""How much longer a correction may become for the rows without a rate."""
+"""A correction may become this many times longer for the rows without a rate."""
 MISSED = 1e-3
 """The share of a rate that may be missed: the next step asks for it again."""
 ROUNDS = 8
@@ -114,7 +114,7 @@ def guarded(
 
 
 def _risen(changes: Array, rates: Array, norms: Array, length: float, held: Sequence[int]) -> bool:
-    """Whether one of ``held`` falls by less than its rate, by more than rounding."""
+    """True where one of ``held`` falls by less than its rate, by more than rounding."""
     slack = SLACK * norms * length + MISSED * rates
     return bool((changes + rates > slack)[list(held)].any())
 

@@ -93,7 +93,7 @@ class Direction:
         return solver.kl_budget if self.kl_budget == "auto" else self.kl_budget
 
     def holds(self, solver: Solver) -> bool:
-        """Whether objectives that know their start are held there, under ``solver``."""
+        """True where objectives that know their start are held there, under ``solver``."""
         asked = getattr(solver, "holds", False) if self.retain == "auto" else self.retain == "hold"
         return asked and not self.paper and "gram" in solver.needs
 

@@ -10,7 +10,7 @@ from mollm_cli.core.errors import RequestError
 from mollm_cli.optimizers.float32_update import Float32Update
 
 MOMENTA = ("exp_avg", "momentum_buffer", "absmax1")
-"""What optimizers carry of past directions; without its scales bitsandbytes' 8-bit first moment is zero."""
+"""An optimizer's memory of past directions; without its scales bitsandbytes' 8-bit first moment is zero."""
 CONSTANT = ("qmap1", "qmap2")
 """bitsandbytes' tables of 8-bit numbers: one tensor that all parameters share, made anew with the optimizer."""
 MASTER = "master"
