@@ -57,7 +57,7 @@ def turns_in(messages: Any, column: str, row: SourceRow, dataset: Dataset, key: 
     except ValueError as problem:
         raise misshapen(row, dataset, column, problem) from problem
     for turn in turns:
-        encodable(turn.content, f"Dataset '{dataset.name}': {row.where}, '{column}',")
+        encodable(turn.content + turn.more, f"Dataset '{dataset.name}': {row.where}, '{column}',")
     return turns
 
 

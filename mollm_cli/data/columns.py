@@ -31,6 +31,7 @@ def heading(values: Mapping[str, Any], path: str) -> str | None:
     return (_alike(tuple(values), path) or "").split(".")[0]
 
 
+@lru_cache(maxsize=4096)
 def plain(name: str) -> str:
     """A column's name without what people write in different ways: Best Answer is best_answer."""
     return "_".join(name.replace("-", " ").casefold().split())
@@ -47,6 +48,8 @@ def _alike(names: tuple[str, ...], path: str) -> str | None:
 def _at(values: Mapping[str, Any], path: str) -> Any:
     if path in values:
         return values[path]
+    if "." not in path:
+        return ABSENT
     found: Any = values
     for step in path.split("."):
         if isinstance(found, Mapping) and step in found:

@@ -48,8 +48,9 @@ def columns(found: Collection[str], known: Collection[str] = ()) -> str:
     """The names ``found`` as a message may hold them; ``known``: names that may be told beside KNOWN."""
     if in_clear():
         return printable(", ".join(found), one_line=True) or "none"
-    named = [name for name in found if is_known(name) or name in known]
-    others = [(place, len(name)) for place, name in enumerate(found, start=1) if name not in named]
+    told = [name for name in found if is_known(name) or name in known]
+    others = [(place, len(name)) for place, name in enumerate(found, start=1) if name not in told]
+    named = [printable(name, one_line=True) for name in told]
     parts = [*named[:MOST], *([f"{len(named) - MOST} more"] if len(named) > MOST else []), *_others(others)]
     return ", ".join(parts) or "none"
 

@@ -96,7 +96,14 @@ def _turn(message: Any, place: int, reasoning: str | None, unread: Collection[st
     content = with_reasoning(content, _thought(message, place, reasoning, unread), reasoning)
     more["tool_calls"] = [_spelled_out(call) for call in more.get("tool_calls") or ()]
     more = {key: value for key, value in more.items() if value}
-    return Turn(role, content, _weighed(message, place), json.dumps(more, ensure_ascii=False) if more else "")
+    return Turn(role, content, _weighed(message, place), _as_json(more, place) if more else "")
+
+
+def _as_json(more: Mapping[str, Any], place: int) -> str:
+    try:
+        return json.dumps(more, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as problem:
+        raise ValueError(f"tool calls that JSON can write, found other ones in message {place}") from problem
 
 
 def _thought(message: Mapping[str, Any], place: int, reasoning: str | None, unread: Collection[str]) -> Any:

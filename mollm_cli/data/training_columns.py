@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mollm_cli.core.errors import RequestError
@@ -33,13 +33,15 @@ def refuse_unread(row: SourceRow, dataset: Dataset, key: str, example: Example) 
 
     What stands in the example already is no loss (a whole text beside its parts), nor is what is empty.
     """
-    suspects = [name for name in row.values if plain(name) in KEYS]
-    if len(suspects) < 2:  # something was read
+    said = (example.prompt, example.answer)
+    unsaid = (name for name, value in row.values.items() if not (isinstance(value, str) and value in said))
+    suspects = [name for name in unsaid if plain(name) in KEYS]
+    if not suspects:
         return
     read = set(_read(row, dataset))
     for name in suspects:
         if name not in read and not _allowed(plain(name), dataset) and _adds(row.values[name], example):
-            raise unread(row, dataset, key, f"the column '{name}'", plain(name))
+            raise unread(row, dataset, key, f"the column '{plain(name)}'", plain(name))
 
 
 def unread(row: SourceRow, dataset: Dataset, key: str, what: str, name: str) -> RequestError:
@@ -100,12 +102,15 @@ def _adds(value: Any, example: Example) -> bool:
     return any(text not in said for text in texts) and not all(line in whole for line in lines)
 
 
-def _texts(value: Any) -> Iterable[str]:
-    """All that is said in a value: texts that are not empty, numbers and flags."""
-    if isinstance(value, Mapping):
-        inner: Iterable[Any] = (each for key, each in value.items() if key not in SPEAKERS)
-    elif isinstance(value, list | tuple):
-        inner = value
-    else:
-        return [] if value is None or str(value).strip() in ("", "[]", "{}", "null") else [str(value)]
-    return [text for each in inner for text in _texts(each)]
+def _texts(value: Any) -> list[str]:
+    """All that is said in a value, however deep: texts that are not empty, numbers and flags."""
+    left, found = [value], []
+    while left:
+        value = left.pop()
+        if isinstance(value, Mapping):
+            left += [each for key, each in reversed(value.items()) if key not in SPEAKERS]
+        elif isinstance(value, list | tuple):
+            left += reversed(value)
+        elif value is not None and str(value).strip() not in ("", "[]", "{}", "null"):
+            found.append(str(value))
+    return found

@@ -75,6 +75,12 @@ QA = {"question": "Q", "answer": "A"}
 UNREAD: dict[str, tuple[dict[str, Any], str, str, list[str]]] = {
     "context": (QA | {"context": "C"}, "qa-file", "data.forget.input_field=context", ["input_field=context"]),
     "Context": (QA | {" Context": "C"}, "qa-file", "data.forget.input_field=context", ["input_field=[input,context]"]),
+    "nothing else known": (
+        {"frage": "Q", "antwort": "A", "context": "C"},
+        "qa-file",
+        "data.forget.input_field=context",
+        ["unread=[context]"],
+    ),
     "label": (QA | {"label": False}, "qa-file", r"\+data.forget.filter.label=VALUE", ["+filter={label: false}"]),
     "choices": (QA | {"choices": ["x", "y"]}, "qa-file", "dataset@data.forget=choice-file", ["unread=[choices]"]),
     "another text": (QA | {"text": "T"}, "qa-file", "dataset@data.forget=text-file", ["unread=[text]"]),
@@ -90,9 +96,10 @@ UNREAD: dict[str, tuple[dict[str, Any], str, str, list[str]]] = {
 @pytest.mark.parametrize("case", UNREAD)
 def test_a_known_column_that_nothing_reads_is_refused_until_somebody_says_what_it_is(read, case):
     row, dataset, remedy, changes = UNREAD[case]
+    named = [] if "frage" not in row else ["prompt_field=frage", "answer_field=antwort"]
     with pytest.raises(RequestError, match=rf"row 1 of a.jsonl must have no unread column .*{remedy}"):
-        read([row], dataset)
-    assert read([row], dataset, *changes).examples
+        read([row], dataset, *named)
+    assert read([row], dataset, *named, *changes).examples
 
 
 @pytest.mark.parametrize("value", [None, "", " ", [], {}, "[]", [None, ""]])
@@ -270,3 +277,14 @@ def test_earlier_turns_of_a_history_can_be_targets(read, tokenizer):
     t = tokenizer(chat=CHAT, eos_token="</s>")
     loaded = read([QA | {"history": [["a", "b"]]}], "qa-file", "turns=every")
     assert targets(t, encode_all(loaded, "forget", t)[0]) == "b<|end|>A<|end|>"
+
+
+def test_odd_values_are_refused_and_end_nothing(read):
+    deep: Any = "x"
+    for _ in range(300):
+        deep = [deep]
+    with pytest.raises(RequestError, match="found the column 'context'"):
+        read([QA | {"context": deep}])
+    half = said("a", tool_calls=[{"type": "function", "function": {"name": "\ud800"}}])
+    with pytest.raises(RequestError, match="found half a character"):
+        read([chat(ASK, half, said("b"))], "chat-file")
