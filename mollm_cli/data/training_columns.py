@@ -104,11 +104,12 @@ def _adds(value: Any, example: Example) -> bool:
 
 def _texts(value: Any) -> list[str]:
     """All that is said in a value, however deep: texts that are not empty, numbers and flags."""
-    left, found = [value], []
+    left: list[Any] = [value]
+    found: list[str] = []
     while left:
         value = left.pop()
         if isinstance(value, Mapping):
-            left += [each for key, each in reversed(value.items()) if key not in SPEAKERS]
+            left += [value[key] for key in reversed(list(value)) if key not in SPEAKERS]
         elif isinstance(value, list | tuple):
             left += reversed(value)
         elif value is not None and str(value).strip() not in ("", "[]", "{}", "null"):
