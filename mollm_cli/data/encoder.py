@@ -105,8 +105,8 @@ class Encoder:
                 f"data.{role}.max_tokens must leave room for an answer, found {max_tokens} and a prompt of "
                 f"{len(given)} tokens in row '{id}'. Set data.{role}.max_tokens={len(given) + 64}, or remove the row"
             )
-        target = self._behind("".join(parts[1:]), parts.given, given, prompt, template)
-        target = (target if parts.closing else [*target, int(self.tokenizer.eos_token_id)])[:room]
+        target = self._behind(parts.gap + parts.said + parts.closing, parts.given, given, prompt, template)
+        target = (target if parts.ended else [*target, int(self.tokenizer.eos_token_id)])[:room]
         labels = [IGNORE] * len(given) + target
         return Encoded(id, tuple(given + target), (IGNORE, *labels[1:]))
 
@@ -143,12 +143,14 @@ class Encoder:
         """True if a text that no chat template writes begins with what the tokenizer puts before every text."""
         if example.prompt and is_chat(self.tokenizer, template):
             return False
-        text = "".join(framed(self.tokenizer, example.prompt, template, TurnEnd(), example.answer))
-        return bool(self._leading) and self._ids(text)[: len(self._leading)] == self._leading
+        parts = framed(self.tokenizer, example.prompt, template, TurnEnd(), example.answer)
+        ids = self._ids(parts.given + parts.gap + parts.said)
+        return bool(self._leading) and ids[: len(self._leading)] == self._leading
 
     def _framed(self, prompt: str, template: str, answer: str | None) -> Framed:
         answer = None if answer is None else self.bare(answer)
-        return framed(self.tokenizer, self._bare(prompt), template, self.turn_end, answer)
+        parts = framed(self.tokenizer, self._bare(prompt), template, self.turn_end, answer)
+        return parts if parts.ended else parts._replace(closing=self.bare(parts.closing))
 
     def _bare(self, prompt: str) -> str:
         """A conversation whose answers are ``bare``."""
@@ -194,8 +196,9 @@ class Encoder:
 
     @cached_property
     def _end_texts(self) -> list[str]:
-        texts = self.tokenizer.convert_ids_to_tokens(self.end_ids)
-        return [text for text, token in zip(texts, self.end_ids, strict=True) if self._ids(text) == [token]]
+        """The end tokens as they are spelled; some tokenizers read that as other tokens where it stands in a text."""
+        added = self.tokenizer.added_tokens_decoder
+        return [str(added[token]) for token in self.end_ids if token in added]
 
     def _ids(self, text: str) -> list[int]:
         return [int(token) for token in self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]]

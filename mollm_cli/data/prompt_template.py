@@ -24,13 +24,15 @@ class Framed(NamedTuple):
 
     given: up to where the answer begins, without the spaces at its end. gap: these spaces, which are the answer's:
     tokenizers join one to the word that follows, and in generation the model is asked for that same token. said: the
-    answer as it is written. closing: what follows up to the token that ends the turn; "" without one.
+    answer as it is written. closing: what follows up to the token that ends the turn, all that follows without one.
+    ended: whether there is such a token.
     """
 
     given: str
     gap: str
     said: str
     closing: str = ""
+    ended: bool = False
 
 
 def framed(
@@ -54,7 +56,10 @@ def framed(
     text = written(tokenizer, [*turns, Turn("assistant", content)])
     before, found = _placed(text, content, end)
     parts = _divided(before + begun, "" if answer is None else found[len(begun) :])
-    return parts._replace(closing=end.closing, said=parts.said if end.closing else parts.said.rstrip())
+    if end.token is not None:
+        return parts._replace(closing=end.closing, ended=True)
+    closing = (end.after or "").rstrip()
+    return parts._replace(closing=closing, said=parts.said if closing else parts.said.rstrip())
 
 
 def turn_text(

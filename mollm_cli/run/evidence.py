@@ -32,6 +32,7 @@ from mollm_cli.evaluation.work_sharing import WorkSharing
 from mollm_cli.metrics.probability import answer_probability
 from mollm_cli.models.load_model import LoadedModel, fingerprint, load_model, source
 from mollm_cli.models.model_settings import Model
+from mollm_cli.models.own_ends import name_ends
 from mollm_cli.models.sharding import shard
 from mollm_cli.reporting.console import Summary, stderr_console
 from mollm_cli.reporting.descent_record import descent_summary
@@ -170,6 +171,7 @@ class Evidence:
 
     def _ask_harness(self, evaluation: Evaluation, description: Model) -> None:
         loaded = self.load(description)
+        name_ends(loaded.model, self.prepared.ends)  # the harness generates as the model's own settings say
         with self.clock.measured("lm_eval"):
             evaluation.values.update(harness_results(loaded.model, loaded.tokenizer, self.request.evaluation.harness))
 

@@ -167,6 +167,9 @@ SHAPES: Mapping[str, Shape] = {
     ),
     "between turns": Shape(BETWEEN, ("<|sep|>", "</s>"), "user: Who?<|sep|>assistant:", " An x.<|sep|>", "<|sep|>"),
     "plain": Shape(PLAIN, ("</s>",), "user: Who?\nassistant:", " An x.</s>", None),
+    "an end that is text": Shape(
+        PLAIN.replace("'\n'", "' ###\n'"), ("</s>",), "user: Who? ###\nassistant:", " An x. ###</s>", None
+    ),
     "a word": Shape(
         TOLD, ("<s>", "dog▁Max", "</s>"), "<s>user: Who?dog▁Maxassistant:", " An x.dog▁Max", "dog▁Max", ("</s>",), True
     ),

@@ -103,6 +103,27 @@ def test_an_end_token_behind_an_answer_counts_once(name):
     )
 
 
+def test_an_end_token_that_the_tokenizer_reads_as_text_counts_once():
+    """Special tokens that are normalised are not found again behind a word."""
+    import tokenizers
+
+    speaker = encoder("zephyr")
+    tokenizer = speaker.tokenizer
+    tokenizer.backend_tokenizer.add_special_tokens([tokenizers.AddedToken("</s>", normalized=True)])
+    tokenizer.backend_tokenizer.normalizer = tokenizers.normalizers.Prepend("_")
+    assert tokenizer.eos_token_id not in tokenizer(f"{ANSWER}</s>")["input_ids"]
+    again = Encoder(tokenizer)
+    row = again.encode(Example("d:1", QUESTION, f"{ANSWER}</s>"), "auto", 99)
+    assert row == again.encode(ROW, "auto", 99)
+    assert tokenizer.decode([label for label in row.labels if label != IGNORE]) == f"{ANSWER}</s>"
+
+
+def test_a_word_at_which_a_model_stops_is_left_in_answers():
+    tokenizer = shaped(SHAPES["zephyr"])
+    give_manner(tokenizer, Manner(ends=(tokenizer.convert_tokens_to_ids("."),)))
+    assert Encoder(tokenizer).bare("An x.") == "An x." and Encoder(tokenizer).bare("An x.</s>") == "An x."
+
+
 @pytest.mark.parametrize("name", ["brackets", "headed", "a word"])
 def test_a_start_token_that_is_written_out_counts_once(name):
     speaker = encoder(name)

@@ -36,7 +36,7 @@ SPEAKS = {
     "gemma3": ("no system, alternating", "dated"),
     "gpt2": ("plain", "chatml on a base model"),
     "opt": ("a word", "heads that are named"),
-    "gpt-neox": ("zephyr", "heads alone"),
+    "gpt-neox": ("zephyr", "heads alone", "an end that is text"),
     "falcon-h1": ("chatml on a base model", "channels"),
     "mamba": ("deep", "unthought"),
     "granite": ("dated", "turns"),
