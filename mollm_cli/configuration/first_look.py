@@ -56,7 +56,7 @@ def first_look(command: Command, overrides: Sequence[str], folder: Path) -> None
     allowance.typed(overrides)
     found = [_read(text) for text in overrides]
     typed = [each for each in found if each is not None]
-    if len(typed) < len(found) or any(each.key.partition(".")[0] == "hydra" for each in typed):
+    if len(typed) < len(found) or any(re.split("[./]", each.key)[0] == "hydra" for each in typed):
         return
     for each in typed:
         if each.key == "resume" and each.value not in ("auto", None, UNKNOWN):
