@@ -8,8 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-FIRST, FACTOR = "pace.first", "pace.factor"
-"""Factors of the optimizer's usual rate, in the first step and now: state that a resumed run gets back."""
+FIRST, FACTOR, STEPS = "pace.first", "pace.factor", "pace.steps"
+"""Factors of the optimizer's usual rate, in the first step and now, and the steps taken: what a resumed run gets back.
+"""
+ADVANCE, SPENDING = 2.0, 1.15
+"""The KL that may be spent by the first step on, in drifts, and its growth from step to step."""
 TRIES, LEAP = 8, 16.0
 """Tries of the bracket at the most, and the most that one of them changes the step by."""
 NEAR = 1.25
@@ -33,6 +36,13 @@ class Pace:
     """
 
     drift: float
+
+    def allowed(self, steps: float, budget: float) -> float:
+        """The KL that a run may have spent after ``steps`` steps: ADVANCE drift SPENDING^steps, <= ``budget``.
+
+        So a run that is soon at its target spends little of its budget, and one that needs all of it has it in the end.
+        """
+        return min(budget, self.drift * ADVANCE * SPENDING ** min(steps, 1e3))
 
     def next(self, first: float, factor: float, kl: float, budget: float) -> float:
         """The factor of this step, from those of the first and of the last one and the KL on the step's batch."""

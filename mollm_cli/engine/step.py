@@ -25,7 +25,7 @@ from mollm_cli.core.solution import Array, Status
 from mollm_cli.engine.batch_losses import Batches, BatchLosses, role_groups
 from mollm_cli.engine.buffers import Buffers
 from mollm_cli.engine.gram_step import GramStep
-from mollm_cli.engine.pace import FACTOR, FIRST
+from mollm_cli.engine.pace import FACTOR, FIRST, STEPS
 from mollm_cli.engine.refresh import kept_weights
 from mollm_cli.engine.result import StepResult
 from mollm_cli.engine.sketch_step import SketchStep
@@ -70,7 +70,7 @@ class Stepper(StepState):
                 self.factor = self.pace.bracket(partial(self._drift, batches, result), self.parameters, before)
                 self.remembered[FIRST] = self.factor
             # The step is taken: from here on, and not before, its length is remembered.
-            self.remembered[FACTOR] = self.factor
+            self.remembered |= {FACTOR: self.factor, STEPS: self.remembered.get(STEPS, 0.0) + 1}
         # Shards were written to: the next forward pass must not use what was gathered of them before.
         self.trained.renew()
         result = replace(result, learning_rate=lr * self.factor)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mollm_cli.core.solution import Array, Solver
 from mollm_cli.core.types import Loss
 from mollm_cli.engine.batch_losses import Batches, BatchLosses, Forwards, RoleGroup
-from mollm_cli.engine.pace import FACTOR, FIRST, Pace
+from mollm_cli.engine.pace import FACTOR, FIRST, STEPS, Pace
 from mollm_cli.gradients.clipping import Clipping
 from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.gradients.inner import GradientRow
@@ -77,7 +77,10 @@ class StepState:
     @property
     def liveness(self) -> Liveness:
         """The rule of who takes part in a step."""
-        return Liveness.of(self.loss.objectives, self.solver, self.direction, self.target)
+        rule = Liveness.of(self.loss.objectives, self.solver, self.direction, self.target)
+        if self.pace is None or not rule.hold:
+            return rule
+        return replace(rule, budget=self.pace.allowed(self.remembered.get(STEPS, 0.0), rule.budget))
 
     def losses(self, batches: Batches) -> BatchLosses:
         """The losses of ``batches``; forward passes are made as a step asks for them."""

@@ -58,7 +58,7 @@ class Direction:
     rows: Storage = "same"
     refresh_every: int = 1
     retain: Literal["auto", "hold", "descend"] = "descend"
-    hold_margin: float = 0.005
+    hold_margin: float = 0.0
     hold_steps: int = 4
 
     def __post_init__(self) -> None:

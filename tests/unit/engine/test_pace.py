@@ -47,6 +47,21 @@ def test_within_the_budget_it_grows_above_it_shrinks_and_never_goes_far():
         assert factor == end
 
 
+def test_the_budget_opens_as_it_is_needed_and_no_further():
+    pace = Pace(3e-5)
+    spent = [pace.allowed(t, 0.02) for t in (0, 1, 10, 40, 60, 1e9)]
+    assert spent[:3] == pytest.approx([6e-5, 6.9e-5, 2.43e-4], rel=1e-2) and spent == sorted(spent)
+    assert spent[3] < 0.02 and spent[4:] == [0.02, 0.02]
+    step = made(drift=3e-5)
+    budgets = []
+    for _ in range(3):
+        budgets.append(step.liveness.budget)
+        step(WHOLE, 1e-4)
+    assert budgets == [pace.allowed(t, 0.02) for t in range(3)]
+    step.pace = None
+    assert step.liveness.budget == 0.02
+
+
 def made(optimizer=ADAMW, loss=mollm, solver=DualSpaceMGDA, drift=1e-3, **direction):
     from mollm_cli.gradients.direction_settings import Direction
 
