@@ -42,7 +42,7 @@ class Pace:
 
         So a run that is soon at its target spends little of its budget, and one that needs all of it has it in the end.
         """
-        return min(budget, self.drift * ADVANCE * SPENDING ** min(steps, 1e3))
+        return min(budget, self.drift * ADVANCE * float(SPENDING ** min(steps, 1e3)))
 
     def next(self, first: float, factor: float, kl: float, budget: float) -> float:
         """The factor of this step, from those of the first and of the last one and the KL on the step's batch."""
