@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mollm_cli.configuration.fit import fit
@@ -29,7 +29,7 @@ from mollm_cli.models.compilation import check_compiled
 from mollm_cli.models.model_settings import Model
 from mollm_cli.optimizers.eight_bit import AdamW8bit
 from mollm_cli.optimizers.rules import SGD, AdamW
-from mollm_cli.optimizers.updates import check_update
+from mollm_cli.optimizers.updates import check_update, settled
 from mollm_cli.solvers.weighted_sum import WeightedSum
 
 _EVALUATE = {"limits": Budget, "model": Model, "data": Pairing, "evaluation": Suite}
@@ -109,6 +109,7 @@ def request(config: Mapping[str, Any], command: str) -> EvaluateRequest | TrainR
         built |= {"loss": finetune(), "solver": WeightedSum(), "direction": Direction(forget_target=None)}
     else:
         built["train"] = built["loss"].roles
+    built["optimizer"] = _settled(built["optimizer"], built["model"])
     asked = TrainRequest(**built)
     _check_training(asked)
     if command == "unlearn":
@@ -119,7 +120,6 @@ def request(config: Mapping[str, Any], command: str) -> EvaluateRequest | TrainR
 
 def _check_training(asked: TrainRequest) -> None:
     """Refuse settings that do not go together."""
-    _check_update(asked.optimizer, asked.model)
     check_parallel(asked.engine, asked.model, asked.optimizer)
     if asked.engine.compile:
         check_compiled(asked.loss)
@@ -192,9 +192,12 @@ def _check_solver(loss: Loss, built: Solver, names: Mapping[str, str]) -> None:
         raise RequestError(str(refused)) from refused
 
 
-def _check_update(optimizer: Any, model: Model) -> None:
-    """An optimizer of the user's own has no ``update``."""
-    check_update(getattr(optimizer, "update", "plain"), model.dtype, model.adapter)
+def _settled(optimizer: Any, model: Model) -> Any:
+    """``optimizer`` with an update that is for the weights of ``model``; one of the user's own has no ``update``."""
+    if not isinstance(optimizer, AdamW | SGD | AdamW8bit):
+        return optimizer
+    check_update(optimizer.update, model.dtype, model.adapter)
+    return replace(optimizer, update=settled(optimizer.update, model.dtype, model.adapter))
 
 
 def _check_direction(direction: Direction, loss: Loss, solver: Solver, optimizer: Any) -> None:

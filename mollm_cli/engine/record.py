@@ -25,6 +25,7 @@ def step_record(result: StepResult, names: Sequence[str], lr: float, tokens_per_
     raw.*: the changes before the guard's correction; correction: its length over the step's. Both only with
         direction.guard, without which raw would be realised.
     after.*: only with direction.verify.
+    moved: the share of the weights that the step moved; only where they are of half precision.
     """
     record: dict[str, Any] = {f"loss.{n}": float(v) for n, v in zip(names, result.losses, strict=True)}
     record |= {f"weight.{n}": float(v) for n, v in zip(names, result.weights, strict=True)}
@@ -34,6 +35,8 @@ def step_record(result: StepResult, names: Sequence[str], lr: float, tokens_per_
     record |= {"gradient_norm": result.gradient_norm, "tokens_per_second": tokens_per_second}
     if result.after is not None:
         record |= {f"after.{n}": float(v) for n, v in zip(names, result.after, strict=True)}
+    if result.moved is not None:
+        record["moved"] = result.moved
     if result.forget_probability is not None:
         record["forget_probability"] = result.forget_probability
     return record

@@ -22,6 +22,7 @@ class StepResult:
     descent: the first-order change of each objective on this batch; None where nobody measured it.
     after [m]: the losses of this batch after the step (direction.verify).
     learning_rate: the one that the optimizer had.
+    moved: the share of half-precision weights that the step moved; None where there are none, or nobody records it.
     """
 
     losses: Array
@@ -35,6 +36,7 @@ class StepResult:
     descent: Descent | None = None
     after: Array | None = None
     learning_rate: float = 0.0
+    moved: float | None = None
 
     @property
     def predicted(self) -> Array | None:

@@ -31,6 +31,7 @@ from mollm_cli.engine.result import StepResult
 from mollm_cli.engine.sketch_step import SketchStep
 from mollm_cli.engine.step_state import StepState
 from mollm_cli.engine.weighted_step import fixed_step, reused_step
+from mollm_cli.optimizers.moved import MovedShare
 
 
 @dataclass(slots=True)
@@ -64,6 +65,7 @@ class Stepper(StepState):
         self.optimizer.zero_grad(set_to_none=True)
         first = self.pace is not None and FACTOR not in self.remembered
         before = self._buffers().copied() if first else []
+        moved = MovedShare(self.parameters) if record else None
         result = self._move(self.losses(batches), record)
         if self.pace is not None and result.status is not Status.RESTING:
             if first:
@@ -71,6 +73,8 @@ class Stepper(StepState):
                 self.remembered[FIRST] = self.factor
             # The step is taken: from here on, and not before, its length is remembered.
             self.remembered |= {FACTOR: self.factor, STEPS: self.remembered.get(STEPS, 0.0) + 1}
+        if moved is not None:
+            result = replace(result, moved=moved())
         # Shards were written to: the next forward pass must not use what was gathered of them before.
         self.trained.renew()
         result = replace(result, learning_rate=lr * self.factor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +23,19 @@ def cache_only(path: str) -> bool:
     if not network.offline():
         print(f"{silence}: {path} is read from the local cache", file=sys.stderr)
     return True
+
+
+def fetch(path: str, names: Iterable[str], revision: str | None) -> None:
+    """Bring those of ``names`` that a Hub's model has into the local cache, beside what has been read of it.
+
+    What is known to be there, or not to be there, is not asked for again.
+    """
+    from huggingface_hub import try_to_load_from_cache
+    from transformers.utils import cached_file
+
+    for name in names:
+        if try_to_load_from_cache(path, name, revision=revision) is None:
+            cached_file(path, name, revision=revision, _raise_exceptions_for_missing_entries=False)
 
 
 @contextmanager

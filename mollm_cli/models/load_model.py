@@ -15,16 +15,13 @@ from mollm_cli.assets.locate import resolve
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.manner import Manner, give_manner
 from mollm_cli.models.adapter import check_adapter, four_bits, with_adapter
-from mollm_cli.models.hub_models import cache_only, reading
+from mollm_cli.models.hub_models import cache_only, fetch, reading
 from mollm_cli.models.model_settings import Model
 from mollm_cli.models.own_ends import own_ends
+from mollm_cli.models.quiet import quieten
 from mollm_cli.models.rehearsed import check_layers, rehearse, wants_rehearsal
+from mollm_cli.models.start_files import GENERATION, TOKENIZER, StartFiles, whole_text
 
-DROPOUTS = (
-    "dropout", "attention_dropout", "activation_dropout", "hidden_dropout", "hidden_dropout_prob", "embd_pdrop",
-    "resid_pdrop", "attn_pdrop", "attention_probs_dropout_prob", "layerdrop", "classifier_dropout",
-)  # fmt: skip
-"""Names of dropout rates in configurations; all are set to 0 while training, so that the KL is 0 at the start."""
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 """Files of which a folder needs one to have a tokenizer at all."""
 WEIGHT_SUFFIXES = (".safetensors", ".bin")
@@ -34,7 +31,7 @@ WEIGHT_SUFFIXES = (".safetensors", ".bin")
 class LoadedModel:
     """A model ready to train, and its tokenizer.
 
-    dropouts: the rates to write back on saving.
+    start: what was read beside the weights, which a checkpoint is written from.
     files: the weight files with their hashes.
     commit: the Hub's, if the model came from there.
     """
@@ -42,7 +39,7 @@ class LoadedModel:
     description: Model
     model: Any
     tokenizer: Any
-    dropouts: dict[str, float]
+    start: StartFiles
     files: list[dict[str, Any]]
     commit: str | None
 
@@ -84,6 +81,8 @@ def load_tokenizer(description: Model) -> Any:
         rehearse(description, folder, "tokenizer", lambda: _used(AutoTokenizer.from_pretrained(str(folder))))
     with reading(description.path, "tokenizer"):
         tokenizer = _used(AutoTokenizer.from_pretrained(path, **options))
+        if not (Path(path).is_dir() or options["local_files_only"]):
+            fetch(path, TOKENIZER, description.revision)  # a checkpoint has files that this version does not read
     ends = tuple(end for end in own_ends(path, **options) if end < len(tokenizer))
     give_manner(tokenizer, Manner(description.template_options or {}, ends))
     return tokenizer
@@ -115,13 +114,20 @@ def _require_tokenizer_files(path: str, asked: str) -> None:
         )
 
 
-def load_model(description: Model, seed: int) -> LoadedModel:
-    """The model in ``description.dtype``, dropout off, with its adapter. Raises RequestError for what cannot load."""
+def load_model(description: Model, seed: int, tokenizer: Any = None) -> LoadedModel:
+    """The model in ``description.dtype``, quiet (models/quiet.py), with its adapter.
+
+    tokenizer: its tokenizer, where that has been loaded already: of a large vocabulary it takes hundreds of MiB.
+
+    Raises RequestError for what cannot load.
+    """
     check_adapter(description)
     check_attention(description)
-    tokenizer = load_tokenizer(description)
+    tokenizer = load_tokenizer(description) if tokenizer is None else tokenizer
     path = source(description)
-    model, dropouts = _weights(description, path, seed)
+    model, read = _weights(description, path, seed)
+    with reading(description.path, "configuration"):
+        start = StartFiles.of(snapshot(path, description.revision), read, model, tokenizer)
     _check_vocabulary(model, tokenizer, description)
     if description.activation_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -131,7 +137,7 @@ def load_model(description: Model, seed: int) -> LoadedModel:
     if description.activation_checkpointing:
         model.train()  # transformers checkpoints in training mode only; dropout is 0 in the configuration
     files, read_at = fingerprint(path, description.revision), commit(path, description.revision)
-    return LoadedModel(description, model, tokenizer, dropouts, files, read_at)
+    return LoadedModel(description, model, tokenizer, start, files, read_at)
 
 
 def check_attention(description: Model) -> None:
@@ -150,32 +156,50 @@ def check_attention(description: Model) -> None:
     )
 
 
-def _weights(description: Model, path: str, seed: int) -> tuple[Any, dict[str, float]]:
+def _weights(description: Model, path: str, seed: int) -> tuple[Any, dict[str, Any]]:
+    """The model, and the text of the configuration that it was made from."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     options = _options(description, path)
     dtype = getattr(torch, description.dtype)
-    rehearse(description, snapshot(path, description.revision), "architecture", partial(built, description, path))
+    folder = snapshot(path, description.revision)
+    rehearse(description, folder, "architecture", partial(built, description, path))
     with reading(description.path, "model"):
         config = AutoConfig.from_pretrained(path, **options)
-        dropouts = {k: getattr(config, k) for k in DROPOUTS if isinstance(getattr(config, k, None), float)}
-        for key in dropouts:
-            setattr(config, key, 0.0)
+        quieten(config)
+        read = whole_text(config)
         attention = {"attn_implementation": description.attn_implementation} if description.attn_implementation else {}
         if description.weights == "random":
             torch.manual_seed(seed)
-            return AutoModelForCausalLM.from_config(config, dtype=dtype, **attention), dropouts
+            return AutoModelForCausalLM.from_config(config, dtype=dtype, **attention), read
         options |= attention
         if description.adapter == "qlora":
             options |= four_bits(description)
+        _check_generation(description, folder)
         if options["local_files_only"]:  # an adapter is looked for too, and an absent Hub would be asked six times
             options["adapter_kwargs"] = {"local_files_only": True}
         model, found = AutoModelForCausalLM.from_pretrained(
             path, config=config, dtype=dtype, output_loading_info=True, **options
         )
     _check_complete(found["missing_keys"], description)
-    return model, dropouts
+    return model, read
+
+
+def _check_generation(description: Model, folder: Path | None) -> None:
+    """Refuse a generation_config.json at which the loader of the whole model would stop, without naming it."""
+    from transformers import GenerationConfig
+
+    if folder is None or not (folder / GENERATION).is_file():
+        return
+    try:
+        GenerationConfig.from_pretrained(str(folder))
+    except Exception as error:  # what it says of itself need not go together
+        first = (str(error).strip().splitlines() or [""])[0][:300]
+        raise RequestError(
+            f"model.path={description.path}: {GENERATION} must hold settings that go together, found "
+            f"{type(error).__name__}: {first} Mend or remove {GENERATION} in that folder"
+        ) from error
 
 
 def built(description: Model, path: str) -> None:

@@ -7,14 +7,16 @@ from typing import Any
 
 import torch
 
-from mollm_cli.optimizers.updates import Update
+from mollm_cli.optimizers.updates import Update, settled
 
 CHUNK = 2**26
 """Parameters whose weights and gradients are held in float32 at one time: half a GiB."""
 
 
 def updating(rule: torch.optim.Optimizer, update: Update) -> torch.optim.Optimizer:
-    """``rule`` itself where the update is plain, else ``rule`` in float32."""
+    """``rule`` itself where the update is plain, else ``rule`` in float32; "auto" goes by the first of its weights."""
+    first = next(parameter for group in rule.param_groups for parameter in group["params"])
+    update = settled(update, str(first.dtype).removeprefix("torch."))
     return rule if update == "plain" else Float32Update(rule, master=update == "master")
 
 

@@ -14,8 +14,9 @@ from typing import Any
 from mollm_cli.assets.locate import resolve
 from mollm_cli.models.adapter import with_adapter
 from mollm_cli.models.hub_models import cache_only, reading
-from mollm_cli.models.load_model import DROPOUTS, built, snapshot, source
+from mollm_cli.models.load_model import built, snapshot, source
 from mollm_cli.models.model_settings import Model
+from mollm_cli.models.quiet import quieten
 from mollm_cli.models.rehearsed import rehearse
 
 SHIPPED = "embedded:architectures.json"
@@ -69,8 +70,7 @@ def _laid_out(description: Model, config: Any, checkpointing: bool) -> Any:
     from transformers import AutoModelForCausalLM
 
     config = copy.deepcopy(config)  # transformers writes the type of the weights into it
-    for key in (key for key in DROPOUTS if isinstance(getattr(config, key, None), float)):
-        setattr(config, key, 0.0)
+    quieten(config)
     options: dict[str, Any] = {"trust_remote_code": description.trust_remote_code}
     # What keeps its own memory in order (flash_attention_2) allocates as torch's fused kernel does.
     wanted = description.attn_implementation

@@ -149,7 +149,7 @@ def finetuning(
 
     def finetune(model: Any, rows: Sequence[Encoded], plan: Finetuning) -> Iterator[int]:
         parameters = [p for p in model.parameters() if p.requires_grad]
-        optimizer = AdamW(lr=plan.learning_rate).build(parameters)
+        optimizer = AdamW(lr=plan.learning_rate, update="auto").build(parameters)
         stepper = Stepper(
             model,
             Reference(model, "none"),

@@ -119,14 +119,19 @@ def _placed(device: Any, world: World) -> tuple[Any, World]:
 
 
 def _loaded(request: TrainRequest, plan: Any, prepared: Any, run_dir: Path, manifest: Manifest) -> Any:
-    """The model to train, on the CPU. Raises RequestError where its context or the disk is too small."""
+    """The model to train, on the CPU.
+
+    Raises RequestError where its context or the disk is too small, or where no checkpoint of it could be written.
+    """
     from mollm_cli.models.load_model import load_model
+    from mollm_cli.models.save import rehearse_saving
     from mollm_cli.models.trainable import restrict
     from mollm_cli.run.prepare import check_context, check_disk
 
-    loaded = load_model(request.model, request.seed)
+    loaded = load_model(request.model, request.seed, prepared.tokenizer)
     check_context(prepared, loaded.model, request.model.path)
     restrict(loaded.model, plan.loss)
+    rehearse_saving(loaded)
     manifest.set(dtype=request.model.dtype, **_inputs(request, prepared, loaded))
     _trace(request, manifest, loaded.files)
     sizes = [p.numel() * p.element_size() for p in loaded.model.parameters()]

@@ -88,7 +88,7 @@ class Answers:
         template = "none" if dataset.sampled else dataset.template
         encoder = Encoder(self.tokenizer)
         device = pick(request.engine.device if isinstance(request, TrainRequest) else "auto")
-        model = load_model(request.model, request.seed).model.to(device)
+        model = load_model(request.model, request.seed, self.tokenizer).model.to(device)
         start = self.tokenizer.bos_token_id
         asked = [example.prompt for example in rows.examples]
         found, ends = encoder.asking(asked, template, f"dataset '{dataset.name}'")

@@ -18,12 +18,18 @@ from mollm_cli.run.context import Stops
 from mollm_cli.trackers.steady import Steady
 from mollm_cli.trackers.train_log import TrainLog
 
+STILL = 0.01
+"""Share of half-precision weights of which a step must have moved more, or it is said that nearly nothing moves."""
+
 
 class Logs:
-    """Of a run that starts, or goes on after ``start`` steps."""
+    """Of a run that starts, or goes on after ``start`` steps.
 
-    def __init__(self, run_dir: Path, tracker: Any, start: int, progress: Watcher) -> None:
-        self.run_dir, self.progress = run_dir, progress
+    plain: whether an update is lost where it is below the last bit of a weight, and not made up for later.
+    """
+
+    def __init__(self, run_dir: Path, tracker: Any, start: int, progress: Watcher, plain: bool = False) -> None:
+        self.run_dir, self.progress, self.plain = run_dir, progress, plain
         self.train_log = TrainLog(run_dir / "train.jsonl", start or None)
         self.tracker = Steady(tracker, progress.message)
         self.tracker.start(run_dir, start)
@@ -32,8 +38,19 @@ class Logs:
         """One step."""
         step = int(record["step"])
         self.train_log.write(record)
+        self._say_still(step, record)
         self.progress.values(step, record)
         self.tracker.log(step, {k: v for k, v in record.items() if isinstance(v, (int, float))})
+
+    def _say_still(self, step: int, record: Mapping[str, Any]) -> None:
+        """Say once that updates of half-precision weights are lost to rounding, and how they are not."""
+        moved = record.get("moved")
+        if self.plain and moved is not None and moved < STILL and record["gradient_norm"] > 0:
+            self.plain = False
+            self.progress.message(
+                f"warning: step {step} moved {moved:.2%} of the weights, the rest of it was lost to rounding in half "
+                "precision; set optimizer.update=auto, which loses nothing, or a larger optimizer.lr"
+            )
 
     def settle(self) -> None:
         """Bring train.jsonl to the disk."""

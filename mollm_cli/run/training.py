@@ -35,6 +35,7 @@ from mollm_cli.models.compilation import compile_layers
 from mollm_cli.models.load_model import LoadedModel, load_model
 from mollm_cli.models.reference import Reference
 from mollm_cli.models.sharding import gathered
+from mollm_cli.optimizers.updates import updates_plainly
 from mollm_cli.resume.resume_points import ResumePoints, recorded
 from mollm_cli.run.context import Context
 from mollm_cli.run.evidence import plain_model
@@ -156,7 +157,7 @@ def run_training(
     start = points.load()
     for line in _said_of_start(start, points, optimizer.schedule):
         progress.message(line)
-    logs = Logs(run_dir, request.tracker, start, progress) if world.first else NoLogs()
+    logs = Logs(run_dir, request.tracker, start, progress, updates_plainly(optimizer)) if world.first else NoLogs()
     points.settle_log, signalled = logs.settle, agreed(signals, world)
     around = Hooks(evaluator, logs.write, points.save, signalled, points.keep, logs.broken)
     with followed(logs, signals), doing("training", limits.total_steps, start, "step"):

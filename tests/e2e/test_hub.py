@@ -64,6 +64,10 @@ def warm(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert len(model["commit"]) == 40 and len(forget["commit"]) == 40
     assert [file["path"] for file in model["files"]] == ["pytorch_model.bin"]
     assert any("pytorch_model.bin" in line for line in hub.downloads)
+    checkpoint = Path(run.stdout.strip()) / "checkpoint"
+    published = hub.root / "models" / "facebook" / "opt-1.3b"
+    for name in ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"):
+        assert (checkpoint / name).read_bytes() == (published / name).read_bytes()
     return cache
 
 

@@ -63,9 +63,23 @@ def test_every_update_for_bfloat16_weights(optimizer: str, update: str) -> None:
     assert asked(BF16, f"optimizer={optimizer}", f"optimizer.update={update}").optimizer.update == update
 
 
-def test_a_master_copy_for_float16_weights_and_the_plain_update_for_all() -> None:
-    assert asked(MASTER, "model.dtype=float16").optimizer.update == "master"
-    assert asked().optimizer.update == asked("model.adapter=lora").optimizer.update == "plain"
+@pytest.mark.parametrize("command", CONFIGS)
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "adamw_8bit"])
+@pytest.mark.parametrize(
+    ("overrides", "update"),
+    [
+        ((), "plain"),
+        ((BF16,), "stochastic_rounding"),
+        (("model.dtype=float16",), "master"),
+        ((BF16, "model.adapter=lora"), "plain"),
+        ((BF16, "optimizer.update=plain"), "plain"),
+        ((MASTER, "model.dtype=float16"), "master"),
+    ],
+)
+def test_unasked_half_precision_weights_take_an_update_that_moves_them(
+    command: str, optimizer: str, overrides: tuple[str, ...], update: str
+) -> None:
+    assert asked(f"optimizer={optimizer}", *overrides, command=command).optimizer.update == update
 
 
 @pytest.mark.parametrize(("name", "paged"), [("adamw_8bit", False), ("paged_adamw_8bit", True)])
@@ -80,7 +94,9 @@ def test_adams_metric_takes_the_step_itself() -> None:
         RequestError, match=r"takes AdamW's step itself.*found optimizer.update=master; set optimizer.u"
     ):
         asked(BF16, MASTER, "direction.metric=adam")
-    assert asked(BF16, "direction.metric=adam").direction.metric == "adam"
+    with pytest.raises(RequestError, match=r"found optimizer.update=stochastic_rounding; set optimizer.update=plain"):
+        asked(BF16, "direction.metric=adam")
+    assert asked(BF16, "optimizer.update=plain", "direction.metric=adam").direction.metric == "adam"
 
 
 def test_compiled_layers_are_not_looked_into() -> None:

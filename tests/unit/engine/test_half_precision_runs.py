@@ -79,6 +79,7 @@ def test_the_rule_is_known_to_the_descent_record(update):
     """What AdamW meant to do is recorded; a copy's rounded weights do about that."""
     torch.manual_seed(0)
     records = go(job(update), 3, lr=1e-3)
+    assert all(0.01 < record["moved"] <= 1 for record in records)
     for record in records:  # raw: what the optimizer did, before the guard corrected it
         raw = record.get("raw.cross_entropy", record["realised.cross_entropy"])
         assert record["predicted.cross_entropy"] == pytest.approx(raw, rel=0.1, abs=5e-4)

@@ -41,3 +41,18 @@ def test_steps_are_written_and_told_and_those_taken_again_are_dropped(start: int
     lines = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == kept and lines[-1]["status"] == "converged"
     assert tracker.heard == [(tmp_path, start), (1, {"step": 1, "loss.a": 0.5}), "closed"]
+
+
+@pytest.mark.parametrize(
+    ("plain", "moved", "norm", "times"),
+    [(True, 0.002, 1.0, 1), (True, 0.2, 1.0, 0), (True, None, 1.0, 0), (False, 0.002, 1.0, 0), (True, 0.0, 0.0, 0)],
+)
+def test_weights_that_stand_still_are_said_once_with_the_key(
+    plain: bool, moved: float | None, norm: float, times: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    logs = Logs(tmp_path, Told(), 0, Unwatched(), plain)
+    record = {"gradient_norm": norm, "status": "converged"} | ({} if moved is None else {"moved": moved})
+    for step in (1, 2):
+        logs.write({"step": step} | record)
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("moved 0.20% of the weights") == said.count("optimizer.update=auto") == times
