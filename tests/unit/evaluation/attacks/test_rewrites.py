@@ -35,7 +35,7 @@ names = {"argvalues": ALL, "ids": [attack.name for attack in ALL]}
 
 
 def roles_and_texts(prompt: str) -> list[tuple[str, str]]:
-    return [tuple(turn) for turn in prompt.turns]  # type: ignore[attr-defined]
+    return [tuple(turn[:2]) for turn in prompt.turns]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("attack", **names)
