@@ -14,6 +14,7 @@ import pytest
 
 from mollm_cli.cli.compare_runs import main as compare
 from mollm_cli.configuration.programs import UNLEARN
+from mollm_cli.run.check_screen import LEGEND
 from mollm_cli.trackers.train_log import TrainLog
 from tests.support.cli import TRAINED, Answer, answer, read_lines, unlearn
 
@@ -35,7 +36,8 @@ def test_text_that_is_not_ordinary_leaves_no_trace(content: str, root: Path, two
     assert run.code == 0, run.err
     assert _found(run) == set()
     samples = read_lines(run.run_dir / "samples.jsonl")
-    assert {row["set"] for row in samples} == {"forget", "retain", "forget_test", "retain_test"}
+    sets = {row["set"] for row in samples}
+    assert sets - {"forget_test"} == {"forget", "retain", "retain_test", "counterfactual"}
     for row in samples:
         assert row.keys() == {"set", "id", "sha256", "before", "after", "oracle"}
         assert "generation" not in row["after"] and "probability" in row["after"]
@@ -49,7 +51,8 @@ def test_text_that_is_not_ordinary_leaves_no_trace(content: str, root: Path, two
 def test_text_that_is_ordinary_or_asked_for_is_kept(overrides: list[str], root: Path, two_files: list[str]) -> None:
     run = unlearn(root, *two_files, *overrides)
     assert _found(run) == set(SECRETS)
-    for row in read_lines(run.run_dir / "samples.jsonl"):
+    own = (row for row in read_lines(run.run_dir / "samples.jsonl") if row["set"] != "counterfactual")
+    for row in own:
         assert row["prompt"].startswith("Quibble") and isinstance(row["after"]["generation"], str)
 
 
@@ -66,8 +69,8 @@ def _check(*typed: str) -> str:
 
 
 def test_check_shows_three_rows_a_role_with_their_targets_marked(root: Path) -> None:
-    lines = _check(f"output_root={root}").splitlines()
-    assert lines[0].startswith("[[ ]] is what the model is to say")
+    said = _check(f"output_root={root}").splitlines()
+    lines = said[said.index(LEGEND) :]
     assert lines[1].startswith("forget: 30 rows, ") and lines[1].endswith(" of them targets")
     rows = {role: sum(f"  authors-{role}:" in line for line in lines) for role in ("forget", "retain", "holdout")}
     assert rows == {"forget": 3, "retain": 3, "holdout": 3}
