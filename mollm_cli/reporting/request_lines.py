@@ -125,13 +125,12 @@ def asked(run: Run) -> list[tuple[str, str]]:
     """The request as (name, value); values that are not recorded are left out."""
     manifest = run.manifest
     model = run.config.get("model") or {}
-    rate = learning_rate(run)
     lines = {
         "model": model_path(run),
         "adapter": "" if model.get("adapter") in (None, "none") else model["adapter"],
         "template options": template_options(run),
         **{key: component_name(run, key) for key in ("loss", "solver")},
-        "learning rate": "" if rate is None else f"{rate:g}",
+        "learning rate": _rate(run),
         "steps": "" if steps_taken(run) is None else number(steps_taken(run)),
         "seed": manifest.get("seed", run.config.get("seed", "")),
         "device": manifest.get("device") or "",
@@ -139,6 +138,17 @@ def asked(run: Run) -> list[tuple[str, str]]:
         "reference": _reference(manifest.get("reference") or {}),
     }
     return [(what, printable(value, one_line=True)) for what, value in lines.items() if value != ""]
+
+
+def _rate(run: Run) -> str:
+    """The learning rate as a number; of lr=auto the lowest and the highest one of the steps."""
+    given = learning_rate(run)
+    if given is not None:
+        return f"{given:g}"
+    taken = [rate for record in run.steps if (rate := finite(record.get("learning_rate"))) is not None]
+    if (run.config.get("optimizer") or {}).get("lr") != "auto" or not taken:
+        return ""
+    return f"auto: {min(taken):.2g} to {max(taken):.2g}"
 
 
 def template_options(run: Run) -> str:

@@ -13,6 +13,7 @@ from mollm_cli.core.types import IGNORE, Encoded, Loss
 from mollm_cli.core.world import World
 from mollm_cli.data.batches import Stream
 from mollm_cli.data.order import common_lengths
+from mollm_cli.engine.pace import Pace
 from mollm_cli.engine.step import Stepper
 from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.gradients.trained import Trained
@@ -58,6 +59,7 @@ class Case:
     target: float | None = None
     pieces: int | None = None
     lr: float = LR
+    drift: float | None = None
 
     def model(self) -> Any:
         """OPT computes in float64 throughout, Llama in float32."""
@@ -78,6 +80,7 @@ def stepper(case: Case, world: World, parallel: str) -> Stepper:
     return Stepper(
         model, reference, table, case.solver(), Direction(**AWAKE | case.direction),
         case.optimizer(trained.parameters), case.target, case.clip, trained=trained,
+        pace=None if case.drift is None else Pace(case.drift),
     )  # fmt: skip
 
 

@@ -49,6 +49,8 @@ OTHERS = {
     "factors": SHORT(direction=SKETCH | {"gram": "factors"}),
     "refresh_every": SHORT(direction={"refresh_every": 2}, record=False),
     "resting": SHORT(direction={"kl_budget": 0.01}, record=False, target=0.0205),
+    "held, paced": SHORT(direction={"retain": "hold"}, drift=1e-3),
+    "held, sketch": SHORT(direction=SKETCH | {"retain": "hold"}, drift=1e-3),
     "carried rows": SHORT(loss=grad_diff, solver=ProjectedForget),
     "primal_dual": SHORT(loss=partial(pdu, eps=1.0), solver=partial(PrimalDual, warmup_steps=1)),
     "dpo": SHORT(loss=dpo, solver=DualSpaceMGDA),

@@ -107,3 +107,21 @@ def test_a_stepper_that_nobody_holds_takes_its_parts_along_at_once(gram):
         assert held() is None
     finally:
         gc.enable()
+
+
+def test_resting_is_rest_whatever_the_optimizer_carries(monkeypatch):
+    """Retain goes on while forgetting rests; what AdamW has of past forget gradients goes nowhere."""
+
+    def drift():
+        model = llama()
+        optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+        step = stepper(model, mollm(), DualSpaceMGDA(), optimizer=optimizer, target=1e-9)
+        for _ in range(4):
+            step(WHOLE, 1e-3)
+        step.target = 0.999
+        begun, *_, last = (step(WHOLE, 1e-3).forget_probability for _ in range(5))
+        return abs(last / begun - 1)
+
+    released = drift()
+    monkeypatch.setattr("mollm_cli.engine.step_state.release_momentum", lambda optimizer: None)
+    assert released < 0.25 * drift()

@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,3 +78,10 @@ def test_what_was_tried_is_not_called_untested(run: Run) -> None:
     assert len(request_lines.not_tested(None)) == len(request_lines.NOT_TESTED)
     benign = {entry.what for entry in request_lines.not_tested({"attacks": {"relearning_benign": {}}})}
     assert "relearning" in benign and "relearning on benign data" not in benign
+
+
+def test_a_rate_that_the_run_found_is_told_from_lowest_to_highest(run: Run) -> None:
+    steps = tuple({"step": k, "learning_rate": rate} for k, rate in enumerate((3e-5, 1.234e-5, 6e-5)))
+    auto = dataclasses.replace(run, config={"optimizer": {"lr": "auto"}}, steps=steps)
+    assert dict(request_lines.asked(auto))["learning rate"] == "auto: 1.2e-05 to 6e-05"
+    assert "learning rate" not in dict(request_lines.asked(dataclasses.replace(auto, steps=())))
