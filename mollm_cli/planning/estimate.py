@@ -27,7 +27,7 @@ LATER = 80 * MIB
 """Libraries that a run loads after its plan is made, and memory of kernels, per process on a CPU."""
 ADAPTERS = 32 * MIB
 """The library of adapters, and what it keeps for every layer."""
-KERNELS = 128 * MIB
+KERNELS = 96 * MIB
 """Kernels of half precision that a CPU compiles for every shape and keeps."""
 TOKENIZER = 1280
 """Bytes per token of a tokenizer: the model that is trained is loaded with a second one."""

@@ -34,6 +34,8 @@ from mollm_cli.run.timing import timed
 from mollm_cli.run.training import build_stream
 from mollm_cli.run.training_set import TrainingSet
 
+WORTH = 0.9
+"""Share of the peak that a change must come down to, to be worth a line."""
 FEW_ROWS = 100
 """Forget rows of which low-rank matrices learn as much as all weights would."""
 
@@ -143,7 +145,7 @@ def cheaper(given: Sizes, found: MemoryPlan, few: bool) -> list[Remedy]:
         return []
     for change in (low_rank, smaller_micro_batch):
         overrides, changed = next(change(given), ((), given))
-        if overrides and (peak := estimate(changed).peak.size) < found.peak.size:
+        if overrides and (peak := estimate(changed).peak.size) <= WORTH * found.peak.size:
             return [Remedy(overrides, peak)]
     return []
 

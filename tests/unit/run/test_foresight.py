@@ -62,6 +62,8 @@ def test_low_rank_matrices_are_proposed_on_a_cpu_and_for_few_rows(monkeypatch):
     assert foresight.cheaper(planned(), found(5), few=True) == lora
     assert foresight.cheaper(planned(), found(5), few=False) == []
     assert foresight.cheaper(planned(device="cpu"), found(3), few=False) == []
+    monkeypatch.setattr(foresight, "estimate", lambda sizes: found(95))
+    assert foresight.cheaper(planned(device="cpu"), found(100), few=False) == [], "not worth a line"
 
 
 def test_what_trains_little_already_is_offered_fewer_rows_at_a_time(monkeypatch):
