@@ -128,7 +128,7 @@ def page(models: Iterable[tuple[str, list[Said], list[str]]], commit: str) -> st
         "# Real models, command by command", "",
         "Written by `python -m benchmarks.real_models FOLDER`; eight rows of general knowledge, three steps.", "",
         f"Commit {commit}; {facts}. Other work ran on the machine: seconds by the clock are no benchmark.", "",
-        "| model | trained | planned peak | measured peak | planned / measured | seconds of --plan (processor) | of the run |",
+        "| model | trained | planned peak | measured | planned / measured | s of --plan (processor) | s of the run |",
         "|---|---|---:|---:|---:|---:|---:|", *(row for _, _, rows in found for row in rows), "",
     ]  # fmt: skip
     blocks = [text for name, said, _ in found for text in (f"## {name}\n", *map(shown, said))]
