@@ -79,7 +79,7 @@ class Shell:
         return Said(line, done.returncode, wall, spent, self._short(done.stdout), self._short(done.stderr))
 
     def _short(self, text: str) -> str:
-        return text.replace(f"{self.models}/", "").replace(f"{self.folder}/", "")
+        return text.replace(f"{sys.prefix}/", "").replace(f"{self.models}/", "").replace(f"{self.folder}/", "")
 
 
 def transcript(shell: Shell, name: str) -> tuple[list[Said], list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import warnings
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +25,8 @@ from mollm_cli.models.start_files import GENERATION, TOKENIZER, StartFiles, whol
 
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 """Files of which a folder needs one to have a tokenizer at all."""
+LIBRARIES = r"(transformers|peft|huggingface_hub|accelerate)(\.|$)"
+"""Modules whose warnings are not for the user."""
 WEIGHT_SUFFIXES = (".safetensors", ".bin")
 
 
@@ -71,6 +74,8 @@ def load_tokenizer(description: Model) -> Any:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", module=LIBRARIES)  # of each other, for their own developers
 
     path = source(description)
     _require_tokenizer_files(path, description.path)

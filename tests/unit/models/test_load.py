@@ -170,3 +170,14 @@ def test_explain_names_a_remedy(text, remedy):
 def test_settings_refuse_what_cannot_be(key, value, message):
     with pytest.raises(ValueError, match=message):
         Model(**({"path": "x/y"} | {key: value}))
+
+
+def test_warnings_of_libraries_do_not_reach_the_user() -> None:
+    import warnings
+
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        load_tokenizer(Model("embedded:tiny"))
+        for module in ("transformers.modeling_utils", "peft", "transformersome"):
+            warnings.warn_explicit("deprecated", FutureWarning, f"{module}.py", 1, module)
+    assert [str(each.filename) for each in seen] == ["transformersome.py"]
