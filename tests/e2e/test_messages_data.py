@@ -48,7 +48,8 @@ def test_a_missing_file(forgetting: Any, root: Path, tmp_path: Path) -> None:
     forgetting(ROWS)
     run = unlearn(root, "data=custom", f"data.forget.path={tmp_path}/mien.jsonl", f"data.retain.path={tmp_path}/r*")
     wanted = f"data.forget.path={tmp_path}/mien.jsonl must be a file, a folder or a glob, found nothing there"
-    _refused(run, wanted, f"Did you mean data.forget.path={tmp_path / 'mine.jsonl'}?")
+    assert (run.code, run.out) == (2, "")  # the first look at the line sees it, before there is a directory
+    assert run.err == f"mollm-unlearn: {wanted}. Did you mean data.forget.path={tmp_path / 'mine.jsonl'}?\n"
 
 
 def test_a_missing_field(forgetting: Any) -> None:
@@ -122,7 +123,8 @@ def test_safe_and_unsafe_answers_to_the_same_prompts_are_no_overlap(root: Path, 
     run = unlearn(root, "data=pku-safe", *paths, "direction.forget_target=null", "evaluation.keep_text=true")
     assert run.code == 0, run.err
     sets = {name: dataset["rows"] for name, dataset in run.manifest["datasets"].items()}
-    assert sets == {"forget": 18, "retain": 18, "forget_test": 2, "retain_test": 2}
+    made = {"counterfactual": 18, "ordinary": 80}  # the yardstick, and what is held of everything else
+    assert sets == {"forget": 18, "retain": 18, "forget_test": 2, "retain_test": 2} | made
     samples = read_lines(run.run_dir / "samples.jsonl")
     for unsafe in (row for row in samples if row["set"].startswith("forget")):
         number = int(unsafe["prompt"].split()[-1].rstrip("?"))
