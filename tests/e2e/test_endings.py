@@ -175,7 +175,7 @@ def test_a_signal_before_the_first_step_ends_the_run_at_once(
     monkeypatch.setattr("mollm_cli.evaluation.scoring.score", signalled)
     run = unlearn(root)
     _ended(run, code, "interrupted")
-    assert "mollm-unlearn: interrupted\n" in run.err and not (run.run_dir / "resume").exists()
+    assert "mollm-unlearn: interrupted; go on with: " in run.err and not (run.run_dir / "resume").exists()
 
 
 def test_a_signal_during_the_last_step_is_heeded_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
