@@ -55,6 +55,7 @@ class Pace:
     ) -> float:
         """Scale the step from ``before`` to ``parameters``, in place, to the drift asked for; returns the scale.
 
+        before: wherever they are kept.
         kl: measures the drift of the parameters as they are, in nats per token.
         """
         scale = 1.0
@@ -65,6 +66,6 @@ class Pace:
             ratio = np.sqrt(self.drift / max(found, 1e-12)) if np.isfinite(found) else 0.0
             change = float(np.clip(ratio, 1 / LEAP, LEAP))
             for parameter, start in zip(parameters, before, strict=True):
-                parameter.copy_(torch.lerp(start, parameter.detach(), change))
+                parameter.copy_(torch.lerp(start.to(parameter.device), parameter.detach(), change))
             scale *= change
         return scale

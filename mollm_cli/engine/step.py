@@ -23,7 +23,6 @@ import torch
 
 from mollm_cli.core.solution import Array, Status
 from mollm_cli.engine.batch_losses import Batches, BatchLosses, role_groups
-from mollm_cli.engine.buffers import Buffers
 from mollm_cli.engine.gram_step import GramStep
 from mollm_cli.engine.pace import FACTOR, FIRST, STEPS
 from mollm_cli.engine.refresh import kept_weights
@@ -64,7 +63,7 @@ class Stepper(StepState):
         # None and not zero: a parameter that no live objective reaches must not move, not even by momentum.
         self.optimizer.zero_grad(set_to_none=True)
         first = self.pace is not None and FACTOR not in self.remembered
-        before = self._buffers().copied() if first else []
+        before = self._before() if first else []
         moved = MovedShare(self.parameters) if record else None
         result = self._move(self.losses(batches), record)
         if self.pace is not None and result.status is not Status.RESTING:
@@ -87,9 +86,11 @@ class Stepper(StepState):
         kept = kept_weights(self.remembered, self.names, self.direction.refresh_every)
         return self.kind(self, losses, record) if kept is None else reused_step(self, losses, kept)
 
-    def _buffers(self) -> Buffers:
-        """Memory for a copy of the parameters: that of the guard, where it has some."""
-        return self.kind.before if isinstance(self.kind, GramStep) else Buffers(self.parameters)
+    def _before(self) -> list[torch.Tensor]:
+        """The parameters as they are, in the host's memory: in the guard's own copy, where that stands there."""
+        if isinstance(self.kind, GramStep) and self.kind.before.wanted:
+            return self.kind.before.copied()
+        return [p.detach().to("cpu", copy=True) for p in self.parameters]
 
     def _drift(self, batches: Batches, result: StepResult) -> float:
         """The KL that the step has added, on its own batch, in nats per token."""

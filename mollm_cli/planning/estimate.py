@@ -43,6 +43,7 @@ CUDA_CONTEXT = 600 * MIB
 """Bytes that a process takes of a card before and beside torch's allocator: context, kernels, cuBLAS workspaces."""
 CUDA_ALLOCATOR = 0.05
 """Share of what is allocated that the caching allocator loses to rounding and to pieces that nothing fits into."""
+MEASURED = "a copy of what is trained, while optimizer.lr=auto measures its drift"
 KEPT = 3
 """Weights of evaluations that lie in resume/ at a time where engine.keep chooses among them."""
 
@@ -131,6 +132,7 @@ class _Parts:
             Term("logits", use["logits"], f"of {vocabulary:,} tokens"),
             Term("activations", use["activations"], _said(sizes.shapes)),
             Term("direction", moving, "direction, the guard's copy and correction"),
+            Term("first step", 0 if sizes.device == "cuda" else self.bracket, MEASURED),
             Term(
                 "sketches", formulas.sketch_bytes(sizes, self.model), f"{sizes.direction.sketch_buckets:,} numbers each"
             ),
@@ -167,6 +169,14 @@ class _Parts:
     def half(self) -> bool:
         """True if products are of half precision."""
         return self.sizes.model.dtype in ("bfloat16", "float16") or self.sizes.engine.precision == "bf16"
+
+    @property
+    def bracket(self) -> int:
+        """The parameters before the first step, in main memory, where its length is measured by a copy of its own."""
+        sizes = self.sizes
+        measured = sizes.optimizer.lr == "auto" and any(o.divergence for o in sizes.loss.objectives)
+        kept = sizes.keeps_rows and sizes.device == "cpu"
+        return part(self.row, sizes.shards) if measured and not kept else 0
 
     @property
     def copies(self) -> int:
@@ -228,6 +238,8 @@ class _Parts:
         if sizes.shards > 1:
             why = "whole: while loading in every process, while saving in one"
             found.append(Term("weights", self._checkpoint(), why))
+        if sizes.device == "cuda" and self.bracket:
+            found.append(Term("first step", self.bracket, MEASURED))
         return tuple(found)
 
     def disk(self) -> tuple[Term, ...]:

@@ -101,7 +101,7 @@ def test_shards_by_hand():
     assert step["reduction"] == (4 + 2 * 4) * max(LAYER, OUTER)
     assert step["reference"] == 4 * 97 * 32  # each has the whole head
     assert step["gradients"] == pytest.approx(one["gradients"] / 2, rel=0.02)
-    assert [(term.name, term.size) for term in found.host] == [("weights", 4 * N)]
+    assert [(term.name, term.size) for term in found.host] == [("weights", 4 * N), ("first step", 2 * N)]
     assert {term.name: term.size for term in found.disk}["resume/"] == 2 * 12 * N  # whole tensors
     assert terms(found, "evaluation")["gathered weights"] == step["gathered weights"]
 
@@ -136,7 +136,7 @@ def test_attacks_hold_what_trains_them():
 def test_paged_state_is_beside_the_card():
     found = estimate(planned(optimizer=AdamW8bit(paged=True)))
     assert terms(found)["optimizer state"] == 0
-    assert [term.name for term in found.host] == ["optimizer state"]
+    assert [term.name for term in found.host] == ["optimizer state", "first step"]
 
 
 def test_activations_are_computed_again():
