@@ -18,6 +18,8 @@ from tests.support.solvers import ABSENT, SIDED, SOLVERS
 
 LOSSES, SOLVED = choices("loss", [config_dir()]), choices("solver", [config_dir()])
 PAIRS = list(itertools.product(LOSSES, SOLVED))
+EVERY_SOLVER = tuple(f"+solver@solvers.{name}={name}" for name in SOLVED)
+"""Beside one another, in one composition."""
 
 
 def test_every_solver_has_its_file() -> None:
@@ -27,7 +29,7 @@ def test_every_solver_has_its_file() -> None:
 def _paired(loss: str, solver: str) -> dict[str, Any]:
     """The loss's configuration with the solver's node, which is all that typing both changes (see the next test)."""
     config = configuration(f"loss={loss}", *NEEDED.get(loss, []))
-    config["solver"] = configuration(f"solver={solver}")["solver"]
+    config["solver"] = dict(composed("config", *EVERY_SOLVER)["solvers"][solver])
     config["names"]["solver"] = solver
     return config
 
