@@ -20,7 +20,13 @@ def _steps(run: Answer) -> list[dict[str, Any]]:
         ["engine.evaluate_every=2", "engine.evaluate_limit=4"],
         pytest.param(["loss=ga_kl", "optimizer=sgd", "optimizer.momentum=0.9"], marks=pytest.mark.slow),
         pytest.param(
-            ["model.adapter=lora", "model.lora_dropout=0.1", "optimizer.warmup_steps=4", "solver=normalized_sum"],
+            [
+                "model.adapter=lora",
+                "model.lora_dropout=0.1",
+                "optimizer.lr=1e-4",
+                "optimizer.warmup_steps=4",
+                "solver=normalized_sum",
+            ],
             marks=pytest.mark.slow,
         ),
         pytest.param(["loss=pdu", "loss.eps=0.01", "solver.warmup_steps=1"], marks=pytest.mark.slow),

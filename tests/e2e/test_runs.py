@@ -44,7 +44,7 @@ def test_a_loss_and_a_solver(loss: str, solver: str, root: Path) -> None:
             pytest.param(line.split(), marks=pytest.mark.slow)
             for line in (
                 "engine.precision=bf16 tracker=tensorboard direction.forget_target=null direction.kl_budget=0.0",
-                "model.dtype=bfloat16 model.weights=random force=true optimizer.warmup_steps=2",
+                "model.dtype=bfloat16 model.weights=random force=true optimizer.lr=1e-4 optimizer.warmup_steps=2",
                 "model.reference=copy model.adapter=lora loss=ga_kl engine.max_epochs=1 engine.batch_size=10 "
                 "optimizer.weight_decay=0.01",
             )
