@@ -34,8 +34,8 @@ LINE = (
     "model.weights=random", "model.reference=copy", "direction.forget_target=1e-6", "data.cache=false",
     "engine.batch_size=1", "engine.device=cpu", f"engine.checkpoint_every={INTERVAL}",
     f"engine.evaluate_every={EVALUATED}", "engine.evaluate_limit=4", "engine.keep=target",
-    "engine.retain_floor=null", "engine.stop_at_target=false", "optimizer.schedule=cosine",
-    "optimizer.lr=1e-4", "optimizer.warmup_steps=50", "evaluation.limit=1", "evaluation.oracle=null", "evaluation.generate_tokens=1",
+    "engine.retain_floor=null", "engine.stop_at_target=false", "optimizer.schedule=cosine", "optimizer.lr=1e-4",
+    "optimizer.warmup_steps=50", "evaluation.limit=1", "evaluation.oracle=null", "evaluation.generate_tokens=1",
 )  # fmt: skip
 
 
