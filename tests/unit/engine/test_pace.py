@@ -74,7 +74,7 @@ def made(optimizer=ADAMW, loss=mollm, solver=DualSpaceMGDA, drift=1e-3, **direct
 @pytest.mark.parametrize(
     "options",
     [{}, {"optimizer": SGD}, {"gram": "sketch"}, {"guard": False}, {"loss": ga_kl, "solver": WeightedSum}],
-    ids=str,
+    ids=["mollm", "sgd", "sketch", "no guard", "ga_kl"],
 )
 def test_the_first_step_drifts_as_far_as_was_asked_whoever_takes_it(options):
     for drift in (1e-4, 1e-2):
