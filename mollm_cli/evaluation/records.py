@@ -32,12 +32,13 @@ def metrics_record(
     attacks: Mapping[str, dict[str, Any]] | None = None,
     nothing: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The content of metrics.json: values before, after and of the oracle, the verdict, the meaning of each name.
+    """The content of metrics.json: values before, after and of the oracle, verdict, grounds, the meaning of each name.
 
     attacks: each attack's entry (evaluation/attacks/outcome.py).
     nothing: where the forget rows stood from the start, if there was nothing to forget; that is the verdict then.
     """
-    yardstick, verdict = judge(before, after, oracle, suite)
+    mixed = {name for name, rows in sets.items() if "mixed_into" in rows.fingerprint}
+    yardstick, verdict, grounds = judge(before, after, oracle, suite, mixed)
     if nothing is not None:
         verdict["forget"] = NOTHING
     verdict["robustness"] = robustness({name: entry["verdict"] for name, entry in (attacks or {}).items()})
@@ -50,6 +51,7 @@ def metrics_record(
         "rows": {moment: _lists(evaluation.rows) for moment, evaluation in there.items()},
         "yardstick": yardstick,
         "verdict": verdict,
+        "grounds": grounds,
         NOTHING: None if nothing is None else dict(nothing),
         "metrics": _meanings(suite, sets, oracle is not None),
         "decoding": decoding(suite),

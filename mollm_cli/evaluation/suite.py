@@ -16,6 +16,9 @@ from mollm_cli.evaluation.metric_plan import NEEDS
 if TYPE_CHECKING:
     from mollm_cli.data.load_dataset import Loaded
 
+KEPT_ON = ("retain_*", "neighbours*", "general*", "real_authors", "world_facts")
+"""The names that sets of untrained rows on the retain side go by."""
+
 
 @dataclass(frozen=True)
 class Suite:
@@ -31,7 +34,9 @@ class Suite:
     keep_text: the rows whose text may be kept: all, none, or ("auto") ordinary ones.
     oracle: folder of the oracle, or None.
     start: the model from before, for evaluating a finished model (an unlearning run knows its own), or None.
-    margin, retain_share: see evaluation/verdict.py.
+    margin: see evaluation/attacks/robustness_verdict.py.
+    factor, retain_share: see evaluation/verdict.py.
+    kept_on: patterns of the names of sets that are to stay and were not trained on; the retain verdict reads them.
     """
 
     metrics: Mapping[str, Metric | SetsMetric]
@@ -47,7 +52,9 @@ class Suite:
     oracle: str | None = None
     start: str | None = None
     margin: float = 0.10
+    factor: float = 1.5
     retain_share: float = 0.95
+    kept_on: Sequence[str] = KEPT_ON
 
     def __post_init__(self) -> None:
         """Refuse values out of range, naming the key."""
@@ -59,8 +66,12 @@ class Suite:
                 raise ValueError(f"evaluation.{key} must be >= 1 or null, found {most}")
         if not self.margin > 0:
             raise ValueError(f"evaluation.margin must be > 0, found {self.margin}")
-        if not 0 < self.retain_share <= 1:
-            raise ValueError(f"evaluation.retain_share must be in (0, 1], found {self.retain_share}")
+        if not 1 < self.factor < float("inf"):
+            raise ValueError(f"evaluation.factor must be > 1, found {self.factor}")
+        if not 0 < self.retain_share < 1:
+            raise ValueError(f"evaluation.retain_share must be in (0, 1), found {self.retain_share}")
+        if isinstance(self.kept_on, str):
+            raise ValueError(f"evaluation.kept_on must be a list of names of sets, found '{self.kept_on}'")
         self._check_metrics()
         self._check_attacks()
 

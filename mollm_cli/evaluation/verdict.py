@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+import math
+from collections.abc import Collection, Iterable, Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Literal
+
+from mollm_cli.core.types import Scored
+from mollm_cli.evaluation.log_ratio import LogRatio, of_mean, paired
+from mollm_cli.evaluation.metric_plan import forget_side
 
 if TYPE_CHECKING:
     from mollm_cli.evaluation.measuring import Evaluation
     from mollm_cli.evaluation.suite import Suite
 
 Yardstick = Literal["oracle", "holdout", "counterfactual", "none"]
+Forgotten = Literal["under", "matched", "over", "unknown"]
+Kept = Literal["kept", "damaged", "taught", "kept_on_trained_rows_only", "unknown"]
 
-RESAMPLES = 1000
-COVERAGE = 0.90
-SEED = 0
+DRIFTED = ("damaged", "taught")
+"""The retain verdicts that say the rest has moved."""
 
 
 def yardstick(before: Evaluation | None, oracle: Evaluation | None) -> tuple[Yardstick, float | None]:
@@ -30,54 +37,91 @@ def yardstick(before: Evaluation | None, oracle: Evaluation | None) -> tuple[Yar
     return "none", None
 
 
-def forget_verdict(
-    probabilities: Sequence[float | None], target: float | None, margin: float
-) -> Literal["under", "matched", "over", "unknown"]:
-    """Compare the forget rows' probabilities with the yardstick's mean ``target``.
+def forget_verdict(found: LogRatio | None, factor: float) -> Forgotten:
+    """The place of log(mean forget probability / yardstick) and its interval (evaluation/log_ratio.py).
 
-    matched: every row has a probability, and the 90 % bootstrap interval (1000 seeded resamples of the rows) of their
-    mean lies within target +- margin.
-    under, over: otherwise, if the mean itself is above or below the target by more than the margin.
-    unknown: otherwise, and without a target or without rows.
-
-    This is an equivalence test (Schuirmann 1987): few or scattered rows cannot pass for a match, as they do if p > .05
-    of a difference test is taken for one.
+    matched: the interval lies within +- log(factor), and every row has a value.
+    under, over: it lies wholly above, or below, that; so even where the yardstick is small.
+    unknown: otherwise, and without a yardstick or without rows.
     """
-    import numpy as np
-
-    values = np.array([value for value in probabilities if value is not None])
-    if target is None or not len(values):
-        return "unknown"
-    draws = np.random.default_rng(SEED).integers(len(values), size=(RESAMPLES, len(values)))
-    tail = (1 - COVERAGE) / 2
-    low, high = np.quantile(values[draws].mean(axis=1), [tail, 1 - tail]) - target
-    # Equivalence: the whole interval must lie within the margin, so too few rows cannot pass.
-    if -margin <= low and high <= margin:
-        return "matched" if len(values) == len(probabilities) else "unknown"
-    difference = values.mean() - target
-    if abs(difference) <= margin:
-        return "unknown"
-    return "under" if difference > 0 else "over"
+    words: dict[str, Forgotten] = {"within": "matched", "above": "under", "below": "over"}
+    place = None if found is None else found.place(-math.log(factor), math.log(factor))
+    return "unknown" if place is None else words[place]
 
 
-def retain_verdict(before: float | None, after: float | None, share: float) -> Literal["kept", "damaged", "unknown"]:
-    """kept: after >= share * before; unknown if either is missing."""
-    if before is None or after is None:
+def retain_verdict(unseen: Iterable[LogRatio], trained: Iterable[LogRatio], share: float) -> Kept:
+    """The verdict on sets that the run did not train on, and on those it did, by their rows' mean log(after / before).
+
+    damaged: the interval of some set lies below log(share).
+    taught: that of some unseen set lies above -log(share): a rise is drift like a fall. Of trained rows it counts
+    where there are no unseen ones; otherwise the unseen ones tell whether it was more than these rows.
+    kept: that of every unseen set lies between the two.
+    kept_on_trained_rows_only: there are no unseen rows, and the trained ones lie between the two.
+    unknown: otherwise; every word needs an interval that excludes the others.
+    """
+    bound = -math.log(share)
+    new = [found.place(-bound, bound) for found in unseen]
+    known = [found.place(-bound, bound) for found in trained]
+    if "below" in (*new, *known):
+        return "damaged"
+    places = new or known
+    if "above" in places:
+        return "taught"
+    if not places or any(place != "within" for place in places):
         return "unknown"
-    return "kept" if after >= share * before else "damaged"
+    return "kept" if new else "kept_on_trained_rows_only"
 
 
 def judge(
-    before: Evaluation | None, after: Evaluation, oracle: Evaluation | None, suite: Suite
-) -> tuple[Yardstick, dict[str, str]]:
-    """The yardstick's name, and the verdict on forget and retain, for metrics.json."""
+    before: Evaluation | None, after: Evaluation, oracle: Evaluation | None, suite: Suite, mixed: Collection[str] = ()
+) -> tuple[Yardstick, dict[str, str], dict[str, Any]]:
+    """The yardstick's name, the verdict on forget and retain, and its grounds, for metrics.json.
+
+    mixed: sets that were trained on beside ``retain``.
+    grounds: under "forget" and, by set, under "retain", as ``LogRatio.told`` has them.
+    """
     name, target = yardstick(before, oracle)
-    forget = after.per_example.get("forget", {}).get("probability", [])
-    retain_before = None if before is None else before.values.get("retain_probability")
-    retain = retain_verdict(retain_before, after.values.get("retain_probability"), suite.retain_share)
-    # Of rows without a value nobody knows whether they were kept.
-    whole = all(each.whole("retain_probability") for each in (before, after) if each is not None)
-    return name, {
-        "forget": forget_verdict(forget, target, suite.margin),
-        "retain": retain if whole or retain == "damaged" else "unknown",
+    forget = of_mean(after.per_example.get("forget", {}).get("probability", []), target)
+    unseen, trained = ({} if before is None else _moved(before, after, names) for names in _sides(after, suite, mixed))
+    bound, width = -math.log(suite.retain_share), math.log(suite.factor)
+    return (
+        name,
+        {
+            "forget": forget_verdict(forget, suite.factor),
+            "retain": retain_verdict(unseen.values(), trained.values(), suite.retain_share),
+        },
+        {
+            "forget": None if forget is None else forget.told(-width, width),
+            "retain": {
+                name: {**found.told(-bound, bound), "trained": name in trained}
+                for name, found in (unseen | trained).items()
+            },
+        },
+    )
+
+
+def _sides(after: Evaluation, suite: Suite, mixed: Collection[str]) -> tuple[list[str], list[str]]:
+    """The names of the sets on the retain side that were not trained on, and of those that were."""
+    trained = [name for name in after.scored if name == "retain" or name in mixed]
+    new = [name for name, scored in after.scored.items() if name not in trained and _kept_on(name, scored, suite)]
+    return new, trained
+
+
+def _kept_on(name: str, scored: Sequence[Scored], suite: Suite) -> bool:
+    """True of a set that ``evaluation.kept_on`` names, and of plain text without a role in forgetting."""
+    named = any(fnmatchcase(name, pattern) for pattern in suite.kept_on)
+    return not forget_side(name) and (named or not any(each.example.prompt for each in scored))
+
+
+def _moved(before: Evaluation, after: Evaluation, names: Iterable[str]) -> dict[str, LogRatio]:
+    """By set, how the rows' mean token log-probabilities moved, row by row."""
+    found: dict[str, LogRatio | None] = {
+        name: paired(_log_probs(before.scored[name]), _log_probs(after.scored[name]))
+        for name in names
+        if name in before.scored
     }
+    return {name: ratio for name, ratio in found.items() if ratio is not None}
+
+
+def _log_probs(scored: Sequence[Scored]) -> list[float]:
+    return [each.answer_log_prob for each in scored]

@@ -37,6 +37,7 @@ _MOODS: dict[str, Mood] = {
     "under": "bad",
     "over": "bad",
     "damaged": "bad",
+    "taught": "bad",
     "recovered": "bad",
 }
 
@@ -136,14 +137,31 @@ def verdict_texts(metrics: Mapping[str, Any]) -> dict[str, str]:
         "under": f"forgot less than {against}",
         "over": f"forgot more than {against}",
         NOTHING: "there was nothing to forget",
-        "unknown": f"close to {against}, too few rows to be sure" if against else "unknown, nothing to hold it against",
+        "unknown": f"unknown beside {against}, {too_few(metrics, 'forget')}"
+        if against
+        else "unknown, nothing to hold it against",
     }
     found = verdict.get("forget") or "unknown"
+    retain = verdict.get("retain") or "unknown"
+    if retain == "unknown" and _mapping(metrics.get("grounds")).get("retain"):
+        retain = f"unknown, {too_few(metrics, 'retain')}"
     return {
         "forget": forget.get(found) or printable(found, one_line=True),
-        "retain": printable(verdict.get("retain") or "unknown", one_line=True),
+        "retain": label(str(retain)),
         "robustness": _robustness(printable(verdict.get("robustness") or "untested", one_line=True)),
     }
+
+
+def too_few(metrics: Mapping[str, Any], part: str) -> str:
+    """What a part of the verdict lacks to be known: "too few rows to be sure (about 140 would do)"."""
+    grounds = _mapping(_mapping(metrics.get("grounds")).get(part))
+    sets = [grounds] if "rows_needed" in grounds else [_mapping(each) for each in grounds.values()]
+    needed = [rows for each in sets if (rows := finite(each.get("rows_needed"))) is not None]
+    return "too few rows to be sure" + (f" (about {number(round(max(needed)))} would do)" if needed else "")
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _robustness(recorded: str) -> str:
@@ -177,7 +195,13 @@ def over(metrics: Mapping[str, Any], quality: float | None) -> str:
     )
 
 
-_REST = {"kept": "; the rest was kept.", "damaged": "; the rest was damaged."}
+_REST = {
+    "kept": "kept the rest",
+    "damaged": "damaged the rest",
+    "taught": "taught the rest, which is drift as well",
+    "kept_on_trained_rows_only": "kept the rows it was trained on; what became of others was not measured",
+}
+"""What a run did to the rest, by its verdict."""
 
 
 def nothing_to_forget(facts: Mapping[str, Any]) -> str:
@@ -196,12 +220,15 @@ def headline(metrics: Mapping[str, Any]) -> str:
     """The verdict as one plain sentence: "It forgot as far as the oracle, and kept the rest."."""
     verdict = metrics.get("verdict") or {}
     if nothing := nothing_to_forget(metrics):
-        return f"{nothing}{_REST.get(str(verdict.get('retain')), '.')}"
+        rest = _REST.get(str(verdict.get("retain")))
+        return f"{nothing}; the run {rest}." if rest else f"{nothing}."
     against = yardstick_name(metrics)
     forget, retain = verdict.get("forget"), verdict.get("retain")
     if not against and forget in (None, "unknown") and retain in (None, "unknown"):
         return "The model was measured; there is nothing to hold it against."
-    unknown = f"It came close to {against}, by too few rows to be sure" if against else "How far it forgot is unknown"
+    unknown = "How far it forgot is unknown"
+    if against:
+        unknown = f"Whether it forgot as far as {against} is open, {too_few(metrics, 'forget')}"
     first = {
         "matched": f"It forgot as far as {against}",
         "under": f"It forgot less than {against}",
@@ -209,10 +236,10 @@ def headline(metrics: Mapping[str, Any]) -> str:
     }.get(str(forget), unknown)
     recovered = str(verdict.get("robustness")).startswith("recovered")
     last = "; an attacker still gets it out." if recovered else "."
-    if retain not in ("kept", "damaged"):
+    if retain not in _REST:
         return f"{first}; what became of the rest is unknown{last}"
-    link = "and" if (forget == "matched") == (retain == "kept") else "but"
-    return f"{first}, {link} {retain} the rest{last}"
+    link = ", and" if (forget == "matched") == str(retain).startswith("kept") else ", but"
+    return f"{first}{'; it' if first == unknown else link} {_REST[retain]}{last}"
 
 
 def markdown_text(text: object, special: str = "|<>[]`*") -> str:

@@ -18,6 +18,8 @@ from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.printable import printable
 from mollm_cli.core.safe_yaml import load_yaml
 from mollm_cli.core.secrets import redacted
+from mollm_cli.evaluation.verdict import DRIFTED
+from mollm_cli.reporting.run_files import read_run
 from mollm_cli.sweep.spec import SweepSpec
 
 ENDED = ("completed", "gate_failed")
@@ -28,13 +30,17 @@ STOPS = ("engine.max_steps", "engine.keep", "engine.stop_at_target")
 
 @dataclass(frozen=True, slots=True)
 class SweepTrial:
-    """One job. values: of the parameters; others: what else was swept, but the seed. selection: its manifest's."""
+    """One job. values: of the parameters; others: what else was swept, but the seed. selection: its manifest's.
+
+    drifted: its retain verdict says that the rest has moved.
+    """
 
     values: tuple[tuple[str, Any], ...]
     others: tuple[tuple[str, Any], ...]
     experiment: str | None
     target: float | None
     selection: Mapping[str, Any]
+    drifted: bool = False
 
     @property
     def reached(self) -> bool:
@@ -71,6 +77,11 @@ class Setting:
             return None
         return statistics.mean(trial.selection["retain_probability"] or 0.0 for trial in self.trials)
 
+    @property
+    def drifted(self) -> bool:
+        """True if the rest has moved in one of its jobs: such a setting is chosen where there is no other."""
+        return any(trial.drifted for trial in self.trials)
+
     def told(self) -> str:
         """One line: "optimizer.lr=0.0001: reached the target in 2 of 2 runs, retain 0.981, by step 90"."""
         reached = f"{self.name}: reached the target in {self.reached} of {len(self.trials)} runs"
@@ -95,9 +106,18 @@ def trials(sweep_dir: Path, sweep: SweepSpec, swept: Sequence[str]) -> list[Swee
                 config["names"].get(EXPERIMENT),
                 manifest.get("forget_target"),
                 selection,
+                _drifted(folder),
             )
         )
     return found
+
+
+def _drifted(folder: Path) -> bool:
+    try:
+        verdict = (read_run(folder).metrics or {}).get("verdict") or {}
+    except RequestError:  # what cannot be read says nothing
+        return False
+    return verdict.get("retain") in DRIFTED
 
 
 def _value(config: Mapping[str, Any], key: str) -> Any:
@@ -133,11 +153,13 @@ def _judged(sweep_dir: Path, sweep: SweepSpec, settings: Sequence[Setting], line
     good = [(setting.retain, setting) for setting in settings if setting.retain is not None]
     if not good:
         return [*told, f"{where}sweep={sweep.name} recommends nothing: no setting reached the forget target"]
-    best = max(good, key=lambda pair: pair[0])[1]  # the first of equals
+    best = max(good, key=lambda pair: (not pair[1].drifted, pair[0]))[1]  # the first of equals
     name = re.sub(r"[^\w.=-]", "-", "_".join(("recommended", *(str(value) for _, value in others))))
     words = shlex.join((*_words(line), *(f"{key}={value}" for key, value in others)))
     command = f"mollm-unlearn --config-dir {shlex.quote(str(sweep_dir))} {EXPERIMENT}={name} {words}".rstrip()
     why = f"the highest retain probability of {len(good)} settings of {len(settings)} that reached the forget target"
+    if any(setting.drifted for _, setting in good):
+        why += ", the rest having moved in all of them" if best.drifted else ", those left out where the rest has moved"
     head = [f"{best.name} and {best.steps} steps, chosen by sweep={sweep.name}: {why}.", f"  {command}", *told]
     file = sweep_dir / EXPERIMENT / f"{name}.yaml"
     file.parent.mkdir(exist_ok=True)

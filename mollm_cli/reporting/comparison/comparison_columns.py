@@ -125,7 +125,7 @@ def _texts(of: Callable[[RunRow], str]) -> Callable[[Group], str]:
 
 
 def _verdict(row: RunRow) -> str:
-    return f"{label(row.verdict.get('forget', 'unknown'))}, {row.verdict.get('retain', 'unknown')}"
+    return f"{label(row.verdict.get('forget', 'unknown'))}, {label(row.verdict.get('retain', 'unknown'))}"
 
 
 def _robustness(row: RunRow) -> str:

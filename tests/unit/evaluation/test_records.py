@@ -20,7 +20,7 @@ EXAMPLES = [Example("forget/0", "Who?", "Nobody.", perturbed_answers=("Me.",)), 
 
 
 def sets(content):
-    return {"forget": SimpleNamespace(examples=EXAMPLES, content=content)}
+    return {"forget": SimpleNamespace(examples=EXAMPLES, content=content, fingerprint={})}
 
 
 def evaluation(value, generation="Somebody."):
@@ -33,7 +33,8 @@ def test_metrics_record_holds_values_verdict_and_meaning():
     record = metrics_record(evaluation(0.9), evaluation(0.3), evaluation(0.3), SUITE, sets("ordinary"))
     assert record["before"] == {"forget_probability": 0.9, "forget_quality": None}
     assert record["after"]["forget_probability"] == record["oracle"]["forget_probability"] == 0.3
-    assert (record["yardstick"], record["verdict"]["forget"]) == ("oracle", "matched")
+    assert (record["yardstick"], record["verdict"]["forget"]) == ("oracle", "unknown")  # two rows
+    assert record["grounds"]["forget"]["rows_needed"] == 5 and record["grounds"]["retain"] == {}
     assert record["metrics"] == {
         "forget_probability": {
             "metric": "probability",
@@ -68,7 +69,7 @@ def test_every_metric_tells_of_how_many_rows_it_is():
     rows = [Example(f"forget/{i}", "?", text) for i, text in enumerate(MANY)]
     suite = Suite(metrics={"rouge_l": RougeL(), "probability": Probability(), "refusal_rate": RefusalRate()})
     scored = [Scored(e.id, e, (-1.0,), (True,), generation=e.answer) for e in rows]
-    there = {"forget": SimpleNamespace(examples=rows, content="ordinary")}
+    there = {"forget": SimpleNamespace(examples=rows, content="ordinary", fingerprint={})}
     after = compute({"forget": scored}, there, suite, None, Clock())
     record = metrics_record(None, after, None, suite, there)
     assert record["after"]["forget_rouge_l"] == 1.0

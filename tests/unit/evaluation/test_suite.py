@@ -126,7 +126,9 @@ def test_a_set_without_a_fitting_metric_is_not_scored(tiny_model, tiny_tokenizer
         ({"batch_size": 0}, r"evaluation\.batch_size must be >= 1, found 0"),
         ({"limit": 0}, r"evaluation\.limit must be >= 1 or null, found 0"),
         ({"margin": 0}, r"evaluation\.margin must be > 0, found 0"),
-        ({"retain_share": 1.5}, r"evaluation\.retain_share must be in \(0, 1\], found 1.5"),
+        ({"factor": 1.0}, r"evaluation\.factor must be > 1, found 1.0"),
+        ({"retain_share": 1.0}, r"evaluation\.retain_share must be in \(0, 1\), found 1.0"),
+        ({"kept_on": "text"}, r"evaluation\.kept_on must be a list of names of sets, found 'text'"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(change, message):

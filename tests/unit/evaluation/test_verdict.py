@@ -1,89 +1,131 @@
+import math
+
 import pytest
 
+from mollm_cli.core.types import Example, Scored
+from mollm_cli.evaluation.log_ratio import of_mean, paired
 from mollm_cli.evaluation.measuring import Evaluation
 from mollm_cli.evaluation.suite import Suite
 from mollm_cli.evaluation.verdict import forget_verdict, judge, retain_verdict
 
+SUITE = Suite(metrics={})
+
 
 @pytest.mark.parametrize(
-    ("probabilities", "expected"),
+    ("probabilities", "target", "expected"),
     [
-        ([0.30] * 40, "matched"),
-        ([0.38] * 40, "matched"),
-        ([0.90] * 40, "under"),
-        ([0.01] * 40, "over"),
-        ([0.0] * 20 + [0.6] * 20, "matched"),  # spread .3, standard error .3 / sqrt(40) = .047: +-.078
-        ([0.0] * 35 + [1.0] * 15, "unknown"),  # mean .3 to the letter, but +-.107: not shown to match
-        ([0.0, 0.6], "unknown"),  # two rows show nothing
-        ([0.2, 0.7, 0.5], "under"),  # mean .47: above by more than the margin
-        ([0.5, None, 0.5], "under"),
-        ([0.3] * 40 + [None], "unknown"),  # one row without a value: nothing matched
-        ([None], "unknown"),
-        ([], "unknown"),
+        ([0.30] * 40, 0.30, "matched"),
+        ([0.44] * 40, 0.30, "matched"),
+        ([0.21] * 40, 0.30, "matched"),
+        ([0.46] * 40, 0.30, "under"),
+        ([0.19] * 40, 0.30, "over"),
+        ([1e-6] * 40, 0.09, "over"),  # .09 away from .09, yet nothing that the yardstick would say
+        ([0.0] * 40, 0.09, "over"),
+        ([0.205] * 40, 0.173, "matched"),
+        ([0.05, 0.4, 0.1, 0.3, 0.175], 0.173, "unknown"),  # mean .205, but five rows do not show it
+        ([0.0] * 35 + [1.0] * 15, 0.30, "matched"),  # +-.107 of .3: between 1 / 1.5 and 1.5
+        ([0.0] * 14 + [1.0] * 6, 0.30, "unknown"),  # the same mean of fewer rows
+        ([0.0, 0.6], 0.30, "unknown"),
+        ([0.3], 0.30, "unknown"),
+        ([0.9, None, 0.9, 0.9, 0.9, 0.9], 0.30, "under"),
+        ([0.3] * 40 + [None], 0.30, "unknown"),  # one row without a value: nothing matched
+        ([None], 0.30, "unknown"),
+        ([], 0.30, "unknown"),
+        ([0.3] * 40, None, "unknown"),
     ],
 )
-def test_against_a_yardstick_of_point_three(probabilities, expected):
-    assert forget_verdict(probabilities, 0.30, 0.10) == expected
+def test_forgotten_as_far_as_the_yardstick(probabilities, target, expected):
+    assert forget_verdict(of_mean(probabilities, target), 1.5) == expected
 
 
-def test_the_margin_decides():
-    assert forget_verdict([0.45] * 40, 0.30, 0.20) == "matched"
-    assert forget_verdict([0.45] * 40, 0.30, 0.10) == "under"
+def test_the_factor_decides():
+    assert [forget_verdict(of_mean([0.45] * 40, 0.30), factor) for factor in (1.4, 1.6)] == ["under", "matched"]
 
 
-def test_the_interval_is_one_of_ninety_percent():
-    """A normal sample of standard error .05: +-.082 at 90 %, +-.098 at 95 %, +-.050 at 68 %."""
-    import numpy as np
-
-    draw = np.random.default_rng(1).normal(size=400)
-    sample = 0.5 + (draw - draw.mean()) / draw.std()
-    assert forget_verdict(list(sample), 0.5, 0.090) == "matched"
-    assert forget_verdict(list(sample), 0.5, 0.075) == "unknown"
+def moved(*ratios):
+    """A set whose rows' probabilities changed by these ratios."""
+    return paired([math.log(0.1)] * len(ratios), [math.log(0.1 * ratio) for ratio in ratios])
 
 
-def test_without_a_yardstick_it_is_unknown():
-    assert forget_verdict([0.3] * 40, None, 0.10) == "unknown"
+SAME, FALLEN, RISEN, UNSURE = moved(*[1.0] * 9), moved(*[0.7] * 9), moved(*[4.0] * 9), moved(*[0.5, 2.0] * 5)
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "expected"),
-    [(0.8, 0.76, "kept"), (0.8, 0.75, "damaged"), (0.8, 0.9, "kept"), (None, 0.9, "unknown"), (0.8, None, "unknown")],
+    ("unseen", "trained", "expected"),
+    [
+        ([SAME], [SAME], "kept"),
+        ([SAME], [RISEN], "kept"),  # the trained rows were learned, and no others
+        ([SAME, SAME], [], "kept"),
+        ([SAME, FALLEN], [SAME], "damaged"),
+        ([SAME], [FALLEN], "damaged"),
+        ([RISEN], [SAME], "taught"),
+        ([RISEN, FALLEN], [], "damaged"),
+        ([SAME, UNSURE], [SAME], "unknown"),
+        ([moved(0.5, 0.6)], [], "unknown"),  # two rows, both fallen
+        ([moved(3.0, 4.0)], [SAME], "unknown"),
+        ([], [SAME], "kept_on_trained_rows_only"),
+        ([], [RISEN], "taught"),
+        ([], [UNSURE], "unknown"),
+        ([], [], "unknown"),
+    ],
 )
-def test_retain(before, after, expected):
-    assert retain_verdict(before, after, 0.95) == expected
+def test_kept_is_said_of_rows_that_were_not_trained_on(unseen, trained, expected):
+    assert retain_verdict(unseen, trained, 0.95) == expected
 
 
-def evaluation(forget, retain=0.9, holdout=None):
-    values = {"forget_probability": forget, "retain_probability": retain, "holdout_probability": holdout}
-    return Evaluation(values, {}, {"forget": {"probability": [forget] * 30}})
+def test_the_bounds_of_kept_are_a_share_and_its_inverse():
+    for ratio, expected in ((0.94, "damaged"), (0.96, "kept"), (1.04, "kept"), (1.06, "taught")):
+        assert retain_verdict([moved(*[ratio] * 9)], [], 0.95) == expected
 
 
-SUITE = Suite(metrics={})
+def evaluation(forget, holdout=None, rows=30, **sets):
+    """Sets by name: the probability of their rows; of plain text where the name is one of text."""
+    scored = {
+        name: [Scored(str(i), Example(str(i), "" if "text" in name else "?", "!"), (math.log(p),), (True,))] * rows
+        for i, (name, p) in enumerate(sets.items())
+    }
+    values = {"forget_probability": forget, "holdout_probability": holdout}
+    return Evaluation(values, scored, {"forget": {"probability": [forget] * rows}})
 
 
 def test_the_oracle_is_the_yardstick_before_holdout():
     before, after = evaluation(0.9, holdout=0.1), evaluation(0.5)
-    assert judge(before, after, evaluation(0.5), SUITE) == (
-        "oracle",
-        {"forget": "matched", "retain": "kept"},
-    )
+    assert judge(before, after, evaluation(0.5), SUITE)[:2] == ("oracle", {"forget": "matched", "retain": "unknown"})
     assert judge(before, after, None, SUITE)[0] == "holdout"
     assert judge(before, after, None, SUITE)[1]["forget"] == "under"
     assert judge(evaluation(0.9), after, None, SUITE)[0] == "none"
     assert judge(evaluation(0.9), after, None, SUITE)[1]["forget"] == "unknown"
 
 
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("retain_test", True),
+        ("neighbours", True),
+        ("text", True),
+        ("my_text", True),
+        ("general", False),  # mixed into retain: trained on
+        ("questions", False),  # nobody said that these are to stay
+        ("forget_text", False),
+        ("holdout", False),
+    ],
+)
+def test_the_sets_that_kept_is_read_on(name, read):
+    before, after = (evaluation(0.9, retain=0.5, **{name: p}) for p in (0.3, 0.9))
+    _, verdict, grounds = judge(before, after, None, SUITE, mixed={"general"})
+    assert verdict["retain"] == ("taught" if read or name == "general" else "kept_on_trained_rows_only")
+    assert grounds["retain"].get(name, {"trained": True})["trained"] is not read
+
+
+def test_its_grounds_tell_ratio_rows_and_what_would_do():
+    before, after = (evaluation(0.3, 0.3, rows=2, retain=0.5, retain_test=p) for p in (0.4, 0.2))
+    _, verdict, grounds = judge(before, after, None, SUITE)
+    assert verdict == {"forget": "unknown", "retain": "unknown"}
+    assert grounds["forget"]["rows_needed"] == grounds["retain"]["retain_test"]["rows_needed"] == 5
+    assert grounds["retain"]["retain_test"]["ratio"] == pytest.approx(0.5)
+
+
 def test_a_model_judged_as_it_is_has_no_retain_verdict():
-    assert judge(None, evaluation(0.5), None, SUITE) == (
-        "none",
-        {"forget": "unknown", "retain": "unknown"},
-    )
+    after = evaluation(0.5, retain=0.5)
+    assert judge(None, after, None, SUITE)[:2] == ("none", {"forget": "unknown", "retain": "unknown"})
     assert judge(None, Evaluation({}, {}, {}), evaluation(0.5), SUITE)[1]["forget"] == "unknown"
-
-
-def test_retain_rows_without_a_value_were_not_kept():
-    before, after = evaluation(0.9), evaluation(0.5)
-    after.rows["retain_probability"] = (29, 30)
-    assert judge(before, after, None, SUITE)[1]["retain"] == "unknown"
-    after.values["retain_probability"] = 0.1
-    assert judge(before, after, None, SUITE)[1]["retain"] == "damaged"

@@ -66,13 +66,27 @@ def test_names_sizes_and_durations() -> None:
         ("oracle", "under", "kept", "forget: forgot less than the oracle; retain: kept", "than the oracle, but kept"),
         ("holdout", "matched", "damaged", "forget: matched rows never seen", "as far as rows never seen, but damaged"),
         ("oracle", "over", "damaged", "forget: forgot more than the oracle", "more than the oracle, and damaged"),
-        ("oracle", "unknown", "kept", "forget: close to the oracle, too few rows", "by too few rows to be sure"),
+        (
+            "oracle",
+            "unknown",
+            "kept",
+            "forget: unknown beside the oracle, too few rows",
+            "the oracle is open, too few rows",
+        ),
+        ("oracle", "matched", "taught", "retain: taught", "the oracle, but taught the rest, which is drift"),
+        (
+            "oracle",
+            "matched",
+            "kept_on_trained_rows_only",
+            "retain: kept on trained rows only",
+            "and kept the rows it was trained on; what became of others",
+        ),
         (
             "none",
             "unknown",
             "kept",
             "forget: unknown, nothing to hold it against",
-            "How far it forgot is unknown, but kept",
+            "How far it forgot is unknown; it kept",
         ),
         ("none", "unknown", "unknown", "retain: unknown", "there is nothing to hold it against"),
         ("oracle", "matched", "unknown", "retain: unknown", "what became of the rest is unknown"),
@@ -83,6 +97,20 @@ def test_the_verdict_in_words(yardstick: str, forget: str, retain: str, line: st
     assert line in verdict_line(metrics)
     assert verdict_line(metrics).endswith("; robustness: untested")
     assert sentence in headline(metrics)
+
+
+def test_too_few_rows_come_with_the_number_that_would_do() -> None:
+    """The largest of the sets' numbers; a number that is none is left out."""
+    sets = {"text": {"rows_needed": 40}, "retain_test": {"rows_needed": 1200}, "retain": {"rows_needed": None}}
+    metrics = {
+        "yardstick": "oracle",
+        "verdict": {"forget": "unknown", "retain": "unknown"},
+        "grounds": {"forget": {"rows_needed": 140}, "retain": sets},
+    }
+    line = verdict_line(metrics)
+    assert "forget: unknown beside the oracle, too few rows to be sure (about 140 would do)" in line
+    assert "retain: unknown, too few rows to be sure (about 1,200 would do)" in line
+    assert "(about 140 would do)" in headline(metrics)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +152,6 @@ def test_nothing_to_forget_is_never_called_forgotten() -> None:
     assert verdict_line(metrics).startswith("forget: there was nothing to forget; retain: kept")
     assert headline(metrics) == (
         "There was nothing to forget: before the first step the forget rows scored 0.003, at or below 0.010, "
-        "direction.forget_target; the rest was kept."
+        "direction.forget_target; the run kept the rest."
     )
     assert mood("forget", metrics) == "open"

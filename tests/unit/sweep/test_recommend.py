@@ -28,6 +28,8 @@ def _job(folder: Path, rate: float, forget: float, retain: float | None, **more:
     selection = {"rule": "target", "step": step, "forget_probability": forget, "retain_probability": retain}
     manifest = {"status": more.get("status", "completed"), "forget_target": TARGET, "selection": selection}
     (job / "manifest.json").write_text(json.dumps(manifest))
+    if "rest" in more:
+        (job / "metrics.json").write_text(json.dumps({"verdict": {"forget": "matched", "retain": more["rest"]}}))
 
 
 def _file(folder: Path, name: str = "recommended") -> dict[str, Any]:
@@ -60,6 +62,18 @@ def test_the_best_retain_of_those_that_reached_the_target(tmp_path: Path) -> Non
         f"# @package _global_\n# optimizer.lr=0.001 and 25 steps, chosen by sweep=learning-rate: {why}."
     )
     assert f"#   {command}\n" in text and all(f"# {line}\n" in text for line in said[:4])
+
+
+def test_a_setting_that_moved_the_rest_is_recommended_where_there_is_no_other(tmp_path: Path) -> None:
+    """A retain probability that rose is no merit."""
+    for rate, retain, rest in ((1e-5, 0.3, "taught"), (1e-4, 0.2, "kept_on_trained_rows_only"), (1e-3, 0.18, "kept")):
+        _job(tmp_path, rate, 0.1, retain, rest=rest)
+    said = recommend(tmp_path, SWEEP, ["optimizer.lr"], "")
+    assert _file(tmp_path)["optimizer"]["lr"] == 1e-4 and "those left out where the rest has moved" in said[-2]
+    for number in (1, 2):
+        (tmp_path / str(number) / "metrics.json").write_text('{"verdict": {"retain": "damaged"}}')
+    said = recommend(tmp_path, SWEEP, ["optimizer.lr"], "")
+    assert _file(tmp_path)["optimizer"]["lr"] == 1e-5 and "the rest having moved in all of them" in said[-2]
 
 
 def test_ties_go_to_the_one_listed_first(tmp_path: Path) -> None:
