@@ -87,7 +87,7 @@ def test_every_logged_step_has_the_names_of_the_contract(mollm: Answer) -> None:
 def test_metrics_have_their_shape_and_names(mollm: Answer) -> None:
     metrics = mollm.metrics
     assert metrics.keys() == {
-        *("before", "after", "oracle", "yardstick", "verdict", "metrics"),
+        *("before", "after", "oracle", "yardstick", "verdict", "grounds", "metrics"),
         *("nothing_to_forget", "intervals", "details", "rows", "decoding", "attacks", "descent"),
     }
     for moment in ("before", "after", "oracle"):
