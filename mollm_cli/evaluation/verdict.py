@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal
 
 from mollm_cli.core.types import Scored
-from mollm_cli.evaluation.log_ratio import LogRatio, of_mean, paired
+from mollm_cli.evaluation.ratio_interval import LogRatio, of_mean, paired
 from mollm_cli.evaluation.metric_plan import forget_side
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def yardstick(before: Evaluation | None, oracle: Evaluation | None) -> tuple[Yar
 
 
 def forget_verdict(found: LogRatio | None, factor: float) -> Forgotten:
-    """The place of log(mean forget probability / yardstick) and its interval (evaluation/log_ratio.py).
+    """The place of log(mean forget probability / yardstick) and its interval (evaluation/ratio_interval.py).
 
     matched: the interval lies within +- log(factor), and every row has a value.
     under, over: it lies wholly above, or below, that; so even where the yardstick is small.

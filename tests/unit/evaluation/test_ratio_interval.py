@@ -4,7 +4,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 
-from mollm_cli.evaluation.log_ratio import FEWEST, LogRatio, of_mean, of_means, paired
+from mollm_cli.evaluation.ratio_interval import FEWEST, LogRatio, of_mean, of_means, paired
 
 UNEVEN = [0.02, 0.4, 0.1, 0.3, 0.25, 0.9, 0.05]
 LATER = [0.03, 0.2, 0.1, 0.35, 0.2, 0.7, 0.04]
