@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal
 
 from mollm_cli.core.types import Scored
-from mollm_cli.evaluation.ratio_interval import LogRatio, of_mean, paired
 from mollm_cli.evaluation.metric_plan import forget_side
+from mollm_cli.evaluation.ratio_interval import LogRatio, of_mean, paired
 
 if TYPE_CHECKING:
     from mollm_cli.evaluation.measuring import Evaluation

@@ -3,8 +3,8 @@ import math
 import pytest
 
 from mollm_cli.core.types import Example, Scored
-from mollm_cli.evaluation.ratio_interval import of_mean, paired
 from mollm_cli.evaluation.measuring import Evaluation
+from mollm_cli.evaluation.ratio_interval import of_mean, paired
 from mollm_cli.evaluation.suite import Suite
 from mollm_cli.evaluation.verdict import forget_verdict, judge, retain_verdict
 
