@@ -23,7 +23,7 @@ FEWEST = 5
 FLOOR = 1e-300
 """A probability of 0 counts as this, so that its log is a number."""
 MOST = 1_000_000
-"""Where more rows than this would be needed, the value lies on the bound and no number of rows would do."""
+"""A value that needed more rows than this lies on its bound, and no number of rows would do."""
 
 Place = Literal["below", "within", "above"]
 

@@ -153,7 +153,7 @@ def verdict_texts(metrics: Mapping[str, Any]) -> dict[str, str]:
 
 
 def too_few(metrics: Mapping[str, Any], part: str) -> str:
-    """What a part of the verdict lacks to be known: "too few rows to be sure (about 140 would do)"."""
+    """The lack that keeps a part of the verdict from being known: "too few rows to be sure (about 140 would do)"."""
     grounds = _mapping(_mapping(metrics.get("grounds")).get(part))
     sets = [grounds] if "rows_needed" in grounds else [_mapping(each) for each in grounds.values()]
     needed = [rows for each in sets if (rows := finite(each.get("rows_needed"))) is not None]
@@ -201,7 +201,7 @@ _REST = {
     "taught": "taught the rest, which is drift as well",
     "kept_on_trained_rows_only": "kept the rows it was trained on; what became of others was not measured",
 }
-"""What a run did to the rest, by its verdict."""
+"""The deed of a run to the rest, by its verdict."""
 
 
 def nothing_to_forget(facts: Mapping[str, Any]) -> str:
