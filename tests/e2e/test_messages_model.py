@@ -133,7 +133,7 @@ def test_no_such_model(root: Path) -> None:
 
 def test_a_negative_learning_rate_makes_no_directory(root: Path) -> None:
     run = unlearn(root, "optimizer.lr=-0.1")
-    _refused(run, "mollm-unlearn: optimizer.lr must be a finite number > 0, found -0.1")
+    _refused(run, "mollm-unlearn: optimizer.lr must be a finite number > 0, or auto, found -0.1")
     assert run.out == "" and not root.exists()
 
 
