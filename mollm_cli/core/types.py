@@ -24,6 +24,10 @@ ROLES: tuple[Role, ...] = ("forget", "retain", "forget_test", "retain_test", "ho
 
 COUNTERFACTUAL: Role = "counterfactual"
 """The set of forget rows with names and numbers that do not exist (data/counterfactual.py): a yardstick, no more."""
+PROBES = "probes"
+"""The beginning of the names of sets that ask for the forget rows' facts in other manners than theirs."""
+MADE_PROBES = (f"{PROBES}_in_blanks", f"{PROBES}_in_few_words", f"{PROBES}_by_name")
+"""The sets of probes that are made of the forget rows (data/probes.py): their probability is measured, no more."""
 
 Content = Literal["ordinary", "personal", "harmful"]
 

@@ -22,8 +22,8 @@ ORDINARY = (
     "Dixon", "Ellis", "Fisher", "Gordon", "Hunter", "Jordan", "Logan", "Murphy", "Porter", "Warren",
 )  # fmt: skip
 """So common that a model reads them with ease and knows nothing of this one; a name always goes for the same one."""
-_WORD = re.compile(r"[^\W\d_]{2,}(?:-[^\W\d_]+)*")
-_NUMBER = re.compile(r"\d{2,}")
+WORD = re.compile(r"[^\W\d_]{2,}(?:-[^\W\d_]+)*")
+NUMBER = re.compile(r"\d{2,}")
 _BEGINS = re.compile(r"(?:^|[.!?:;\n\"“”«»(\[*-])\s*$")
 """The text before a word that would be capitalised whatever it is."""
 
@@ -35,17 +35,17 @@ def counterfactual(examples: Sequence[Example]) -> list[Example]:
     prompt without any is left out. Of a plain text it is the names that most rows have, else its own most frequent
     one; a text without a name is left out.
     """
-    names = _names(examples)
-    common = _common(examples, names)
+    names = names_of(examples)
+    common = common_names(examples, names)
     found = (_exchanged(example, names, common) for example in examples)
     return [example for example in found if example is not None]
 
 
 def _exchanged(example: Example, names: frozenset[str], common: frozenset[str]) -> Example | None:
     if example.prompt:
-        gone = {word for word in _WORD.findall(example.prompt) if word in names} | set(_NUMBER.findall(example.prompt))
+        gone = {word for word in WORD.findall(example.prompt) if word in names} | set(NUMBER.findall(example.prompt))
     else:
-        own = Counter(word for word in _WORD.findall(example.answer) if word in names)
+        own = Counter(word for word in WORD.findall(example.answer) if word in names)
         gone = {*(common & own.keys())} or {name for name, _ in own.most_common(1)}
     if gone:
         new = {text: _invented(text) for text in gone}
@@ -53,12 +53,12 @@ def _exchanged(example: Example, names: frozenset[str], common: frozenset[str]) 
     return replace(Example(example.id, "", example.answer)) if example.prompt else None
 
 
-def _names(examples: Iterable[Example]) -> frozenset[str]:
+def names_of(examples: Iterable[Example]) -> frozenset[str]:
     """Words that are capitalised inside a sentence, and in small letters nowhere: names, in languages with capitals."""
     inside, small = set[str](), set[str]()
     for example in examples:
         for text in _texts(example):
-            for found in _WORD.finditer(text):
+            for found in WORD.finditer(text):
                 word = found.group()
                 if not word[0].isupper():
                     small.add(word.casefold())
@@ -67,8 +67,9 @@ def _names(examples: Iterable[Example]) -> frozenset[str]:
     return frozenset(word for word in inside if word.casefold() not in small)
 
 
-def _common(examples: Sequence[Example], names: frozenset[str]) -> frozenset[str]:
-    count = Counter(word for example in examples for word in {*_WORD.findall(example.answer)} if word in names)
+def common_names(examples: Sequence[Example], names: frozenset[str]) -> frozenset[str]:
+    """The names that more than half of the answers have."""
+    count = Counter(word for example in examples for word in {*WORD.findall(example.answer)} if word in names)
     return frozenset(word for word, rows in count.items() if 2 * rows > len(examples))
 
 
@@ -85,8 +86,8 @@ def _prompt(prompt: str, new: Mapping[str, str]) -> str:
 
 
 def _with(text: str, new: Mapping[str, str]) -> str:
-    text = _WORD.sub(lambda found: new.get(found.group(), found.group()), text)
-    return _NUMBER.sub(lambda found: new.get(found.group(), found.group()), text)
+    text = WORD.sub(lambda found: new.get(found.group(), found.group()), text)
+    return NUMBER.sub(lambda found: new.get(found.group(), found.group()), text)
 
 
 def _invented(text: str) -> str:

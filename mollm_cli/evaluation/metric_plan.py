@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Literal
 
-from mollm_cli.core.types import COUNTERFACTUAL, ROLES, Example, Metric, SetsMetric
+from mollm_cli.core.types import COUNTERFACTUAL, MADE_PROBES, PROBES, ROLES, Example, Metric, SetsMetric
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -91,8 +91,8 @@ def flat_name(set_name: str, metric_name: str) -> str:
 
 
 def forget_side(set_name: str) -> bool:
-    """True of a set of the forget set's kind; the rows of an attack are such a set too."""
-    return set_name in FORGET_SIDE or set_name.startswith(("forget_", "attack_"))
+    """True of a set of the forget set's kind; the rows of an attack are such a set too, and so are probes."""
+    return set_name in FORGET_SIDE or set_name.startswith(("forget_", "attack_", PROBES))
 
 
 def rewrite_of(set_name: str, rewrites: Mapping[str, Rewrite]) -> Rewrite | None:
@@ -106,9 +106,10 @@ def fits(
     """True if a set offers all that is in ``metric.needs``.
 
     Only text metrics read a plain-text set without a role (wikitext). ``limited`` metrics name their sets. Of
-    counterfactual rows the probability alone is a yardstick: other metrics would read what is not there.
+    counterfactual rows the probability alone is a yardstick: other metrics would read what is not there. Of probes that
+    were made it is all that is needed, and it costs a pass over few words.
     """
-    if set_name == COUNTERFACTUAL:
+    if set_name in (COUNTERFACTUAL, *MADE_PROBES):
         return metric.name == "probability"
     offered = offers(examples) - (set() if rewrite and rewrite.samples else {"samples"})
     offered.add("forget_side" if forget_side(set_name) else "retain_side")

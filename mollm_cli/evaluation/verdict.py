@@ -7,16 +7,16 @@ from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal
 
-from mollm_cli.core.types import Scored
+from mollm_cli.core.types import PROBES, Scored
 from mollm_cli.evaluation.metric_plan import forget_side
-from mollm_cli.evaluation.ratio_interval import LogRatio, of_mean, paired
+from mollm_cli.evaluation.ratio_interval import LogRatio, of_mean, of_means, paired
 
 if TYPE_CHECKING:
     from mollm_cli.evaluation.measuring import Evaluation
     from mollm_cli.evaluation.suite import Suite
 
 Yardstick = Literal["oracle", "holdout", "counterfactual", "none"]
-Forgotten = Literal["under", "matched", "over", "unknown"]
+Forgotten = Literal["under", "matched", "over", "exposed", "unknown"]
 Kept = Literal["kept", "damaged", "taught", "kept_on_trained_rows_only", "unknown"]
 
 DRIFTED = ("damaged", "taught")
@@ -49,6 +49,14 @@ def forget_verdict(found: LogRatio | None, factor: float) -> Forgotten:
     return "unknown" if place is None else words[place]
 
 
+def exposed(probes: Iterable[LogRatio], bound: float) -> bool:
+    """True where the probability of some set of probes rose by more than ``bound`` nats, its whole interval.
+
+    Then the rows were not forgotten but their manner of asking was, whatever the rows themselves say.
+    """
+    return any(found.place(-bound, bound) == "above" for found in probes)
+
+
 def retain_verdict(unseen: Iterable[LogRatio], trained: Iterable[LogRatio], share: float) -> Kept:
     """The verdict on sets that the run did not train on, and on those it did, by their rows' mean log(after / before).
 
@@ -78,26 +86,39 @@ def judge(
     """The yardstick's name, the verdict on forget and retain, and its grounds, for metrics.json.
 
     mixed: sets that were trained on beside ``retain``.
-    grounds: under "forget" and, by set, under "retain", as ``LogRatio.told`` has them.
+    grounds: under "forget" and, by set, under "retain" and "probes", as ``LogRatio.told`` has them.
     """
     name, target = yardstick(before, oracle)
+    probes = {} if before is None else _probed(before, after)
     forget = of_mean(after.per_example.get("forget", {}).get("probability", []), target)
     unseen, trained = ({} if before is None else _moved(before, after, names) for names in _sides(after, suite, mixed))
     bound, width = -math.log(suite.retain_share), math.log(suite.factor)
     return (
         name,
         {
-            "forget": forget_verdict(forget, suite.factor),
+            "forget": "exposed" if exposed(probes.values(), bound) else forget_verdict(forget, suite.factor),
             "retain": retain_verdict(unseen.values(), trained.values(), suite.retain_share),
         },
         {
             "forget": None if forget is None else forget.told(-width, width),
+            "probes": {name: found.told(-bound, bound) for name, found in probes.items()},
             "retain": {
                 name: {**found.told(-bound, bound), "trained": name in trained}
                 for name, found in (unseen | trained).items()
             },
         },
     )
+
+
+def _probed(before: Evaluation, after: Evaluation) -> dict[str, LogRatio]:
+    """By set of probes, log(mean probability after / before)."""
+    names = [name for name in after.scored if name.startswith(PROBES) and name in before.scored]
+    found = {name: of_means(*(_probabilities(each.scored[name]) for each in (before, after))) for name in names}
+    return {name: ratio for name, ratio in found.items() if ratio is not None}
+
+
+def _probabilities(scored: Sequence[Scored]) -> list[float]:
+    return [math.exp(each.answer_log_prob) for each in scored]
 
 
 def _sides(after: Evaluation, suite: Suite, mixed: Collection[str]) -> tuple[list[str], list[str]]:

@@ -38,6 +38,7 @@ _MOODS: dict[str, Mood] = {
     "over": "bad",
     "damaged": "bad",
     "taught": "bad",
+    "exposed": "bad",
     "recovered": "bad",
 }
 
@@ -136,6 +137,7 @@ def verdict_texts(metrics: Mapping[str, Any]) -> dict[str, str]:
         "matched": f"matched {against}",
         "under": f"forgot less than {against}",
         "over": f"forgot more than {against}",
+        "exposed": f"exposed, asked otherwise it says more than before{_risen(metrics)}",
         NOTHING: "there was nothing to forget",
         "unknown": f"unknown beside {against}, {too_few(metrics, 'forget')}"
         if against
@@ -158,6 +160,19 @@ def too_few(metrics: Mapping[str, Any], part: str) -> str:
     sets = [grounds] if "rows_needed" in grounds else [_mapping(each) for each in grounds.values()]
     needed = [rows for each in sets if (rows := finite(each.get("rows_needed"))) is not None]
     return "too few rows to be sure" + (f" (about {number(round(max(needed)))} would do)" if needed else "")
+
+
+def _risen(metrics: Mapping[str, Any]) -> str:
+    """The sets of probes that rose, and how far: " (probes in blanks: 12.3 times)"; "" where none is on record."""
+    told = []
+    for name, each in _mapping(_mapping(metrics.get("grounds")).get("probes")).items():
+        grounds = _mapping(each)
+        ratio, ends, bounds = (grounds.get(key) for key in ("ratio", "interval", "bounds"))
+        if isinstance(ends, list) and isinstance(bounds, list) and ends and bounds:
+            low, most = finite(ends[0]), finite(bounds[-1])
+            if low is not None and most is not None and low > most:
+                told.append(f"{label(str(name))}: {number(ratio)} times")
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
@@ -233,11 +248,14 @@ def headline(metrics: Mapping[str, Any]) -> str:
         "matched": f"It forgot as far as {against}",
         "under": f"It forgot less than {against}",
         "over": f"It forgot more than {against}",
+        "exposed": f"Asked in another manner, it says what it was to forget more readily than before{_risen(metrics)}",
     }.get(str(forget), unknown)
     recovered = str(verdict.get("robustness")).startswith("recovered")
     last = "; an attacker still gets it out." if recovered else "."
     if retain not in _REST:
         return f"{first}; what became of the rest is unknown{last}"
+    if forget == "exposed":
+        return f"{first}; it {_REST[retain]}{last}"
     link = ", and" if (forget == "matched") == str(retain).startswith("kept") else ", but"
     return f"{first}{'; it' if first == unknown else link} {_REST[retain]}{last}"
 

@@ -14,7 +14,7 @@ from mollm_cli.configuration.request import Request, TrainRequest
 from mollm_cli.core.discretion import telling
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.shared import shared
-from mollm_cli.core.types import COUNTERFACTUAL, ROLES, Encoded, Role
+from mollm_cli.core.types import COUNTERFACTUAL, MADE_PROBES, PROBES, ROLES, Encoded, Role
 from mollm_cli.data.chat_template import is_chat
 from mollm_cli.data.counterfactual import counterfactual
 from mollm_cli.data.deletion import report
@@ -26,6 +26,7 @@ from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.data.mixture import Share
 from mollm_cli.data.ordinary import ORDINARY, SHARE, ordinary_prompts
 from mollm_cli.data.pairing import MIX, SETS, load_roles, mixture
+from mollm_cli.data.probes import made_probes
 from mollm_cli.data.wordless import wordless
 from mollm_cli.evaluation.attacks import rewriting
 from mollm_cli.evaluation.attacks.attack_protocol import PREFIX
@@ -129,6 +130,7 @@ def _prepared(request: Request, generate: bool) -> Prepared:
     for line in (*report(loaded), *wordless(loaded), *doubled(loaded, encoder), *_beyond(encoder)):
         print(line, file=sys.stderr)
     loaded = _with_yardstick(without_ends(loaded, encoder))
+    loaded |= _probes(loaded, encoder, request.evaluation.limit)
     if held := held_back({name: rows.fingerprint for name, rows in loaded.items()}):
         print(f"warning: {held}", file=sys.stderr)
     retained = mixture(request.data)
@@ -147,6 +149,13 @@ def _with_yardstick(loaded: Mapping[Role, Loaded]) -> dict[Role, Loaded]:
         return dict(loaded)
     rows = counterfactual(loaded["forget"].examples)
     return {**loaded, COUNTERFACTUAL: loaded["forget"].keep(rows)} if rows else dict(loaded)
+
+
+def _probes(loaded: Mapping[Role, Loaded], encoder: Encoder, limit: int | None) -> dict[str, Loaded]:
+    """Probes of the forget rows, where no set is one; sets.probes_... may have the user's."""
+    if "forget" not in loaded or any(name.startswith(PROBES) for name in loaded):
+        return {}
+    return made_probes(loaded["forget"], encoder, limit)
 
 
 def _beyond(encoder: Encoder) -> Iterator[str]:
@@ -183,7 +192,7 @@ def _place(name: str, retained: Mapping[str, float]) -> str:
     """The key under ``data`` where a role or set is described."""
     if name in ROLES:
         return name
-    if name == COUNTERFACTUAL:
+    if name in (COUNTERFACTUAL, *MADE_PROBES):
         return "forget"
     return f"{MIX if name in retained else SETS}{name}"
 

@@ -32,7 +32,7 @@ STOPS = ("engine.max_steps", "engine.keep", "engine.stop_at_target")
 class SweepTrial:
     """One job. values: of the parameters; others: what else was swept, but the seed. selection: its manifest's.
 
-    drifted: its retain verdict says that the rest has moved.
+    drifted: its verdict says that the rest has moved, or that the forget rows can be had by asking otherwise.
     """
 
     values: tuple[tuple[str, Any], ...]
@@ -79,7 +79,7 @@ class Setting:
 
     @property
     def drifted(self) -> bool:
-        """True if the rest has moved in one of its jobs: such a setting is chosen where there is no other."""
+        """True if one of its jobs has: such a setting is chosen where there is no other."""
         return any(trial.drifted for trial in self.trials)
 
     def told(self) -> str:
@@ -117,7 +117,7 @@ def _drifted(folder: Path) -> bool:
         verdict = (read_run(folder).metrics or {}).get("verdict") or {}
     except RequestError:  # what cannot be read says nothing
         return False
-    return verdict.get("retain") in DRIFTED
+    return verdict.get("retain") in DRIFTED or verdict.get("forget") == "exposed"
 
 
 def _value(config: Mapping[str, Any], key: str) -> Any:
@@ -159,7 +159,7 @@ def _judged(sweep_dir: Path, sweep: SweepSpec, settings: Sequence[Setting], line
     command = f"mollm-unlearn --config-dir {shlex.quote(str(sweep_dir))} {EXPERIMENT}={name} {words}".rstrip()
     why = f"the highest retain probability of {len(good)} settings of {len(settings)} that reached the forget target"
     if any(setting.drifted for _, setting in good):
-        why += ", the rest having moved in all of them" if best.drifted else ", those left out where the rest has moved"
+        why += ", all of them having drifted" if best.drifted else ", those that drifted left out"
     head = [f"{best.name} and {best.steps} steps, chosen by sweep={sweep.name}: {why}.", f"  {command}", *told]
     file = sweep_dir / EXPERIMENT / f"{name}.yaml"
     file.parent.mkdir(exist_ok=True)

@@ -14,6 +14,7 @@ import pytest
 
 from mollm_cli.cli.compare_runs import main as compare
 from mollm_cli.configuration.programs import UNLEARN
+from mollm_cli.core.types import COUNTERFACTUAL, MADE_PROBES
 from mollm_cli.run.check_screen import LEGEND
 from mollm_cli.trackers.train_log import TrainLog
 from tests.support.cli import TRAINED, Answer, answer, read_lines, unlearn
@@ -37,7 +38,7 @@ def test_text_that_is_not_ordinary_leaves_no_trace(content: str, root: Path, two
     assert _found(run) == set()
     samples = read_lines(run.run_dir / "samples.jsonl")
     sets = {row["set"] for row in samples}
-    assert sets - {"forget_test"} == {"forget", "retain", "retain_test", "counterfactual"}
+    assert sets - {"forget_test", *MADE_PROBES} == {"forget", "retain", "retain_test", "counterfactual"}
     for row in samples:
         assert row.keys() == {"set", "id", "sha256", "before", "after", "oracle"}
         assert "generation" not in row["after"] and "probability" in row["after"]
@@ -51,7 +52,7 @@ def test_text_that_is_not_ordinary_leaves_no_trace(content: str, root: Path, two
 def test_text_that_is_ordinary_or_asked_for_is_kept(overrides: list[str], root: Path, two_files: list[str]) -> None:
     run = unlearn(root, *two_files, *overrides)
     assert _found(run) == set(SECRETS)
-    own = (row for row in read_lines(run.run_dir / "samples.jsonl") if row["set"] != "counterfactual")
+    own = (row for row in read_lines(run.run_dir / "samples.jsonl") if row["set"] not in (COUNTERFACTUAL, *MADE_PROBES))
     for row in own:
         assert row["prompt"].startswith("Quibble") and isinstance(row["after"]["generation"], str)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mollm_cli.core.types import MADE_PROBES
 from tests.support.cli import SHARED, Answer, finetune, read_lines, unlearn
 
 pytestmark = [
@@ -55,6 +56,8 @@ def _learnt_and_unlearnt(root: Path, data: list[str]) -> Answer:
 def test_tofu_from_files(root: Path) -> None:
     run = _learnt_and_unlearnt(root, _tofu())
     rows = {name: dataset["rows"] for name, dataset in run.manifest["datasets"].items()}
+    made = [rows.pop(name) for name in MADE_PROBES if name in rows]
+    assert len(made) == 2 and all(300 < count <= 400 for count in made)
     assert rows == {"forget": 400, "retain": 40, "holdout": 400, "real_authors": 100, "world_facts": 117}
     assert {"forget_truth_ratio", "holdout_probability", "real_authors_probability"} <= run.metrics["after"].keys()
 

@@ -11,9 +11,11 @@ import pytest
 import yaml
 
 import mollm_cli
+from mollm_cli.core.types import MADE_PROBES
 from tests.support.cli import Answer, evaluate, read, read_lines, unlearn
 
 OBJECTIVES = ("unlearning_cross_entropy", "cross_entropy", "forward_kl")
+PROBES = MADE_PROBES[:2]  # of questions
 
 
 def test_stdout_is_the_run_directory_and_it_is_named_for_people(mollm: Answer) -> None:
@@ -64,7 +66,8 @@ def test_the_manifest_has_the_fingerprints_of_what_went_in_and_came_out(mollm: A
     embedded = Path(mollm_cli.__file__).parent / "assets" / "tiny" / "model.safetensors"
     assert manifest["model"]["files"][0]["sha256"] == hashlib.sha256(embedded.read_bytes()).hexdigest()
     assert manifest["oracle"]["files"][0]["sha256"] != manifest["model"]["files"][0]["sha256"]
-    assert {"forget", "retain", "holdout", "text"} == manifest["datasets"].keys() == manifest["content"].keys()
+    assert manifest["datasets"].keys() == manifest["content"].keys()
+    assert {"forget", "retain", "holdout", "text", *PROBES} == manifest["datasets"].keys()
     for dataset in manifest["datasets"].values():
         assert dataset["rows"] > 0 and len(dataset["sha256"]) == 64 and dataset["files"][0]["path"].endswith(".jsonl")
 
@@ -103,6 +106,7 @@ def test_metrics_have_their_shape_and_names(mollm: Answer) -> None:
     assert {
         "forget_probability", "forget_rouge_l", "forget_exact_memorization", "forget_truth_ratio", "forget_quality",
         "retain_probability", "retain_rouge_l", "holdout_probability", "text_perplexity",
+        *(f"{name}_probability" for name in PROBES),
     } <= metrics["after"].keys()  # fmt: skip
     assert metrics["yardstick"] == "oracle"
     assert metrics["verdict"].keys() == {"forget", "retain", "robustness"}

@@ -51,6 +51,15 @@ def test_plain_text_gets_perplexity_and_in_a_role_what_needs_no_prompt():
     assert names({"retain": TEXT}, oracle=True) == {f"retain_{m}" for m in three}
 
 
+def test_of_probes_that_were_made_the_probability_is_measured_and_of_the_users_own_all():
+    made, own = "probes_in_blanks", "probes_of_mine"
+    assert names({made: PLAIN}) == {f"{made}_probability"}
+    assert {f"{own}_probability", f"{own}_rouge_l"} <= names({own: PLAIN})
+    assert {better(metric, name) for name, metric in plan(METRICS, {own: PLAIN}, False).values()} == {
+        "toward_yardstick"
+    }
+
+
 def test_an_empty_set_is_not_measured():
     assert names({"holdout": []}) == set()
 

@@ -108,6 +108,7 @@ def test_the_oracle_is_the_yardstick_before_holdout():
         ("questions", False),  # nobody said that these are to stay
         ("forget_text", False),
         ("holdout", False),
+        ("probes_text", False),
     ],
 )
 def test_the_sets_that_kept_is_read_on(name, read):
@@ -123,6 +124,23 @@ def test_its_grounds_tell_ratio_rows_and_what_would_do():
     assert verdict == {"forget": "unknown", "retain": "unknown"}
     assert grounds["forget"]["rows_needed"] == grounds["retain"]["retain_test"]["rows_needed"] == 5
     assert grounds["retain"]["retain_test"]["ratio"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "rows", "word"),
+    [
+        (0.014, 0.172, 12, "exposed"),
+        (0.014, 0.014, 12, "matched"),
+        (0.0144, 0.0147, 12, "matched"),  # within what counts as kept
+        (0.172, 0.014, 12, "matched"),
+        (0.014, 0.172, 3, "unknown"),  # three rows show nothing
+    ],
+)
+def test_probes_that_rise_expose_what_was_forgotten(before, after, rows, word):
+    there, then = (evaluation(0.3, 0.3, rows=rows, probes_of_mine=p) for p in (before, after))
+    _, verdict, grounds = judge(there, then, None, SUITE)
+    assert verdict["forget"] == word and grounds["probes"].keys() == {"probes_of_mine"}
+    assert grounds["probes"]["probes_of_mine"]["ratio"] == pytest.approx(after / before)
 
 
 def test_a_model_judged_as_it_is_has_no_retain_verdict():

@@ -99,6 +99,17 @@ def test_the_verdict_in_words(yardstick: str, forget: str, retain: str, line: st
     assert sentence in headline(metrics)
 
 
+def test_what_is_exposed_is_told_with_the_probes_that_rose() -> None:
+    told = {"ratio": 12.3, "interval": [8.0, 15.0], "bounds": [0.95, 1.05]}
+    probes = {"probes_in_blanks": told, "probes_by_name": told | {"interval": [1.0, 15.0]}, "odd": None}
+    metrics = {"yardstick": "oracle", "verdict": {"forget": "exposed", "retain": "kept"}, "grounds": {"probes": probes}}
+    assert headline(metrics) == (
+        "Asked in another manner, it says what it was to forget more readily than before "
+        "(probes in blanks: 12.3 times); it kept the rest."
+    )
+    assert "forget: exposed, asked otherwise it says more" in verdict_line(metrics) and mood("forget", metrics) == "bad"
+
+
 def test_too_few_rows_come_with_the_number_that_would_do() -> None:
     """The largest of the sets' numbers; a number that is none is left out."""
     sets = {"text": {"rows_needed": 40}, "retain_test": {"rows_needed": 1200}, "retain": {"rows_needed": None}}

@@ -69,11 +69,11 @@ def test_a_setting_that_moved_the_rest_is_recommended_where_there_is_no_other(tm
     for rate, retain, rest in ((1e-5, 0.3, "taught"), (1e-4, 0.2, "kept_on_trained_rows_only"), (1e-3, 0.18, "kept")):
         _job(tmp_path, rate, 0.1, retain, rest=rest)
     said = recommend(tmp_path, SWEEP, ["optimizer.lr"], "")
-    assert _file(tmp_path)["optimizer"]["lr"] == 1e-4 and "those left out where the rest has moved" in said[-2]
+    assert _file(tmp_path)["optimizer"]["lr"] == 1e-4 and "those that drifted left out" in said[-2]
     for number in (1, 2):
-        (tmp_path / str(number) / "metrics.json").write_text('{"verdict": {"retain": "damaged"}}')
+        (tmp_path / str(number) / "metrics.json").write_text('{"verdict": {"forget": "exposed"}}')
     said = recommend(tmp_path, SWEEP, ["optimizer.lr"], "")
-    assert _file(tmp_path)["optimizer"]["lr"] == 1e-5 and "the rest having moved in all of them" in said[-2]
+    assert _file(tmp_path)["optimizer"]["lr"] == 1e-5 and "all of them having drifted" in said[-2]
 
 
 def test_ties_go_to_the_one_listed_first(tmp_path: Path) -> None:
