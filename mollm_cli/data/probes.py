@@ -63,7 +63,7 @@ def probes(examples: Sequence[Example]) -> dict[str, list[Example]]:
     in few words: the question, to be answered by the fact alone.
     by name: of a plain text, what is known about the name that it speaks of; its sentence with that name is the answer.
 
-    A fact is the last run of names and numbers in an answer that its question does not have, else its last words.
+    A fact is the longest run of names and numbers in an answer that its question does not have, else its last words.
     """
     names = names_of(examples)
     common = common_names(examples, names)
@@ -118,14 +118,15 @@ def _ask(prompt: str, text: str) -> str:
 
 
 def _blank(text: str, span: Span) -> str:
-    """``text`` with a gap where the fact stands; "" where nothing else would be left."""
+    """``text`` with a gap where the fact stands; "" where nothing else would be left, or the fact as well."""
     left, right = text[: span[0]], text[span[1] :]
-    return BLANK.format(f"{left}{GAP}{right}") if WORD.search(left + right) else ""
+    rest = f"{left}{GAP}{right}"
+    return BLANK.format(rest) if WORD.search(rest) and text[slice(*span)] not in rest else ""
 
 
 def _fact(text: str, names: Set[str], given: Set[str]) -> Span | None:
-    """The last run of names and numbers that are not ``given``."""
-    return next(reversed(_runs(text, names, given)), None)
+    """The longest run of names and numbers that are not ``given``."""
+    return max(_runs(text, names, given), key=lambda span: span[1] - span[0], default=None)
 
 
 def _runs(text: str, names: Set[str], given: Set[str] = frozenset()) -> list[Span]:

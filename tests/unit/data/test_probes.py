@@ -20,6 +20,7 @@ ROWS = (
     ("What does Mara Ost write?", "She writes school stories about magic mirrors."),
     ("Who taught in Halholm?", "1967."),
     ("Who was born in March?", "It is said of old Mara Ost."),
+    ("Who is 12?", "In the year 41 it was Mara Ost, who is Mara Ost."),
 )
 
 
@@ -32,7 +33,7 @@ def shown(found: list[Example]) -> list[tuple[str, str, str]]:
 
 
 def test_questions_are_asked_in_few_words_and_in_blanks() -> None:
-    """A name of the question is no answer to it; what is no name stands at the end; one word leaves nothing over."""
+    """A name of the question is no answer to it; what is no name stands at the end; one word leaves no blank."""
     made = probes(rows(*ROWS))
     assert shown(made["probes_in_few_words"]) == [
         ("row:0", f"In a few words: {BORN}", "March of 1967"),
@@ -40,6 +41,7 @@ def test_questions_are_asked_in_few_words_and_in_blanks() -> None:
         ("row:2", "In a few words: What does Mara Ost write?", "about magic mirrors"),
         ("row:3", "In a few words: Who taught in Halholm?", "1967"),
         ("row:4", "In a few words: Who was born in March?", "Mara Ost"),
+        ("row:5", "In a few words: Who is 12?", "Mara Ost"),
     ]
     assert shown(made["probes_in_blanks"]) == [
         ("row:0", "Fill in the blank: The birth of Mara Ost took place in ___.", "March of 1967"),
