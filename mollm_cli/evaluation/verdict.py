@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 from mollm_cli.core.types import PROBES, Scored
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 Yardstick = Literal["oracle", "holdout", "counterfactual", "none"]
 Forgotten = Literal["under", "matched", "over", "exposed", "unknown"]
 Kept = Literal["kept", "damaged", "taught", "kept_on_trained_rows_only", "unknown"]
+
+AUDIBLE = 0.01
+"""A probability a token below which an answer is not heard, however often it is asked for."""
 
 DRIFTED = ("damaged", "taught")
 """The retain verdicts that say the rest has moved."""
@@ -49,12 +53,13 @@ def forget_verdict(found: LogRatio | None, factor: float) -> Forgotten:
     return "unknown" if place is None else words[place]
 
 
-def exposed(probes: Iterable[LogRatio], bound: float) -> bool:
-    """True where the probability of some set of probes rose by more than ``bound`` nats, its whole interval.
+def rose(found: LogRatio, after: float, bound: float) -> bool:
+    """True of a set of probes whose mean probability rose by more than ``bound`` nats, its whole interval, to ``after``.
 
-    Then the rows were not forgotten but their manner of asking was, whatever the rows themselves say.
+    Below AUDIBLE it does not count. One such set makes the verdict exposed: not the rows were forgotten but their
+    manner of asking, whatever the rows themselves say.
     """
-    return any(found.place(-bound, bound) == "above" for found in probes)
+    return after >= AUDIBLE and found.place(-bound, bound) == "above"
 
 
 def retain_verdict(unseen: Iterable[LogRatio], trained: Iterable[LogRatio], share: float) -> Kept:
@@ -89,19 +94,21 @@ def judge(
     grounds: under "forget" and, by set, under "retain" and "probes", as ``LogRatio.told`` has them.
     """
     name, target = yardstick(before, oracle)
-    probes = {} if before is None else _probed(before, after)
     forget = of_mean(after.per_example.get("forget", {}).get("probability", []), target)
     unseen, trained = ({} if before is None else _moved(before, after, names) for names in _sides(after, suite, mixed))
+    probes = {} if before is None else _probed(before, after, -math.log(suite.retain_share))
     bound, width = -math.log(suite.retain_share), math.log(suite.factor)
     return (
         name,
         {
-            "forget": "exposed" if exposed(probes.values(), bound) else forget_verdict(forget, suite.factor),
+            "forget": "exposed"
+            if any(each["rose"] for each in probes.values())
+            else forget_verdict(forget, suite.factor),
             "retain": retain_verdict(unseen.values(), trained.values(), suite.retain_share),
         },
         {
             "forget": None if forget is None else forget.told(-width, width),
-            "probes": {name: found.told(-bound, bound) for name, found in probes.items()},
+            "probes": probes,
             "retain": {
                 name: {**found.told(-bound, bound), "trained": name in trained}
                 for name, found in (unseen | trained).items()
@@ -110,11 +117,14 @@ def judge(
     )
 
 
-def _probed(before: Evaluation, after: Evaluation) -> dict[str, LogRatio]:
-    """By set of probes, log(mean probability after / before)."""
-    names = [name for name in after.scored if name.startswith(PROBES) and name in before.scored]
-    found = {name: of_means(*(_probabilities(each.scored[name]) for each in (before, after))) for name in names}
-    return {name: ratio for name, ratio in found.items() if ratio is not None}
+def _probed(before: Evaluation, after: Evaluation, bound: float) -> dict[str, dict[str, Any]]:
+    """The grounds of each set of probes: log(mean probability after / before), and whether that ``rose``."""
+    grounds = {}
+    for name in (name for name in after.scored if name.startswith(PROBES) and name in before.scored):
+        there, then = _probabilities(before.scored[name]), _probabilities(after.scored[name])
+        if found := of_means(there, then):
+            grounds[name] = {**found.told(-bound, bound), "rose": rose(found, fmean(then), bound)}
+    return grounds
 
 
 def _probabilities(scored: Sequence[Scored]) -> list[float]:

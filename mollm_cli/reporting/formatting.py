@@ -164,14 +164,8 @@ def too_few(metrics: Mapping[str, Any], part: str) -> str:
 
 def _risen(metrics: Mapping[str, Any]) -> str:
     """The sets of probes that rose, and how far: " (probes in blanks: 12.3 times)"; "" where none is on record."""
-    told = []
-    for name, each in _mapping(_mapping(metrics.get("grounds")).get("probes")).items():
-        grounds = _mapping(each)
-        ratio, ends, bounds = (grounds.get(key) for key in ("ratio", "interval", "bounds"))
-        if isinstance(ends, list) and isinstance(bounds, list) and ends and bounds:
-            low, most = finite(ends[0]), finite(bounds[-1])
-            if low is not None and most is not None and low > most:
-                told.append(f"{label(str(name))}: {number(ratio)} times")
+    probes = {str(k): _mapping(v) for k, v in _mapping(_mapping(metrics.get("grounds")).get("probes")).items()}
+    told = [f"{label(name)}: {number(each.get('ratio'))} times" for name, each in probes.items() if each.get("rose")]
     return f" ({', '.join(told)})" if told else ""
 
 

@@ -133,6 +133,7 @@ def test_its_grounds_tell_ratio_rows_and_what_would_do():
         (0.014, 0.014, 12, "matched"),
         (0.0144, 0.0147, 12, "matched"),  # within what counts as kept
         (0.172, 0.014, 12, "matched"),
+        (0.0001, 0.009, 12, "matched"),  # ninety times next to nothing
         (0.014, 0.172, 3, "unknown"),  # three rows show nothing
     ],
 )

@@ -100,8 +100,11 @@ def test_the_verdict_in_words(yardstick: str, forget: str, retain: str, line: st
 
 
 def test_what_is_exposed_is_told_with_the_probes_that_rose() -> None:
-    told = {"ratio": 12.3, "interval": [8.0, 15.0], "bounds": [0.95, 1.05]}
-    probes = {"probes_in_blanks": told, "probes_by_name": told | {"interval": [1.0, 15.0]}, "odd": None}
+    probes = {
+        "probes_in_blanks": {"ratio": 12.3, "rose": True},
+        "probes_by_name": {"ratio": 9, "rose": False},
+        "odd": 1,
+    }
     metrics = {"yardstick": "oracle", "verdict": {"forget": "exposed", "retain": "kept"}, "grounds": {"probes": probes}}
     assert headline(metrics) == (
         "Asked in another manner, it says what it was to forget more readily than before "
