@@ -54,7 +54,7 @@ def forget_verdict(found: LogRatio | None, factor: float) -> Forgotten:
 
 
 def rose(found: LogRatio, after: float, bound: float) -> bool:
-    """True of a set of probes whose mean probability rose by more than ``bound`` nats, its whole interval, to ``after``.
+    """True of probes whose mean probability rose by more than ``bound`` nats, the whole interval of it, to ``after``.
 
     Below AUDIBLE it does not count. One such set makes the verdict exposed: not the rows were forgotten but their
     manner of asking, whatever the rows themselves say.
