@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mollm_cli.configuration.programs import UNLEARN
+from mollm_cli.core.types import ROLES
 from tests.support.cli import Answer, answer, read_lines, unlearn, write_lines
 
 WORDS = ("apple", "bear", "cedar", "dune", "elm", "fox", "gulf", "hill", "ice", "jade", "kelp", "lime")
@@ -33,9 +34,8 @@ def deletion(root: Path, tmp_path: Path) -> Any:
 
 
 def _sizes(run: Answer) -> dict[str, int]:
-    """The rows of each set, but of those that ask for the forget rows' facts in other manners."""
-    datasets = run.manifest["datasets"].items()
-    return {name: dataset["rows"] for name, dataset in datasets if not name.startswith("probes")}
+    """The rows of each role."""
+    return {name: dataset["rows"] for name, dataset in run.manifest["datasets"].items() if name in ROLES}
 
 
 OTHERS = (("1", 1), ("3", 2), ("3", 8), ("null", 1), ("null", 32))

@@ -124,7 +124,7 @@ def test_safe_and_unsafe_answers_to_the_same_prompts_are_no_overlap(root: Path, 
     assert run.code == 0, run.err
     sets = {name: dataset["rows"] for name, dataset in run.manifest["datasets"].items()}
     made = {"counterfactual": 18, "ordinary": 80}  # the yardstick, and what is held of everything else
-    made |= dict.fromkeys(("probes_in_few_words", "probes_in_blanks"), 18)
+    made |= {"probes_in_few_words": 2}  # evaluation.limit; two words leave no blank
     assert sets == {"forget": 18, "retain": 18, "forget_test": 2, "retain_test": 2} | made
     samples = read_lines(run.run_dir / "samples.jsonl")
     for unsafe in (row for row in samples if row["set"].startswith("forget")):
