@@ -10,7 +10,7 @@ WORKERS ?= 2
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-locked release-tools lock audit licences run test test-slow test-all lint format tiny bench bench-gpu bench-data bench-descent bench-scaling bench-evaluation bench-quality profile golden fuzz mutants soak soak-long kills hostile clean
+.PHONY: help install install-locked release-tools lock audit licences run test test-slow test-all lint format tiny bench bench-gpu bench-data bench-descent bench-scaling bench-evaluation bench-quality bench-real profile golden fuzz mutants soak soak-long kills hostile clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -97,6 +97,9 @@ bench-evaluation: install ## where the time of an evaluation goes: the full suit
 
 bench-quality: install ## every loss at matched forgetting on the embedded task; resumable; writes docs/BENCHMARKS.md and its rows
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.quality --page docs/BENCHMARKS.md
+
+bench-real: install ## one person forgotten from a real model, method by method; resumable; fetches the model; writes docs/BENCHMARKS.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.real --page docs/BENCHMARKS.md
 
 profile: install ## the ten most expensive operations of a MOLLM step, and a trace; outputs/bench/profile.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.profile --row mollm

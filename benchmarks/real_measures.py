@@ -44,6 +44,8 @@ class Measures:
     sets: rows whose mean answer probability is a column.
     text: rows of general text.
     asked: prompts of the plain questions that ``start`` answers, with the answers that count.
+    questions: the same questions in words.
+    retain: the set on which the KL is measured too; None: on none.
     """
 
     tokenizer: Any
@@ -51,9 +53,11 @@ class Measures:
     text: list[Encoded]
     start: Any
     asked: Sequence[tuple[list[int], Sequence[str]]]
+    questions: Sequence[str] = ()
+    retain: str | None = None
 
     @classmethod
-    def of(cls, start: Any, tokenizer: Any, folder: Path, text: Path) -> Measures:
+    def of(cls, start: Any, tokenizer: Any, folder: Path, text: Path, retain: str | None = None) -> Measures:
         """Rows of the .jsonl files in ``folder`` (columns text, or prompt and answer), and ``text``, a plain file."""
         sets = {file.stem: encode_all(load(_dataset(file), file.stem), file.stem, tokenizer) for file in _files(folder)}
         general = Dataset("text", path=str(text), kind="text", text_field="text", windows=True, max_tokens=TOKENS)
@@ -63,30 +67,40 @@ class Measures:
         prompts, _ = Encoder(tokenizer).asking([q["question"] for q in questions], "auto", "questions")
         asked = [(ids, q["answers"]) for ids, q in zip(prompts, questions, strict=True)]
         measures = cls(tokenizer, sets, rows, start, asked)
-        known = [pair for pair, right in zip(asked, measures.right(start), strict=True) if right]
-        return cls(tokenizer, sets, rows, start, known)
+        right = [k for k, found in enumerate(measures.right(start)) if found]
+        words = [questions[k]["question"] for k in right]
+        return cls(tokenizer, sets, rows, start, [asked[k] for k in right], words, retain)
 
     def __call__(self, model: Any) -> dict[str, float]:
         """The columns of ``model``; plain: the share of what the start answers rightly that it still does."""
         pad, device = Encoder(self.tokenizer).pad_id, torch.device("cpu")
         found = {name: mean_probability(model, rows, pad, BATCH, device) for name, rows in self.sets.items()}
-        kl, nll = self._drift(model, pad)
+        kl, nll = self._drift(model, self.text, pad)
+        if self.retain is not None:
+            found["kl_retain"] = self._drift(model, self.sets[self.retain], pad)[0]
         right = self.right(model)
         return found | {"kl": kl, "perplexity": math.exp(nll), "plain": sum(right) / max(1, len(right))}
 
+    def told(self, model: Any, count: int) -> list[tuple[str, str]]:
+        """The first plain questions that the start answers, as far apart as can be, with what ``model`` says."""
+        places = [k * len(self.asked) // count for k in range(count)] if len(self.asked) >= count else []
+        return [(self.questions[k], text) for k, text in zip(places, self._said(model, places), strict=True)]
+
     def right(self, model: Any) -> list[bool]:
         """Whether each plain question is answered rightly, greedily."""
-        prompts = [ids for ids, _ in self.asked]
-        ends = Encoder(self.tokenizer).asking([""], "auto", "questions")[1]
-        said = generate(model, prompts, self.tokenizer, ANSWER, 30, ends)
+        said = self._said(model, range(len(self.asked)))
         return [any(a.lower() in text.lower() for a in of) for text, (_, of) in zip(said, self.asked, strict=True)]
 
+    def _said(self, model: Any, places: Sequence[int]) -> list[str]:
+        ends = Encoder(self.tokenizer).asking([""], "auto", "questions")[1]
+        return generate(model, [self.asked[k][0] for k in places], self.tokenizer, ANSWER, 30, ends)
+
     @torch.no_grad()
-    def _drift(self, model: Any, pad: int) -> tuple[float, float]:
-        """KL(start || model) and -log p on the text, nats per token."""
+    def _drift(self, model: Any, rows: Sequence[Encoded], pad: int) -> tuple[float, float]:
+        """KL(start || model) and -log p on ``rows``, nats per token."""
         kl = nll = count = 0.0
-        for k in range(0, len(self.text), 4):
-            batch = collate(self.text[k : k + 4], pad)
+        for k in range(0, len(rows), 4):
+            batch = collate(rows[k : k + 4], pad)
             on = batch.labels[:, 1:] != -100
             given = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
             q, p = ((m(**given).logits[:, :-1][on].log_softmax(-1)) for m in (self.start, model))

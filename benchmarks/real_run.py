@@ -1,0 +1,159 @@
+"""One run of the real benchmark: the command in a process of its own, then the measures of the checkpoint it left."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.real_measures import Measures
+from benchmarks.real_models import Said, Shell
+
+Row = dict[str, Any]
+START = "start"
+"""The method of the row that says what the untouched model does."""
+HELD_OUT = ("others_test", "neighbours", "general")
+"""Columns that a run should leave where they were."""
+SAID = 3
+"""Plain questions whose answers are shown."""
+SETTINGS = (
+    "data=custom", "dataset@data.forget=text-file", "dataset@data.retain=text-file",
+    "data.forget.max_tokens=60", "data.retain.max_tokens=60",
+    "+dataset@data.mix.retain.questions=qa-file", "data.test_share=0", "data.allow_overlap=true", "data.cache=false",
+    "engine.batch_size=4", "engine.evaluate_every=2", "engine.evaluate_limit=15", "engine.checkpoint_every=10",
+    "evaluation.limit=4", "evaluation.generate_tokens=8", "evaluation.membership=false",
+)  # fmt: skip
+"""Of every run; what it reports itself is kept short, for nothing of it is in the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A loss as it is typed; tuned: whether it needs a learning rate."""
+
+    name: str
+    typed: tuple[str, ...]
+    tuned: bool = True
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method("mollm", ("loss=mollm",), tuned=False),
+        Method("ga_kl", ("loss=ga_kl",)),
+        Method("grad_diff", ("loss=grad_diff",)),
+        Method("npo", ("loss=npo",)),
+        Method("npo_kl", ("loss=npo", "loss.retain=kl")),
+        Method("simnpo", ("loss=simnpo",)),
+        Method("wga", ("loss=wga",)),
+        Method("undial", ("loss=undial",)),
+        Method("ceu", ("loss=ceu",)),
+        Method("satimp", ("loss=satimp",)),
+    )
+}
+"""mollm as it comes, without a rate; the losses that run on these rows with nothing but a rate to choose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A model and a person: where their files are, what forgetting is matched at, at most how many steps."""
+
+    model: Path
+    data: Path
+    out: Path
+    target: float
+    max_steps: int
+
+    def typed(self, method: Method, rate: float | None, seed: int) -> list[str]:
+        """What follows mollm-unlearn, but for the directory."""
+        trained = self.data / "trained"
+        files = {"forget": "forget", "retain": "others", "mix.retain.questions": "questions"}
+        paths = [f"data.{role}.path={trained / file}.jsonl" for role, file in files.items()]
+        goal = [f"direction.forget_target={self.target:.4g}", f"engine.max_steps={self.max_steps}", f"seed={seed}"]
+        rates = [] if rate is None else [f"optimizer.lr={rate:g}"]
+        return [f"model.path={self.model}", *SETTINGS, *paths, *goal, *method.typed, *rates]
+
+    def settings(self, method: Method) -> str:
+        """A hash of what is typed (rate and seed apart) and of the rows: a run under others is another run."""
+        words = " ".join(self.typed(method, None, 0))
+        for place, name in ((self.model, "MODEL"), (self.data, "DATA")):
+            words = words.replace(str(place), name)
+        state = hashlib.sha256(f"{self.model.name} {words}".encode())
+        for file in sorted(self.data.rglob("*.jsonl")):
+            state.update(file.read_bytes())
+        return state.hexdigest()[:12]
+
+    def run(self, method: Method, rate: float | None, seed: int, measures: Measures, before: Row) -> Row:
+        """The row of one run. Raises RuntimeError with the last words of a command that fails."""
+        place = self.out / f"{method.name}-{seed}-{'auto' if rate is None else f'{rate:g}'}-{self.settings(method)}"
+        words = [*self.typed(method, rate, seed), f"run_dir={place}", "resume=auto"]
+        said = Shell(Path.cwd(), self.model.parent).run("unlearn", *words)
+        if said.code not in (0, *ENDED):
+            raise RuntimeError(f"{said.line}\nended with exit code {said.code}:\n{said.err[-2000:]}")
+        manifest = json.loads((place / "manifest.json").read_text(encoding="utf-8"))
+        row = _head(method.name, rate, seed) | ended(manifest, said) | look(measures, place / "checkpoint")
+        row["drift"] = drift(row["columns"], before["columns"])
+        shutil.rmtree(place)  # weights of a run that is measured: gigabytes, soon
+        return row
+
+
+ENDED = ()
+"""Exit codes of a run that ended early and left a checkpoint: collapsed, a gate not met."""
+
+
+def ended(manifest: Mapping[str, Any], said: Said) -> Row:
+    """How the run went, as its manifest says; seconds: of processor, with loading and its own evaluations."""
+    reached = manifest["stopped_because"] == "forget_target"
+    return {
+        "reached": reached,
+        "stopped": manifest["stopped_because"],
+        "steps": manifest["steps"],
+        "seconds": said.processor,
+    }
+
+
+def start_row(measures: Measures) -> Row:
+    """The row of the untouched model."""
+    columns = measures(measures.start)
+    told = measures.told(measures.start, SAID)
+    return _head(START, None, None) | {"columns": columns, "said": told, "drift": 0.0}
+
+
+def look(measures: Measures, checkpoint: Path) -> Row:
+    """The columns of a checkpoint, and what it answers."""
+    model = loaded(checkpoint)
+    return {"columns": measures(model), "said": measures.told(model, SAID)}
+
+
+def loaded(folder: Path) -> Any:
+    """The model of a folder in float32, for measuring."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
+
+
+def drift(columns: Mapping[str, float], start: Mapping[str, float]) -> float:
+    """KL on unseen text + the largest |log(p / p of the start)| of the held-out columns, nats."""
+    return columns["kl"] + max(abs(math.log(columns[name] / start[name])) for name in HELD_OUT)
+
+
+def best_rate(rows: Sequence[Row], method: str, seed: int) -> float | None:
+    """The rate of the tuning seed that reached the target with the least drift; else the one that forgot most.
+
+    Ties go to the lower rate. None where there are no rows.
+    """
+    mine = [row for row in rows if (row["method"], row["seed"]) == (method, seed)]
+
+    def merit(row: Row) -> tuple[float, ...]:
+        return not row["reached"], row["drift"] if row["reached"] else row["columns"]["forget"], row["rate"]
+
+    return min(mine, key=merit)["rate"] if mine else None
+
+
+def _head(method: str, rate: float | None, seed: int | None) -> Row:
+    return {"method": method, "rate": rate, "seed": seed}
