@@ -19,6 +19,8 @@ START = "start"
 """The method of the row that says what the untouched model does."""
 HELD_OUT = ("others_test", "neighbours", "general")
 """Columns that a run should leave where they were."""
+LEAST = 1e-12
+"""A probability below it counts as this: the logarithm of what a ruined model says must exist."""
 SAID = 3
 """Plain questions whose answers are shown."""
 SETTINGS = (
@@ -140,7 +142,7 @@ def loaded(folder: Path) -> Any:
 
 def drift(columns: Mapping[str, float], start: Mapping[str, float]) -> float:
     """KL on unseen text + the largest |log(p / p of the start)| of the held-out columns, nats."""
-    return columns["kl"] + max(abs(math.log(columns[name] / start[name])) for name in HELD_OUT)
+    return columns["kl"] + max(abs(math.log(max(columns[name], LEAST) / start[name])) for name in HELD_OUT)
 
 
 def best_rate(rows: Sequence[Row], method: str, seed: int) -> float | None:
