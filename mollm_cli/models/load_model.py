@@ -169,7 +169,7 @@ def _weights(description: Model, path: str, seed: int) -> tuple[Any, dict[str, A
     options = _options(description, path)
     dtype = getattr(torch, description.dtype)
     folder = snapshot(path, description.revision)
-    rehearse(description, folder, "architecture", partial(built, description, path))
+    rehearse_architecture(description, path)
     with reading(description.path, "model"):
         config = AutoConfig.from_pretrained(path, **options)
         quieten(config)
@@ -207,8 +207,16 @@ def _check_generation(description: Model, folder: Path | None) -> None:
         ) from error
 
 
-def built(description: Model, path: str) -> None:
-    """Build what config.json describes, without storage."""
+def rehearse_architecture(description: Model, path: str) -> None:
+    """Build what config.json describes in a process with limits. Raises RequestError where they are reached."""
+    import transformers.modeling_utils  # noqa: F401 - a process of its own would import it for itself alone
+
+    folder = snapshot(path, description.revision)
+    rehearse(description, folder, "architecture", partial(_build, description, path))
+
+
+def _build(description: Model, path: str) -> None:
+    """Without storage."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 

@@ -7,17 +7,16 @@ import json
 import sys
 import warnings
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from mollm_cli.assets.locate import resolve
 from mollm_cli.models.adapter import with_adapter
 from mollm_cli.models.hub_models import cache_only, reading
-from mollm_cli.models.load_model import built, snapshot, source
+from mollm_cli.models.load_model import rehearse_architecture, snapshot, source
 from mollm_cli.models.model_settings import Model
 from mollm_cli.models.quiet import quieten
-from mollm_cli.models.rehearsed import rehearse
 
 SHIPPED = "embedded:architectures.json"
 """The numbers of the architectures in conf/model, by Hub id; they stand in for a config.json that is not there."""
@@ -33,7 +32,7 @@ def architecture(description: Model) -> Any:
             f"model.path={path} is not in the local cache; planned from the architecture that is known", file=sys.stderr
         )
         return AutoConfig.for_model(**shipped()[path])
-    rehearse(description, snapshot(path, description.revision), "architecture", partial(built, description, path))
+    rehearse_architecture(description, path)
     with reading(description.path, "configuration"):
         return AutoConfig.from_pretrained(
             path,

@@ -12,6 +12,7 @@ import torch
 
 from mollm_cli.core.chunked import chunk_rows
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.shared import shared
 from mollm_cli.core.types import Role
 from mollm_cli.models.head import vocabulary_size
 from mollm_cli.models.reference_cache import SHARD_BYTES
@@ -30,7 +31,7 @@ ADAPTERS = 32 * MIB
 KERNELS = 96 * MIB
 """Kernels of half precision that a CPU compiles for every shape and keeps."""
 TOKENIZER = 1280
-"""Bytes per token of a tokenizer: the model that is trained is loaded with a second one."""
+"""Bytes per token of a tokenizer: a model that is read from a folder to be judged comes with a second one."""
 ALLOCATOR = 0.02
 """Share of the tensors that malloc holds beside them."""
 SCATTERED, SCATTERED_HALF = 1.4, 0.7
@@ -44,6 +45,8 @@ CUDA_CONTEXT = 600 * MIB
 CUDA_ALLOCATOR = 0.05
 """Share of what is allocated that the caching allocator loses to rounding and to pieces that nothing fits into."""
 MEASURED = "a copy of what is trained, while optimizer.lr=auto measures its drift"
+JUDGING = ("evaluation", "attacks")
+"""Phases in which a checkpoint or an oracle is judged, with the tokenizer of its folder."""
 KEPT = 3
 """Weights of evaluations that lie in resume/ at a time where engine.keep chooses among them."""
 
@@ -221,7 +224,8 @@ class _Parts:
         tokens = asked.tokens + asked.generated
         cache = formulas.key_value_bytes(config, asked.rows, tokens, _element(self.sizes.model.dtype))
         cache += 3 * 4 * asked.rows * vocabulary_size(self.model)
-        scored, _ = rehearsal.scoring(self.sizes, self.model)
+        key = ("scoring", repr(self.sizes.model), asked, id(config), repr(self.sizes.loss.trainable))
+        scored, _ = shared(key, lambda: rehearsal.scoring(self.sizes, self.model))
         return [
             Term("forward pass", scored.total(), f"{asked.rows} x {asked.tokens} tokens"),
             Term("keys and values", cache, f"{asked.rows} rows of {tokens} tokens"),
@@ -264,7 +268,7 @@ class _Parts:
         if self.sizes.device == "cuda":
             about = Term("CUDA", CUDA_CONTEXT + int(CUDA_ALLOCATOR * total), f"context, {CUDA_ALLOCATOR:.0%} of slack")
             return Phase(name, (*terms, about))
-        size = self.sizes.base + LATER + TOKENIZER * vocabulary_size(self.model)
+        size = self.sizes.base + LATER + (TOKENIZER * vocabulary_size(self.model) if name in JUDGING else 0)
         size += (KERNELS if self.half else 0) + (ADAPTERS if self.sizes.model.adapter != "none" else 0)
         own = [Term("process", size, "interpreter, libraries, rows, tokenizers")] if self.sizes.base else []
         return Phase(name, (*own, *terms, Term("allocator", int(ALLOCATOR * total), f"{ALLOCATOR:.0%} of slack")))

@@ -60,6 +60,11 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.inside = 0
         self._seen: set[int] = set()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """False: nothing is compiled here, and torch's wrapper against it costs more than most calls."""
+        return False
+
     def cut(self) -> None:
         """Begin another segment."""
         self.segments.append(self.most)
@@ -71,11 +76,18 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return args[0].fake_device
         if func is _aten.index.Tensor:
             args = (args[0], [place for index in args[1] for place in _places(index)])
+        given = [x for x in tree_iter((args, kwargs)) if isinstance(x, torch.Tensor)]
         answered, out = _answer(func, args)
-        out = out if answered else func(*args, **kwargs)
-        given = [_storage(x) for x in tree_iter((args, kwargs)) if isinstance(x, torch.Tensor)]
-        for made in tree_iter(out):
-            if isinstance(made, torch.Tensor) and _storage(made) not in self._seen and _storage(made) not in given:
+        if not answered:
+            mode = next((x.fake_mode for x in given if isinstance(x, FakeTensor)), None)
+            # torch would come to that mode by itself, through another dispatch, which is most of the time
+            out = func(*args, **kwargs) if mode is None else mode.__torch_dispatch__(func, types, args, kwargs)
+        for made in [out] if isinstance(out, torch.Tensor) else tree_iter(out):
+            if (
+                isinstance(made, torch.Tensor)
+                and _storage(made) not in self._seen
+                and _storage(made) not in map(_storage, given)
+            ):
                 self._book(made)
         return out
 

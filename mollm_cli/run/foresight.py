@@ -12,7 +12,9 @@ from typing import Any
 import torch
 
 from mollm_cli.configuration.request import Request, TrainRequest
+from mollm_cli.core.doing import doing
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.shared import sharing
 from mollm_cli.data.pairing import mixture
 from mollm_cli.engine.device import peak_memory_bytes, pick
 from mollm_cli.engine.stopping import rules
@@ -27,6 +29,7 @@ from mollm_cli.planning.remedies import Remedy, low_rank, remedy, smaller_micro_
 from mollm_cli.planning.sizes import Scoring, Sizes, scoring_shape, training_shape
 from mollm_cli.reporting.console import stderr_console
 from mollm_cli.reporting.formatting import size
+from mollm_cli.reporting.screen import shown
 from mollm_cli.run.generated import Answers
 from mollm_cli.run.prepare import Prepared, prepare
 from mollm_cli.run.run_reference import References
@@ -76,7 +79,8 @@ def require_room(given: Sizes, found: MemoryPlan, free: int | None) -> None:
     """Raise RequestError with the change that alters the result least, where the plan does not fit."""
     if free is None or found.peak.size <= free:
         return
-    less = remedy(given, free)
+    with sharing(), doing("looking for the least change that fits"):
+        less = remedy(given, free)
     if less is None:
         advice = "No setting of this tool makes it fit: take a smaller model or a larger device"
     else:
@@ -114,28 +118,35 @@ def foretell(
 ) -> dict[str, Any]:
     """``--plan``: memory and disk; with ``hours`` also the time that three steps with random weights speak for.
 
-    The table goes to stderr; returns the same as data. Raises RequestError where the run would not fit, or cannot be
-    planned.
+    The table goes to stderr; returns the same as data. After the table an interruption leaves out what is not found
+    yet. Raises RequestError where the run would not fit, or cannot be planned.
     """
     device = pick(request.engine.device)
-    prepared, why = _rows(request)
+    with shown(), doing("reading the rows"):
+        prepared, why = _rows(request)
     plan = planned(request, prepared)
     own = peak_memory_bytes(device) if device.type == "cpu" else 0
-    given = sizes(request, plan, prepared, device.type, own)
-    found = estimate(given)
-    data = plan_table.as_data(found, device, given.processes, own) | {"assumed": why}
+    with shown(), doing("planning the memory: a step and an evaluation without weights"):
+        given = sizes(request, plan, prepared, device.type, own)
+        found = estimate(given)
+    data = plan_table.as_data(found, device, given.processes, own) | {"assumed": why, "remedies": []}
     console = stderr_console()
     plan_table.show(data, console)
-    require_room(given, found, data["device"]["free_bytes"])
+    with shown():
+        require_room(given, found, data["device"]["free_bytes"])
     few = len(prepared.encoded.get("forget", ())) < FEW_ROWS
-    data["remedies"] = [{"overrides": list(r.overrides), "peak_bytes": r.peak} for r in cheaper(given, found, few)]
-    if hours and (reason := _untimed(request, given, why)) is not None:
-        console.print(f"training: no time is measured, {reason}")
-    elif hours:
-        console.print("training: three steps with random weights (Ctrl-C leaves them out) ...")
-        with contextlib.suppress(KeyboardInterrupt):
-            data["training"] = timed(request, plan, prepared, device)
+    try:
+        with shown():
+            less = cheaper(given, found, few)
+        data["remedies"] = [{"overrides": list(each.overrides), "peak_bytes": each.peak} for each in less]
+        if hours and (reason := _untimed(request, given, why)) is not None:
+            console.print(f"training: no time is measured, {reason}")
+        elif hours:
+            with shown(), doing("timing three steps with random weights (Ctrl-C leaves them out)"):
+                data["training"] = timed(request, plan, prepared, device)
             console.print(plan_table.hours(data["training"]))
+    except KeyboardInterrupt:
+        console.print("interrupted: what was found until now is above")
     return data
 
 
@@ -145,7 +156,11 @@ def cheaper(given: Sizes, found: MemoryPlan, few: bool) -> list[Remedy]:
         return []
     for change in (low_rank, smaller_micro_batch):
         overrides, changed = next(change(given), ((), given))
-        if overrides and (peak := estimate(changed).peak.size) <= WORTH * found.peak.size:
+        if not overrides:
+            continue
+        with doing(f"planning it with {' '.join(overrides)} (Ctrl-C leaves it out)"):
+            peak = estimate(changed).peak.size
+        if peak <= WORTH * found.peak.size:
             return [Remedy(overrides, peak)]
     return []
 

@@ -54,7 +54,8 @@ class Answers:
         if sampled:
             self._check_starts(rows, role)
             _tell(f"data.{role}: {len(rows.examples)} texts sampled from model.path. {LIMITS}")
-        files = fingerprint(source(self.request.model), self.request.model.revision)
+        asked = self.generate or _folder().is_dir()  # hashing the weights takes long, and names no file of none
+        files = fingerprint(source(self.request.model), self.request.model.revision) if asked else []
         kept = rows.cache and rows.content != "personal" and bool(files)
         place = self._place(rows, files) if kept else None
         texts = _read(place, {example.id for example in rows.examples})
@@ -123,7 +124,11 @@ class Answers:
             "prompts": [(example.id, example.prompt) for example in rows.examples],
         }
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-        return cache_folder().parent / "answers" / f"{key}.json"
+        return _folder() / f"{key}.json"
+
+
+def _folder() -> Path:
+    return cache_folder().parent / "answers"
 
 
 def _tokens(dataset: Dataset) -> int:

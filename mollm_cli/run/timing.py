@@ -32,7 +32,7 @@ def timed(request: TrainRequest, plan: TrainingSet, prepared: Prepared, device: 
     engine, optimizer = request.engine, request.optimizer
     random = replace(request.model, weights="random", adapter_path=None)
     request = replace(request, model=random)
-    loaded = load_model(random, request.seed)
+    loaded = load_model(random, request.seed, prepared.tokenizer)
     restrict(loaded.model, plan.loss)
     loaded.model.to(device)
     streams = {role: build_stream(plan, role, request, prepared) for role in plan.rows}

@@ -9,6 +9,7 @@ import pytest
 from transformers import LlamaConfig
 
 from mollm_cli.core.errors import RequestError
+from mollm_cli.core.shared import sharing
 from mollm_cli.engine.engine_settings import Engine
 from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.rmu import rmu
@@ -66,10 +67,21 @@ def test_three_rows_a_direction_and_the_guards_copy_against_one_gradient():
 def test_on_a_cpu_the_process_counts_and_copies_stay():
     found = estimate(planned(device="cpu", base=1000))
     step = terms(found)
-    assert step["process"] == 1000 + room.LATER + 97 * room.TOKENIZER
+    assert step["process"] == 1000 + room.LATER
+    assert terms(found, "evaluation")["process"] == step["process"] + 97 * room.TOKENIZER
     assert step["direction and copy"] == 2 * 4 * N
     assert step["scattered"] > room.SCATTERED * step["activations"]
     assert "CUDA" not in step and "process" not in terms(estimate(planned(device="cpu")))
+
+
+def test_an_evaluation_is_rehearsed_once_for_all_changes_to_a_step(unrehearsed, monkeypatch):
+    seen = []
+    monkeypatch.setattr(room.rehearsal, "scoring", lambda sizes, whole: seen.append(sizes) or (Counter(), Counter()))
+    one = planned()
+    with sharing():
+        for changed in (one, replace(one, shapes=FEW), replace(one, model=Model("random", adapter="lora"))):
+            estimate(changed)
+    assert len(seen) == 2, "with and without the adapter"
 
 
 @pytest.mark.usefixtures("unrehearsed")

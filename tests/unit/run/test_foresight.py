@@ -66,6 +66,27 @@ def test_low_rank_matrices_are_proposed_on_a_cpu_and_for_few_rows(monkeypatch):
     assert foresight.cheaper(planned(device="cpu"), found(100), few=False) == [], "not worth a line"
 
 
+def test_what_is_being_done_is_said_and_an_interruption_keeps_what_was_found(monkeypatch, capsys):
+    seen: list[str] = []
+
+    def estimated(sizes):
+        seen.append(sizes.model.adapter)
+        if len(seen) > 1:
+            raise KeyboardInterrupt
+        return found(5)
+
+    monkeypatch.setattr(foresight, "_rows", lambda request: (SimpleNamespace(encoded={}), None))
+    monkeypatch.setattr(foresight, "sizes", lambda *given: planned(device="cpu"))
+    monkeypatch.setattr(foresight, "estimate", estimated)
+    request = SimpleNamespace(engine=SimpleNamespace(device="cpu"))
+    data = foresight.foretell(request, lambda *given: None, hours=True)
+    assert seen == ["none", "lora"], "each is estimated once"
+    assert data["peak_bytes"] == 5 and data["remedies"] == [] and "training" not in data
+    said = capsys.readouterr().err
+    told = ("reading the rows", "planning the memory", "memory plan: ", "planning it with model.adapter=lora", "interr")
+    assert [said.find(each) for each in told] == sorted(said.index(each) for each in told)
+
+
 def test_what_trains_little_already_is_offered_fewer_rows_at_a_time(monkeypatch):
     monkeypatch.setattr(foresight, "estimate", lambda sizes: found(4))
     adapted = planned(device="cpu", model=Model("random", adapter="lora"))

@@ -59,6 +59,12 @@ def to_sample():
     return _to_sample
 
 
+def test_weights_are_not_hashed_where_no_answer_is_kept(rows, answers, monkeypatch):
+    monkeypatch.setattr(generated, "fingerprint", lambda *given: pytest.fail("hashed"))
+    asked = answers(generate=False)
+    assert asked(rows(), "retain").examples == rows().examples
+
+
 def _kept(tmp_path: Path) -> list[Path]:
     return list((tmp_path / "cache").rglob("*.json"))
 
