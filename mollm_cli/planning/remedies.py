@@ -28,14 +28,12 @@ def remedy(sizes: Sizes, capacity: int, estimated: Callable[[Sizes], MemoryPlan]
 
     One of CHANGES where that is enough; else the first ones together, without those that are not needed.
     """
-    peaks: dict[tuple[str, ...], int] = {}
 
     def fitting(chosen: Sequence[tuple[Changes, int]]) -> Remedy | None:
         overrides, changed = _with(sizes, chosen)
-        if overrides not in peaks:
-            least = least_bytes(changed)
-            peaks[overrides] = least if least > capacity else estimated(changed).peak.size
-        peak = peaks[overrides]
+        if least_bytes(changed) > capacity:
+            return None
+        peak = estimated(changed).peak.size
         return Remedy(overrides, peak) if peak <= capacity else None
 
     single = [[(change, k)] for change in CHANGES for k, _ in enumerate(change(sizes))]

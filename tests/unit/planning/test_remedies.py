@@ -50,18 +50,6 @@ def test_the_least_change_and_nothing_that_is_not_needed(capacity, overrides):
     assert found is not None and found.overrides == overrides and found.peak <= capacity
 
 
-def test_no_change_is_estimated_twice():
-    """Not even where changes that are not enough by themselves are put together, and taken away again."""
-    seen: list[str] = []
-
-    def counted(sizes: Sizes) -> MemoryPlan:
-        seen.append(repr(sizes))
-        return made_up(sizes)
-
-    assert remedy(SIZES, 32, counted) is not None
-    assert len(seen) > len(remedies.CHANGES) and len(seen) == len(set(seen))
-
-
 def test_none_where_nothing_helps():
     assert remedy(SIZES, -1000, made_up) is None
 
