@@ -11,6 +11,7 @@ from typing import Any
 
 from mollm_cli.configuration.request import EvaluateRequest, Request, TrainRequest
 from mollm_cli.core.doing import doing
+from mollm_cli.core.importing import importing
 from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.seeding import seed_everything
 from mollm_cli.core.shared import sharing
@@ -222,8 +223,11 @@ def plan(request: TrainRequest, command: str, hours: bool = False) -> dict[str, 
     command: "unlearn" or "finetune". hours: whether steps are timed too. Returns what was said, as JSON has it.
     Raises RequestError where it would not fit.
     """
-    from mollm_cli.run.foresight import foretell
-    from mollm_cli.run.training_set import finetuning_set, unlearning_set
+    with importing():
+        import transformers.modeling_utils  # noqa: F401 - for what is about to be read
+
+        from mollm_cli.run.foresight import foretell
+        from mollm_cli.run.training_set import finetuning_set, unlearning_set
 
     seed_everything(request.seed)
     return foretell(request, finetuning_set if command == "finetune" else unlearning_set, hours)
