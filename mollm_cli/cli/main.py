@@ -23,7 +23,9 @@ from mollm_cli.launch.processes import follows
 def main(command: Command, typed: Sequence[str] | None = None) -> int:
     """Answer the command line ``typed`` (sys.argv by default) and return the exit code; nothing is raised."""
     arguments = sys.argv[1:] if typed is None else list(typed)
-    return exit_code(command.program, lambda: _follow(arguments) if follows() else _answer(command, arguments))
+    # Libraries take their time in a process of its own; where they are loaded already there is nothing to wait for.
+    waits = typed is None
+    return exit_code(command.program, lambda: _follow(arguments) if follows() else _answer(command, arguments, waits))
 
 
 def _follow(typed: Sequence[str]) -> int:
@@ -40,15 +42,15 @@ def _follow(typed: Sequence[str]) -> int:
     return follow()
 
 
-def _answer(command: Command, typed: Sequence[str]) -> int:
+def _answer(command: Command, typed: Sequence[str], waits: bool) -> int:
     if any(text.split("=")[0] in PASSED_ON for text in typed):
         return _hydra_answers(command, typed)
     arguments = read(typed)
     with allowing(arguments.allowed(command.program, typed)):
-        return _answer_to(command, arguments)
+        return _answer_to(command, arguments, waits)
 
 
-def _answer_to(command: Command, arguments: Arguments) -> int:
+def _answer_to(command: Command, arguments: Arguments, waits: bool) -> int:
     folders = arguments.folders(config_dir())
     if arguments.help:
         print(help_text(command, folders))
@@ -63,7 +65,7 @@ def _answer_to(command: Command, arguments: Arguments) -> int:
     else:
         if arguments.config_dir is None and arguments.resume_sweep is None:
             first_look(command, arguments.overrides, folders[0])
-        if arguments.cfg is None:
+        if waits and arguments.cfg is None:
             print(f"{command.program}: reading the request, loading libraries ...", file=sys.stderr, flush=True)
         from mollm_cli.cli.runs import compose_and_run
 

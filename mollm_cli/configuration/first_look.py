@@ -65,7 +65,8 @@ def first_look(command: Command, overrides: Sequence[str], folder: Path) -> None
         return
     groups = [each for each in typed if (folder / each.key.partition("@")[0]).is_dir()]
     for each in groups:
-        _check_choice(each, folder)
+        if each.value is not None:  # null has a sentence of its own
+            _check_choice(each, folder)
     if all(isinstance(each.value, str) and each.value != UNKNOWN for each in groups):
         chosen = {each.key: each.value for each in groups if not each.added}
         added = [(each.key, each.value) for each in groups if each.added]
@@ -91,6 +92,8 @@ def _check_choice(each: _Typed, folder: Path) -> None:
 
 def _check(command: Command, found: Outline, typed: Sequence[_Typed], groups: Sequence[_Typed]) -> None:
     for each in groups:
+        if each.added and "@" not in each.key and each.key in found.chosen:
+            return  # there already
         if not each.added and each.key not in found.chosen:
             raise RequestError(unknown_key(each.key, found.tree, list(found.chosen)))
     values = [each for each in typed if each not in groups]
@@ -151,7 +154,7 @@ def _fit(tree: Mapping[str, Any], each: _Typed) -> None:
 def _check_file(each: _Typed) -> None:
     """The readers themselves refuse what is not there; they are imported only then."""
     root, _, last = each.key.rpartition(".")
-    if last != "path" or not isinstance(each.value, str):
+    if last != "path" or not isinstance(each.value, str) or each.value == UNKNOWN:
         return
     place = resolve(each.value)
     if root == "model" and not place.exists():

@@ -20,8 +20,8 @@ WRONG = [
     ("engine.max_steps.x=3", "engine.max_steps is a single value and has no key 'x'"),
     ("engine.max_steps=ten", "engine.max_steps must be an integer, found 'ten'"),
     ("engine.max_steps=0", "engine.max_steps must be >= 1, found 0"),
-    ("optimizer.lr=-1", "optimizer.lr must be a finite number > 0, found -1.0"),
-    ("optimizer.lr=nan", "optimizer.lr must be a finite number, found nan"),
+    ("optimizer.lr=-1", "optimizer.lr must be a finite number > 0, or auto, found -1.0"),
+    ("optimizer.lr=nan", "optimizer.lr must be a finite number or auto, found nan"),
     (
         "model.adapter=lroa",
         "model.adapter must be one of none, lora, dora, qlora, found 'lroa'; did you mean 'lora' or",

@@ -116,7 +116,7 @@ def test_what_the_numbers_depend_on_is_refused_by_key_with_both_values(answer: A
     assert (code, printed) == (2, "") and (unfinished / "config.yaml").read_text() == before
     wanted = (
         "a run that goes on must keep what its numbers depend on, found seed=1 (it was 10), optimizer.lr=0.5 (it was "
-        "0.0001), engine.clip_norm=null (it was 1.0); leave it out, or start a new run"
+        "auto), engine.clip_norm=null (it was 1.0); leave it out, or start a new run"
     )
     assert sorted(errors.partition("found ")[2]) == sorted(wanted.partition("found ")[2] + "\n")
     assert "max_steps" not in errors and errors.startswith(f"mollm-unlearn: {wanted.partition(' found')[0]}")

@@ -78,4 +78,4 @@ def test_what_is_made_of_a_packaged_file_does_not_show_in_the_next() -> None:
         first.data.retain.name = "changed"
         assert OmegaConf.to_container(compose_job("config", []), resolve=False) == before
     for place, result in _PARSED.items():
-        assert "77" not in OmegaConf.to_yaml(result.config), place
+        assert "77" not in OmegaConf.to_yaml(result[0]), place
