@@ -129,7 +129,7 @@ def go(chosen: argparse.Namespace, rows: Path, place: Path) -> None:
         settings = bench.settings(method)
         for rate, seed in missing(rows, method, chosen.rates, chosen.seeds, settings):
             row = bench.run(method, rate, seed, measures, begun)
-            append(rows, row | {"settings": settings, "target": target} | stamp)
+            append(rows, stamp | row | {"settings": settings, "target": target})
             how = f"{row['stopped']} after {row['steps']} steps, drift {row['drift']:.4f}"
             print(f"{method.name} seed {seed} rate {rate or 'auto'}: {how}", file=sys.stderr, flush=True)
 
@@ -144,7 +144,7 @@ def tokenizer(folder: Path) -> Any:
 def state(rows: Sequence[Row], title: str) -> str:
     """What was measured where, in words: target, commits, machine."""
     runs = [row for row in rows if row["method"] != START]
-    commits = ", ".join(sorted({str(row["commit"])[:10] for row in rows}))
+    commits = ", ".join(sorted({str(row["commit"])[:10] for row in runs}))
     facts = ", ".join(f"{key} {value}" for key, value in rows[-1]["machine"].items() if key != "load_average")
     goal = f"Matched at a forget probability of {runs[-1]['target']:.4f}; {len(runs)} runs." if runs else "No runs."
     where = f"### {title}\n\nCommit {commits}; {facts}. Probabilities are per token, KL in nats per token."

@@ -104,6 +104,7 @@ def ended(manifest: Mapping[str, Any], said: Said) -> Row:
     """How the run went, as its manifest says; seconds: of processor, with loading and its own evaluations."""
     reached = manifest["stopped_because"] == "forget_target"
     return {
+        "commit": manifest["git_commit"],
         "reached": reached,
         "stopped": manifest["stopped_because"],
         "steps": manifest["steps"],

@@ -158,7 +158,9 @@ def test_a_run_becomes_a_row_and_its_weights_go(tmp_path, monkeypatch):
         typed.extend(words)
         place = tmp_path / next(word for word in words if word.startswith("run_dir=")).split("/")[-1]
         place.mkdir()
-        (place / "manifest.json").write_text(json.dumps({"stopped_because": "forget_target", "steps": 6}))
+        (place / "manifest.json").write_text(
+            json.dumps({"stopped_because": "forget_target", "steps": 6, "git_commit": "abc"})
+        )
         return Said("mollm-unlearn", code, 9.0, 4.0, "", "what went wrong")
 
     monkeypatch.setattr(real_run.Shell, "run", command)
@@ -167,7 +169,7 @@ def test_a_run_becomes_a_row_and_its_weights_go(tmp_path, monkeypatch):
     found = bench.run(METHODS["ga_kl"], 1e-5, 2, measures, {"columns": dict.fromkeys(COLUMNS, 0.1)})
     assert found == {
         "method": "ga_kl", "rate": 1e-5, "seed": 2, "reached": True, "stopped": "forget_target", "steps": 6,
-        "seconds": 4.0, "columns": columns, "said": SAID, "drift": 0.02,
+        "seconds": 4.0, "commit": "abc", "columns": columns, "said": SAID, "drift": 0.02,
     }  # fmt: skip
     assert {"seed=2", "optimizer.lr=1e-05", "resume=auto"} <= set(typed) and list(tmp_path.iterdir()) == []
     code = 1
