@@ -144,7 +144,7 @@ def tokenizer(folder: Path) -> Any:
 def state(rows: Sequence[Row], title: str) -> str:
     """What was measured where, in words: target, commits, machine."""
     runs = [row for row in rows if row["method"] != START]
-    commits = ", ".join(sorted({str(row["commit"])[:10] for row in runs}))
+    commits = ", ".join(sorted({str(row["commit"])[:10] for row in runs or rows}))
     facts = ", ".join(f"{key} {value}" for key, value in rows[-1]["machine"].items() if key != "load_average")
     goal = f"Matched at a forget probability of {runs[-1]['target']:.4f}; {len(runs)} runs." if runs else "No runs."
     where = f"### {title}\n\nCommit {commits}; {facts}. Probabilities are per token, KL in nats per token."
