@@ -224,8 +224,6 @@ def plan(request: TrainRequest, command: str, hours: bool = False) -> dict[str, 
     Raises RequestError where it would not fit.
     """
     with importing():
-        import transformers.modeling_utils  # noqa: F401 - for what is about to be read
-
         from mollm_cli.run.foresight import foretell
         from mollm_cli.run.training_set import finetuning_set, unlearning_set
 
