@@ -42,7 +42,8 @@ def session(request, run_dir, config, *_):
         return 143
     code = 1 if request.seed == {FAILED} else 0
     said = {{"status": "failed" if code else "completed", "exit_code": code, "seed": request.seed, "loss": request.names["loss"]}}
-    metrics = {{"after": {{"forget_probability": 0.5 - config["optimizer"]["lr"], "retain_probability": 0.9 - config["optimizer"]["lr"]}}}}
+    lr = 1e-4 if config["optimizer"]["lr"] == "auto" else config["optimizer"]["lr"]
+    metrics = {{"after": {{"forget_probability": 0.5 - lr, "retain_probability": 0.9 - lr}}}}
     (run_dir / "metrics.json").write_text(json.dumps(metrics))
     (run_dir / "manifest.json").write_text(json.dumps(said))
     return code

@@ -133,6 +133,8 @@ def test_an_empty_prompt_is_refused(tiny_model, tiny_tokenizer):
 class Sharing:
     """Of two processes: this one has every other batch, and hears nothing of the rest."""
 
+    shares = 2
+
     def mine(self, batches):
         return list(batches)[::2]
 
