@@ -56,7 +56,7 @@ def _scored(
     dataset = loaded.dataset
     if "generation" in metric.needs:
         prompt = encoder.prompt_ids(row.prompt, dataset.template)
-        said = generated(model, encoder.tokenizer, prompt, suite.generate_tokens, encoder.end_ids(dataset.template))
+        said = generated(model, encoder.tokenizer, prompt, suite.generate_tokens, encoder.end_ids)
         return Scored(row.id, row, (), (), generation=said)
     if dataset.windows and not row.prompt:
         windows = overlapping_windows(encoder, row.answer, dataset.max_tokens, row.id, ROLES[0])

@@ -40,6 +40,7 @@ def _table(dataset: Dataset, key: str) -> tuple[Any, list[dict[str, Any]]]:
         print(f"{key}: {silence}: {dataset.hub} is read from the local cache", file=sys.stderr)
     import datasets
 
+    datasets.disable_progress_bars()  # what is being done is said by the run itself
     wanted = f"{dataset.hub}" + (f", config {dataset.config}" if dataset.config else "") + f", split {dataset.split}"
     try:
         revision, files = (dataset.revision, []) if silence else _published(dataset)

@@ -15,6 +15,7 @@ from itertools import pairwise
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.types import MADE_PROBES, Example
+from mollm_cli.data.apart import apart
 from mollm_cli.data.counterfactual import NUMBER, WORD, common_names, names_of
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.dialogue import Dialogue
@@ -41,11 +42,15 @@ def made_probes(forget: Loaded, encoder: Encoder, limit: int | None) -> dict[str
     """By name, the sets of probes of the forget rows: of each the first ``limit`` that fit into their max_tokens."""
     template = "auto" if forget.dataset.kind == "text" else forget.dataset.template
     dataset = replace(forget.dataset, template=template, windows=False, turns="last")
-    made = {
-        name: [row for row in rows if _fits(row, dataset, encoder)]
-        for name, rows in probes(forget.examples[:limit]).items()
-    }
+    made = {name: _fitting(rows, dataset, encoder) for name, rows in probes(forget.examples[:limit]).items()}
     return {name: replace(forget.keep(rows), dataset=dataset) for name, rows in made.items() if rows}
+
+
+def _fitting(rows: Sequence[Example], dataset: Dataset, encoder: Encoder) -> list[Example]:
+    """The rows that fit; a template may be a stranger's, so they are written with limits."""
+    texts = [f"{row.prompt}{row.answer}" for row in rows]
+    fits = apart(encoder.tokenizer, "data.forget", texts, lambda: [_fits(row, dataset, encoder) for row in rows])
+    return [row for row, fit in zip(rows, fits, strict=True) if fit]
 
 
 def _fits(example: Example, dataset: Dataset, encoder: Encoder) -> bool:

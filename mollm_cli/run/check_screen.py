@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mollm_cli.core.privacy import KeepText, shows_text
+from mollm_cli.core.types import COUNTERFACTUAL, MADE_PROBES
 from mollm_cli.data.ordinary import ORDINARY
 from mollm_cli.data.preview import MASK, Shown, preview
 
@@ -26,9 +27,9 @@ def screen(prepared: Prepared, keep_text: KeepText, width: int | None = None) ->
     """The lines of all roles, at most ``width`` columns wide (None: as wide as the terminal, 80 without one)."""
     columns = max(NARROWEST, width or shutil.get_terminal_size((80, 24)).columns)
     yield LEGEND
-    # Ordinary prompts are the package's own, and their answers are not there yet.
+    # Ordinary prompts are the package's own, and their answers are not there yet; the others are made of forget rows.
     for role, loaded in prepared.loaded.items():
-        if role == ORDINARY:
+        if role in (ORDINARY, COUNTERFACTUAL, *MADE_PROBES):
             continue
         tokens = sum(len(row.input_ids) for row in prepared.encoded[role])
         targets = sum(row.targets for row in prepared.encoded[role])

@@ -113,7 +113,7 @@ def test_chats_with_a_system_prompt(root: Path, tmp_path: Path) -> None:
     run = unlearn(root, *typed)
     assert run.code == 0, run.err
     samples = read_lines(run.run_dir / "samples.jsonl")
-    assert {row["set"] for row in samples} == {"forget", "retain", "retain_test"}
+    assert {row["set"] for row in samples} & {*ROLES} == {"forget", "retain", "retain_test"}
     told = (
         "held back for testing, neither forgotten nor trained on: 1 of 10 rows of data.retain (data.test_share=0 takes"
     )

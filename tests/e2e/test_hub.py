@@ -84,7 +84,7 @@ def _in_turn(
     environment: dict[str, str], root: Path, *lines: tuple[str, ...]
 ) -> list[subprocess.CompletedProcess[str]]:
     """How these command lines end, in one process; the first word of a line is a command, or it is of mollm-unlearn."""
-    usual = ("unlearn", "engine.device=cpu", *SHORT)
+    usual = ("unlearn", "engine.device=cpu", "force=true", *SHORT)  # a model that has learned nothing
     whole = [(*(line if line[0] == "evaluate" else (*usual, *line)), f"output_root={root}") for line in lines]
     more = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(

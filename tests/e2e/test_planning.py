@@ -71,9 +71,7 @@ def test_one_process_is_planned_and_not_timed_unasked(one: tuple[dict[str, Any],
     assert (plan["processes"], plan["fits"], plan["assumed"]) == (1, True, None)
     assert _terms(plan)["activations"]["why"].startswith("forget 7 x ")
     assert "training" not in plan and "training" not in err
-    (less,) = plan["remedies"]  # the library of adapters alone takes more than this model does
-    assert less["overrides"] == ["engine.micro_batch=3"] and less["peak_bytes"] < plan["peak_bytes"]
-    assert "engine.batch_size=7 engine.micro_batch=3" in err
+    assert plan["remedies"] == []  # nothing saves a tenth where the libraries alone take more than this model does
 
 
 @pytest.mark.slow

@@ -58,7 +58,7 @@ def test_shares_add_up_and_name_passes_and_metrics(result):
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"TOFU's rows are not at {SHARED}")
 def test_tofu_has_its_rows_and_a_model_of_five_million_parameters(result, tmp_path):
     _, line = result["rows"]
-    assert line["rows"] == {"forget": 400, "retain": 400, "real_authors": 100, "world_facts": 117}
+    assert {"forget": 400, "retain": 400, "real_authors": 100, "world_facts": 117}.items() <= line["rows"].items()
     assert result["tofu_parameters"] == pytest.approx(5e6, rel=0.1)
     assert "TOFU, tofu/embedded, quick" in result["ratios"]
     assert five_million(SHARED / "models" / "TinyStories-656K", tmp_path) == result["tofu_parameters"]

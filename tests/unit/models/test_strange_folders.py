@@ -57,7 +57,7 @@ FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
     "config: no heads": (_edited(CONFIG, num_attention_heads=0), UNREAD),
     "config: a type that is a list": (_edited(CONFIG, model_type=["a"]), UNREAD),
     "config: rope": (_edited(CONFIG, rope_parameters=5), UNREAD),
-    "generation: a list": (_whole("generation_config.json", "[1]"), UNREAD),
+    "generation: a list": (_whole("generation_config.json", "[1]"), "must hold settings that go together"),
     "tokenizer: a list": (_whole(TOKENIZER, "[]"), UNREAD),
     "tokenizer: deep": (_whole(TOKENIZER, "[" * 100_000), UNREAD),
     "tokenizer: no model": (_edited(TOKENIZER, model={"type": "BPE", "vocab": {"a": -1}, "merges": []}), UNREAD),
