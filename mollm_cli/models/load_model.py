@@ -203,7 +203,7 @@ def _check_generation(description: Model, folder: Path | None) -> None:
         first = (str(error).strip().splitlines() or [""])[0][:300]
         raise RequestError(
             f"model.path={description.path}: {GENERATION} must hold settings that go together, found "
-            f"{type(error).__name__}: {first}. Mend or remove {GENERATION} in that folder"
+            f"{type(error).__name__}: {first}. Set model.path to another folder, or mend or remove that file"
         ) from error
 
 

@@ -118,11 +118,11 @@ def test_chats_with_a_system_prompt(root: Path, tmp_path: Path) -> None:
         "held back for testing, neither forgotten nor trained on: 1 of 10 rows of data.retain (data.test_share=0 takes"
     )
     assert told in run.err and told[1:] in (run.run_dir / "report.html").read_text()
-    for row in samples:
+    for row in (row for row in samples if row["set"] in ROLES):
         assert row["prompt"].startswith("system: Be brief.\n\nuser: Hello ")
         assert "\n\nassistant: Hi " in row["prompt"] and row["answer"].startswith("It is ")
     shown = answer(UNLEARN, "--check", *typed).err
-    assert "Be brief." in shown and "target: [[' It is 1." in shown
+    assert "Be brief." in shown and "Answer:[[ It is 1." in shown
 
 
 def test_prompts_without_answers(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,9 +81,10 @@ def test_rows_without_a_fact_make_none(script: str) -> None:
     assert probes(rows(("", script))) == {}
 
 
-def test_only_what_fits_and_no_more_than_asked_for() -> None:
+def test_only_what_fits_and_no_more_than_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """A text set's own template says nothing of questions, so they get the model's."""
     tried: list[Any] = []
+    monkeypatch.setattr("mollm_cli.data.probes.apart", lambda tokenizer, key, texts, work: work())
 
     def encode(row: Example, template: str, max_tokens: int) -> None:
         tried.append((template, max_tokens))
@@ -102,7 +103,7 @@ def test_only_what_fits_and_no_more_than_asked_for() -> None:
         max_tokens=30,
     )
     forget = Loaded(dataset, rows(*(("", f"See how {name} came. ") for name in ("Ada", "Bea", "Cleo"))), {"rows": 3})
-    encoder: Encoder = SimpleNamespace(encode=encode)  # type: ignore[assignment]
+    encoder: Encoder = SimpleNamespace(encode=encode, tokenizer=None)  # type: ignore[assignment]
     made = made_probes(forget, encoder, 2)
     assert [row.id for row in made["probes_by_name"].examples] == ["row:1"]
     assert set(tried) == {("auto", 30)} and not made["probes_by_name"].dataset.windows
