@@ -20,7 +20,12 @@ from tests.support.hub import Hub, serve
 from tests.support.published import publish
 
 pytestmark = pytest.mark.slow
-SHORT = ("engine.max_steps=2", "evaluation.limit=4", "evaluation.generate_tokens=4")
+SHORT = (
+    "engine.max_steps=2",
+    "evaluation.limit=4",
+    "evaluation.generate_tokens=4",
+    "force=true",
+)  # nothing was learned
 README = ("model=opt-1.3b", "data=pku-harmful")
 TOFU = ("model=opt-1.3b", "data=tofu", "data.retain.expected_rows=null", "data.forget.expected_rows=null")
 TOFU += ("data.holdout.expected_rows=null", "data.sets.real_authors.expected_rows=null")
@@ -84,7 +89,7 @@ def _in_turn(
     environment: dict[str, str], root: Path, *lines: tuple[str, ...]
 ) -> list[subprocess.CompletedProcess[str]]:
     """How these command lines end, in one process; the first word of a line is a command, or it is of mollm-unlearn."""
-    usual = ("unlearn", "engine.device=cpu", "force=true", *SHORT)  # a model that has learned nothing
+    usual = ("unlearn", "engine.device=cpu", *SHORT)
     whole = [(*(line if line[0] == "evaluate" else (*usual, *line)), f"output_root={root}") for line in lines]
     more = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
