@@ -23,7 +23,7 @@ TRAINING_ROLES: tuple[Role, ...] = ("forget", "retain", "alternate")
 ROLES: tuple[Role, ...] = ("forget", "retain", "forget_test", "retain_test", "holdout", "alternate")
 
 COUNTERFACTUAL: Role = "counterfactual"
-"""The set of forget rows with names and numbers that do not exist (data/counterfactual.py): a yardstick, no more."""
+"""The set of forget rows with other names and numbers (data/counterfactual.py): a yardstick, no more."""
 PROBES = "probes"
 """The beginning of the names of sets that ask for the forget rows' facts in other manners than theirs."""
 MADE_PROBES = (f"{PROBES}_in_blanks", f"{PROBES}_in_few_words", f"{PROBES}_by_name")

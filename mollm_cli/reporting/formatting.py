@@ -125,7 +125,7 @@ def yardstick_name(metrics: Mapping[str, Any]) -> str:
     return {
         "oracle": "the oracle",
         "holdout": "rows never seen",
-        COUNTERFACTUAL: "rows on names that do not exist",
+        COUNTERFACTUAL: "the same rows under other names",
     }.get(str(kind), "")
 
 

@@ -14,7 +14,7 @@ from mollm_cli.core.types import COUNTERFACTUAL
 
 OF = {
     "holdout": "what the starting model scores on data.holdout",
-    COUNTERFACTUAL: "what the starting model scores on the same rows with names and numbers that do not exist",
+    COUNTERFACTUAL: "what the starting model scores on the same rows with other names and numbers",
     "oracle": "what the oracle scores",
     "said": "direction.forget_target",
 }

@@ -1,4 +1,4 @@
-"""Rows on names and numbers that do not exist, made of the forget rows."""
+"""The forget rows under other names and numbers."""
 
 from __future__ import annotations
 

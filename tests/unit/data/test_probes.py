@@ -84,7 +84,13 @@ def test_rows_without_a_fact_make_none(script: str) -> None:
 def test_only_what_fits_and_no_more_than_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """A text set's own template says nothing of questions, so they get the model's."""
     tried: list[Any] = []
-    monkeypatch.setattr("mollm_cli.data.probes.apart", lambda tokenizer, key, texts, work: work())
+    limited: list[int] = []  # a template may be a stranger's: every row is written within limits
+
+    def within_limits(tokenizer: object, key: str, texts: list[str], work: Any) -> Any:
+        limited.append(len(texts))
+        return work()
+
+    monkeypatch.setattr("mollm_cli.data.probes.apart", within_limits)
 
     def encode(row: Example, template: str, max_tokens: int) -> None:
         tried.append((template, max_tokens))
@@ -107,4 +113,5 @@ def test_only_what_fits_and_no_more_than_asked_for(monkeypatch: pytest.MonkeyPat
     made = made_probes(forget, encoder, 2)
     assert [row.id for row in made["probes_by_name"].examples] == ["row:1"]
     assert set(tried) == {("auto", 30)} and not made["probes_by_name"].dataset.windows
+    assert sum(limited) == len(tried)
     assert made["probes_by_name"].fingerprint["rows"] == 1

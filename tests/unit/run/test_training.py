@@ -56,7 +56,7 @@ def test_by_default_the_target_is_what_rows_never_seen_score() -> None:
 def test_without_such_rows_it_is_the_oracles_and_without_one_that_of_names_that_do_not_exist() -> None:
     assert _target(Direction(), {"oracle": 0.2}, counterfactual=4)[:2] == (0.2, "oracle")
     probability, of, said = _target(Direction(), counterfactual=4)
-    assert (probability, of) == (0.4, "counterfactual") and "names and numbers that do not exist" in said[0]
+    assert (probability, of) == (0.4, "counterfactual") and "other names and numbers" in said[0]
 
 
 def test_a_target_of_the_users_own() -> None:
