@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
-from types import SimpleNamespace
 
 import pyarrow
 import pyarrow.parquet
@@ -74,8 +72,7 @@ def test_what_the_library_of_datasets_says_of_rows_is_not_told(heard, monkeypatc
         logging.getLogger("datasets").error("Failed to read file with error: %s", NAME)
         raise DatasetGenerationCastError(f"there are 1 new columns ({{'{NAME}'}})")
 
-    stub = SimpleNamespace(load_dataset=load_dataset, config=SimpleNamespace(HF_HUB_OFFLINE=False))
-    monkeypatch.setitem(sys.modules, "datasets", stub)
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     hub = Dataset("d", hub="org/name", split="train", **QA)
     said = heard(lambda: load(hub, "forget"))

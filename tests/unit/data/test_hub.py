@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import sys
-from types import SimpleNamespace
-
 import pytest
 
 from mollm_cli.core import network
@@ -34,8 +31,7 @@ def asked(monkeypatch):
             raise ValueError("Unknown split")
         return Table([{"question": "q1", "answer": "a1"}, {"question": "q2", "answer": "a2"}])
 
-    stub = SimpleNamespace(load_dataset=load_dataset, config=SimpleNamespace(HF_HUB_OFFLINE=False))
-    monkeypatch.setitem(sys.modules, "datasets", stub)
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return calls
 
