@@ -1,8 +1,9 @@
 """One person forgotten from a real model, at matched forgetting: `python -m benchmarks.real` (`make bench-real`).
 
 Each method stops where the forget rows are half as likely as at the start. One that needs a learning rate gets three on
-the first seed, and the best of them on the others. Every run is the command in a process of its own; the columns are
-measured from outside. Rows are appended to outputs/bench/real as they come, and a restart skips what is there.
+the first seed, and the best of them on the others. Every run is the command in a process of its own, or a rival's plain
+loop; the columns are measured from outside. Rows are appended to outputs/bench/real as they come, and a restart skips
+what is there.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import torch
 from benchmarks import real_fetch, real_person
 from benchmarks.machine import machine
 from benchmarks.real_measures import Measures
-from benchmarks.real_run import METHODS, START, Bench, Method, Row, best_rate, fingerprint, loaded, start_row
+from benchmarks.real_methods import METHODS, Method
+from benchmarks.real_run import START, Bench, Row, best_rate, fingerprint, loaded, start_row
 from benchmarks.real_table import into_page, markdown
 from mollm_cli.launch.provenance import git_commit
 
@@ -28,7 +30,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 RATES = (3e-6, 1e-5, 3e-5)
 SHARE = 0.5
 """Of the start's probability on the forget rows: where forgetting is matched."""
-DEFAULT = ("mollm", "ga_kl", "grad_diff", "npo", "npo_kl", "simnpo")
+DEFAULT = ("mollm", "ga_kl", "npo", "open_unlearning_grad_diff_kl", "open_unlearning_npo")
 
 
 def read(path: Path) -> list[Row]:

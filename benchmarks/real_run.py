@@ -1,4 +1,4 @@
-"""One run of the real benchmark: the command in a process of its own, then the measures of the checkpoint it left."""
+"""One run of the real benchmark: the command in a process of its own, or a plain loop; what it left is measured."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import real_rivals
+from benchmarks.quality_run import composed
 from benchmarks.real_measures import Measures
+from benchmarks.real_methods import Method
 from benchmarks.real_models import Said, Shell
+from mollm_cli.configuration.request import request
+from mollm_cli.run.prepare import prepare
 
 Row = dict[str, Any]
 START = "start"
@@ -31,33 +36,6 @@ SETTINGS = (
     "evaluation.limit=4", "evaluation.generate_tokens=8", "evaluation.membership=false",
 )  # fmt: skip
 """Of every run; what it reports itself is kept short, for nothing of it is in the table."""
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """A loss as it is typed; tuned: whether it needs a learning rate."""
-
-    name: str
-    typed: tuple[str, ...]
-    tuned: bool = True
-
-
-METHODS = {
-    method.name: method
-    for method in (
-        Method("mollm", ("loss=mollm",), tuned=False),
-        Method("ga_kl", ("loss=ga_kl",)),
-        Method("grad_diff", ("loss=grad_diff",)),
-        Method("npo", ("loss=npo",)),
-        Method("npo_kl", ("loss=npo", "loss.retain=kl")),
-        Method("simnpo", ("loss=simnpo",)),
-        Method("wga", ("loss=wga",)),
-        Method("undial", ("loss=undial",)),
-        Method("ceu", ("loss=ceu",)),
-        Method("satimp", ("loss=satimp",)),
-    )
-}
-"""mollm as it comes, without a rate; the losses that run on these rows with nothing but a rate to choose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +66,36 @@ class Bench:
 
     def run(self, method: Method, rate: float | None, seed: int, measures: Measures, before: Row) -> Row:
         """The row of one run. Raises RuntimeError with the last words of a command that fails."""
+        way = self._looped if method.objective else self._commanded
+        row = _head(method.name, rate, seed) | way(method, rate, seed, measures)
+        row["drift"] = drift(row["columns"], before["columns"])
+        return row
+
+    def _commanded(self, method: Method, rate: float | None, seed: int, measures: Measures) -> Row:
         place = self.out / f"{method.name}-{seed}-{'auto' if rate is None else f'{rate:g}'}-{self.settings(method)}"
         words = [*self.typed(method, rate, seed), f"run_dir={place}", "resume=auto"]
         said = Shell(Path.cwd(), self.model.parent).run("unlearn", *words)
         if said.code != 0:
             raise RuntimeError(f"{said.line}\nended with exit code {said.code}:\n{said.err[-2000:]}")
         manifest = json.loads((place / "manifest.json").read_text(encoding="utf-8"))
-        row = _head(method.name, rate, seed) | ended(manifest, said) | look(measures, place / "checkpoint")
-        row["drift"] = drift(row["columns"], before["columns"])
+        row = ended(manifest, said) | look(measures, loaded(place / "checkpoint"))
         shutil.rmtree(place)  # weights of a run that is measured: gigabytes, soon
         return row
+
+    def _looped(self, method: Method, rate: float | None, seed: int, measures: Measures) -> Row:
+        """The same rows, read as the command reads them, in a loop of its own."""
+        assert method.objective is not None and rate is not None
+        asked = request(composed(self.typed(method, rate, seed)), "unlearn")
+        assert asked.engine is not None
+        prepared = prepare(asked)
+        retain, _ = prepared.training("retain")
+        looked = prepared.sample("forget", asked.engine.evaluate_limit)
+        rows = real_rivals.Rows(
+            prepared.encoded["forget"], retain, looked, prepared.pad_id, asked.engine.rows, self.target, self.max_steps
+        )
+        model = loaded(self.model)
+        went = real_rivals.forget(model, measures.start, rows, real_rivals.OBJECTIVES[method.objective], rate, seed)
+        return went | look(measures, model)
 
 
 def ended(manifest: Mapping[str, Any], said: Said) -> Row:
@@ -127,9 +125,8 @@ def start_row(measures: Measures) -> Row:
     return _head(START, None, None) | {"columns": columns, "said": told, "drift": 0.0}
 
 
-def look(measures: Measures, checkpoint: Path) -> Row:
-    """The columns of a checkpoint, and what it answers."""
-    model = loaded(checkpoint)
+def look(measures: Measures, model: Any) -> Row:
+    """The columns of ``model``, and what it answers."""
     return {"columns": measures(model), "said": measures.told(model, SAID)}
 
 

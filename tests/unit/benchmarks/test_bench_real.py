@@ -13,8 +13,9 @@ import pytest
 
 from benchmarks import real, real_fetch, real_person, real_run
 from benchmarks.quality_run import composed
+from benchmarks.real_methods import METHODS
 from benchmarks.real_models import Said
-from benchmarks.real_run import METHODS, START, Bench, best_rate, drift
+from benchmarks.real_run import START, Bench, best_rate, drift
 from benchmarks.real_table import COLUMNS, into_page, markdown
 from mollm_cli.configuration.request import request
 
@@ -175,3 +176,32 @@ def test_a_run_becomes_a_row_and_its_weights_go(tmp_path, monkeypatch):
     code = 1
     with pytest.raises(RuntimeError, match="exit code 1:\nwhat went wrong"):
         bench.run(METHODS["mollm"], None, 2, measures, {"columns": columns})
+
+
+def test_a_rival_trains_on_the_rows_of_the_command_and_stops_where_that_does(tmp_path, monkeypatch):
+    trained, given = tmp_path / "trained", {}
+    trained.mkdir()
+    for name in ("forget", "others"):
+        lines = (json.dumps({"text": f"{name} said {k}"}) for k in range(20))
+        (trained / f"{name}.jsonl").write_text("\n".join(lines))
+    asked = (json.dumps({"prompt": f"who is {k}?", "answer": f"{k}"}) for k in range(5))
+    (trained / "questions.jsonl").write_text("\n".join(asked))
+
+    def loop(model, start, rows, objective, rate, seed):
+        given.update(model=model, start=start, rows=rows, objective=objective, rate=rate, seed=seed)
+        return {"reached": True, "stopped": "forget_target", "steps": 4, "seconds": 2.0}
+
+    monkeypatch.setattr(real_run.real_rivals, "forget", loop)
+    monkeypatch.setattr(real_run, "loaded", lambda folder: folder.name)
+    measures = Measured(dict.fromkeys(COLUMNS, 0.1))
+    measures.start = "start"
+    method = METHODS["open_unlearning_npo"]
+    bench = Bench(Path("embedded:tiny"), tmp_path, tmp_path, 0.05, 7)
+    found = bench.run(method, 1e-5, 2, measures, {"columns": measures.columns})
+    assert (found["method"], found["rate"], found["seed"], found["steps"], found["drift"]) == (
+        "open_unlearning_npo", 1e-5, 2, 4, 0.1,
+    )  # fmt: skip
+    rows = given["rows"]
+    assert (len(rows.forget), len(rows.retain), len(rows.looked), rows.batch) == (20, 25, 15, 4)
+    assert (rows.target, rows.most, given["rate"], given["seed"]) == (0.05, 7, 1e-5, 2)
+    assert (given["objective"], given["start"]) == (real_run.real_rivals.OBJECTIVES["npo"], "start")
