@@ -26,8 +26,9 @@ COUNTERFACTUAL: Role = "counterfactual"
 """The set of forget rows with other names and numbers (data/counterfactual.py): a yardstick, no more."""
 PROBES = "probes"
 """The beginning of the names of sets that ask for the forget rows' facts in other manners than theirs."""
-MADE_PROBES = (f"{PROBES}_in_blanks", f"{PROBES}_in_few_words", f"{PROBES}_by_name")
-"""The sets of probes that are made of the forget rows (data/probes.py): their probability is measured, no more."""
+MANNERS = ("in_blanks", "in_few_words", "by_name")
+MADE_PROBES = tuple(f"{PROBES}_{manner}" for manner in MANNERS)
+"""The sets of probes that are made of the forget rows, one a manner (data/probes.py): measured by probability only."""
 
 Content = Literal["ordinary", "personal", "harmful"]
 
@@ -49,11 +50,15 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Token ids and labels of one example, equally long; labels are IGNORE where there is no target."""
+    """Token ids and labels of one example, equally long; labels are IGNORE where there is no target.
+
+    reworded: a forget row in a manner that is not its own: it is trained on, and says nothing of the forget target.
+    """
 
     id: str
     input_ids: tuple[int, ...]
     labels: tuple[int, ...]
+    reworded: bool = False
 
     @property
     def targets(self) -> int:
@@ -66,7 +71,7 @@ class Batch:
     """Right-padded sequences: input_ids, attention_mask, labels, each int64 [B, T].
 
     idle: a row that another process has; it is passed through the model, because all processes do that equally often,
-    and counts for nothing.
+    and counts for nothing. reworded: which rows are not in their own manner; () where all are.
     """
 
     ids: tuple[str, ...]
@@ -74,6 +79,7 @@ class Batch:
     attention_mask: torch.Tensor
     labels: torch.Tensor
     idle: bool = False
+    reworded: tuple[bool, ...] = ()
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on ``device``."""
@@ -81,7 +87,8 @@ class Batch:
 
     def moved(self, move: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
         """The same batch with its tensors elsewhere."""
-        return Batch(self.ids, move(self.input_ids), move(self.attention_mask), move(self.labels), self.idle)
+        ids, mask, labels = move(self.input_ids), move(self.attention_mask), move(self.labels)
+        return Batch(self.ids, ids, mask, labels, self.idle, self.reworded)
 
 
 ObjectiveFunction = Callable[[Mapping[Role, Outputs]], "tuple[torch.Tensor, int]"]

@@ -24,6 +24,7 @@ def collate(encoded: Sequence[Encoded], pad_id: int) -> Batch:
         input_ids=padded([list(row.input_ids) for row in encoded], pad_id),
         attention_mask=padded([[1] * len(row.input_ids) for row in encoded], 0),
         labels=padded([list(row.labels) for row in encoded], IGNORE),
+        reworded=tuple(row.reworded for row in encoded) if any(row.reworded for row in encoded) else (),
     )
 
 

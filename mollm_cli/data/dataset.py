@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from mollm_cli.core.types import Content
+from mollm_cli.core.types import MANNERS, Content
 from mollm_cli.data.decoding import is_encoding
 from mollm_cli.data.filters import check_rule
 
@@ -64,6 +64,8 @@ class Dataset:
     ``encoding``: of its text files that have no byte-order mark and are not UTF-8, such as cp1252.
     ``sampled_share``: of retain only: the share of its rows in a step that are ordinary prompts with the starting
     model's own answers (data/ordinary.py). None: half where retain is held, else 0.
+    ``manners``: of forget only: the manners (of MANNERS) in which its rows are trained on beside their own, together
+    ``manners_share`` of its rows in a step (data/reworded.py).
     ``content``: unless "ordinary", no text reaches the run directory or the terminal unasked.
 
     Raises ValueError.
@@ -109,6 +111,8 @@ class Dataset:
     expected_rows: int | None = None
     weight: float = 1.0
     sampled_share: float | None = None
+    manners: list[str] = field(default_factory=list)
+    manners_share: float = 0.5
     content: Content = "ordinary"
 
     def __post_init__(self) -> None:
@@ -195,6 +199,10 @@ class Dataset:
             return f"max_tokens must be >= 2 (the first token is never predicted), found {self.max_tokens}"
         if self.sampled_share is not None and not 0 <= self.sampled_share < 1:
             return f"sampled_share must be in [0, 1) or null, found {self.sampled_share}"
+        if wrong := [manner for manner in self.manners if manner not in MANNERS]:
+            return f"manners must be of {', '.join(MANNERS)}, found '{wrong[0]}'"
+        if not 0 < self.manners_share < 1:
+            return f"manners_share must be in (0, 1), found {self.manners_share}; manners=[] trains on none"
         if self.answer_tokens < 1:
             return f"answer_tokens must be >= 1, found {self.answer_tokens}"
         for key in ("limit", "expected_rows", "from_model"):

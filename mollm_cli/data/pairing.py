@@ -14,12 +14,16 @@ from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.deletion import divide
 from mollm_cli.data.load_dataset import Loaded, load
 from mollm_cli.data.near_duplicates import drop_near_duplicates
+from mollm_cli.data.ordinary import ORDINARY
 from mollm_cli.data.overlap import drop_overlap, refuse_overlap, unseen, untested
+from mollm_cli.data.reworded import REWORDED
 
 COMPANIONS: dict[Role, tuple[Role, ...]] = {"forget": ("forget_test", "holdout"), "retain": ("retain_test",)}
 """Roles that are of another role's kind: they go when the user puts a file in the place of its source."""
 SETS = "sets."
 MIX = "mix.retain."
+TAKEN = (*ROLES, ORDINARY, REWORDED)
+"""Names that the user's own sets cannot have."""
 SAMPLED = "dataset@data.retain=sampled"
 """The remedy if there is nothing to retain."""
 Answer = Callable[[Loaded, Role], Loaded]
@@ -86,7 +90,7 @@ class Pairing:
         self._check_deletion()
         self._check_mix()
         for name in self.sets:
-            if name in ROLES:
+            if name in TAKEN:
                 raise ValueError(f"data.sets.{name}: a set must not be called like a role; give it another name")
 
     def _check_deletion(self) -> None:
@@ -109,12 +113,17 @@ class Pairing:
                     f"files in one role: data.{role}.path=[A, B]"
                 )
         for place, dataset in present(self).items():
-            if place.startswith(MIX) and (called(place) in ROLES or called(place) in {*self.sets, "deleted"}):
+            if place.startswith(MIX) and (called(place) in TAKEN or called(place) in {*self.sets, "deleted"}):
                 raise ValueError(f"data.{place}: its name is that of a role or a set; give it another name")
             if dataset.sampled and place != "retain" and not place.startswith(MIX):
                 raise ValueError(
                     f"data.{place}.from_model must be null, found {dataset.from_model}: only retain and "
                     f"data.mix.retain.NAME can be what the model says. Set data.{place}.path=FILE"
+                )
+            if dataset.manners and place != "forget":
+                raise ValueError(
+                    f"data.{place}.manners must be [], found {', '.join(dataset.manners)}: only rows to forget are "
+                    "trained on in other manners. Set data.forget.manners"
                 )
             if dataset.weight != 1 and place != "retain" and not place.startswith(MIX):
                 raise ValueError(

@@ -16,7 +16,7 @@ from mollm_cli.core.types import Batch, Loss, Objective, Role
 from mollm_cli.core.world import ALONE, World
 from mollm_cli.models.forward import forward, forward_hidden
 from mollm_cli.models.reference import Reference
-from mollm_cli.objectives.label_log_probs import label_log_probs, sequence_means
+from mollm_cli.objectives.label_log_probs import label_log_probs, sequence_means, target_counts
 
 Batches = Mapping[Role, Sequence[Batch]]
 RoleGroup = tuple[tuple[int, ...], tuple[Role, ...]]
@@ -78,7 +78,7 @@ class BatchLosses:
                     self._starts[i] = self._starts.get(i, 0) + self._shared(i, start(outputs)[0], k)
             # A loss that reads hidden states has no probabilities, and an idle row belongs to another process.
             if "forget" in outputs and outputs["forget"].hidden is None and not self.batches["forget"][k].idle:
-                self._probabilities.append(_probabilities(outputs["forget"]))
+                self._probabilities.append(_probabilities(outputs["forget"], self.batches["forget"][k].reworded))
             # The generator must hold nothing while the caller frees the graph, or its activations would live on.
             del outputs
             yield values
@@ -122,7 +122,10 @@ class BatchLosses:
         return found
 
     def totals(self) -> tuple[Array, float | None]:
-        """Losses [m] and the batch's forget probability, exp(mean log p) averaged over rows; one transfer."""
+        """Losses [m] and the batch's forget probability, exp(mean log p) averaged over rows in their own manner.
+
+        It costs one transfer from the device.
+        """
         return self._numbers(range(len(self.objectives)), True)
 
     def _numbers(self, indices: Sequence[int], forget: bool) -> tuple[Array, float | None]:
@@ -167,8 +170,14 @@ def _counted(batches: Batches, world: World) -> tuple[dict[Role, dict[str, int]]
 
 
 @torch.no_grad()
-def _probabilities(outputs: Outputs) -> torch.Tensor:
-    return sequence_means(label_log_probs(outputs), outputs).exp()
+def _probabilities(outputs: Outputs, reworded: Sequence[bool]) -> torch.Tensor:
+    """exp(mean log p) of each row that has a target and is in its own manner."""
+    log_probs = label_log_probs(outputs)
+    found = sequence_means(log_probs, outputs).exp()
+    if not any(reworded):
+        return found
+    own = torch.tensor([not other for other in reworded], device=found.device)
+    return found[own[target_counts(log_probs, outputs) > 0]]
 
 
 def role_groups(objectives: Sequence[Objective]) -> list[RoleGroup]:

@@ -79,7 +79,7 @@ def _narrowed(batch: Batch, taken: slice) -> Batch:
     mask = batch.attention_mask[taken]
     width = int(mask.sum(dim=1).max())
     ids, labels = batch.input_ids[taken, :width], batch.labels[taken, :width]
-    return Batch(batch.ids[taken], ids, mask[:, :width], labels, batch.idle)
+    return Batch(batch.ids[taken], ids, mask[:, :width], labels, batch.idle, batch.reworded[taken])
 
 
 def _versions(stepper: Stepper) -> list[int]:

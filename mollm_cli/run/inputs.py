@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mollm_cli.configuration.request import TrainRequest
 from mollm_cli.core.safe_yaml import load_yaml
 from mollm_cli.core.types import Encoded
+from mollm_cli.data.reworded import REWORDED
 from mollm_cli.models.load_model import fingerprint, source
 from mollm_cli.resume.lasting import numbers, require_same
 from mollm_cli.resume.resume_points import as_json, recorded
@@ -63,6 +64,7 @@ def _weights(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _rows(request: TrainRequest, plan: TrainingSet, prepared: Prepared) -> dict[str, Any]:
     roles = request.train
     names = [name for role in roles for name in prepared.sets_of(role)]
+    names += [REWORDED] if REWORDED in prepared.loaded else []
     rows = {name: prepared.loaded[name].fingerprint for name in names}
     seen = {f"rows of data.{name}": str(of.get("sha256", of["rows"]))[:16] for name, of in rows.items()}
     return seen | {f"tokens of data.{name}": _digest(prepared.encoded[name]) for name in names}

@@ -27,6 +27,7 @@ from mollm_cli.data.mixture import Share
 from mollm_cli.data.ordinary import ORDINARY, SHARE, ordinary_prompts
 from mollm_cli.data.pairing import MIX, SETS, load_roles, mixture
 from mollm_cli.data.probes import made_probes
+from mollm_cli.data.reworded import REWORDED, none_made, reworded
 from mollm_cli.data.wordless import wordless
 from mollm_cli.evaluation.attacks import rewriting
 from mollm_cli.evaluation.attacks.attack_protocol import PREFIX
@@ -61,7 +62,7 @@ class Prepared:
     @property
     def sets(self) -> dict[str, Loaded]:
         """The rows that are evaluated: all but those that only serve training."""
-        own = {name: rows for name, rows in self.loaded.items() if name not in ("alternate", ORDINARY)}
+        own = {name: rows for name, rows in self.loaded.items() if name not in ("alternate", ORDINARY, REWORDED)}
         return own | dict(self.attacked)
 
     @property
@@ -117,7 +118,8 @@ def require_in_order(request: Request, prepared: Prepared) -> None:
 
 
 def _key(request: Request, generate: bool) -> str:
-    return repr((request.model, request.data, request.evaluation, request.seed, generate, ordinary_share(request)))
+    trained = generate, ordinary_share(request), asks_otherwise(request)
+    return repr((request.model, request.data, request.evaluation, request.seed, *trained))
 
 
 def _prepared(request: Request, generate: bool) -> Prepared:
@@ -131,6 +133,8 @@ def _prepared(request: Request, generate: bool) -> Prepared:
         print(line, file=sys.stderr)
     loaded = _with_yardstick(without_ends(loaded, encoder))
     loaded |= _probes(loaded, encoder, request.evaluation.limit)
+    if asks_otherwise(request):
+        loaded |= _reworded(loaded["forget"], encoder)
     if held := held_back({name: rows.fingerprint for name, rows in loaded.items()}):
         print(f"warning: {held}", file=sys.stderr)
     retained = mixture(request.data)
@@ -156,6 +160,19 @@ def _probes(loaded: Mapping[Role, Loaded], encoder: Encoder, limit: int | None) 
     if "forget" not in loaded or any(name.startswith(PROBES) for name in loaded):
         return {}
     return made_probes(loaded["forget"], encoder, limit)
+
+
+def _reworded(forget: Loaded, encoder: Encoder) -> dict[str, Loaded]:
+    """The forget rows in the manners that they are trained on in beside their own; says which came to nothing."""
+    made = reworded(forget, encoder)
+    for line in none_made(forget, made):
+        print(line, file=sys.stderr)
+    return {} if made is None else {REWORDED: made}
+
+
+def asks_otherwise(request: Request) -> bool:
+    """True where the forget rows are trained on in other manners too."""
+    return isinstance(request, TrainRequest) and "forget" in request.loss.roles and bool(request.data.forget.manners)
 
 
 def _beyond(encoder: Encoder) -> Iterator[str]:
@@ -192,7 +209,7 @@ def _place(name: str, retained: Mapping[str, float]) -> str:
     """The key under ``data`` where a role or set is described."""
     if name in ROLES:
         return name
-    if name in (COUNTERFACTUAL, *MADE_PROBES):
+    if name in (COUNTERFACTUAL, REWORDED, *MADE_PROBES):
         return "forget"
     return f"{MIX if name in retained else SETS}{name}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mollm_cli.configuration.request import TrainRequest
 from mollm_cli.core.errors import RequestError
@@ -11,6 +11,7 @@ from mollm_cli.core.solution import Solver
 from mollm_cli.core.types import Encoded, Loss, Role
 from mollm_cli.data.mixture import Share
 from mollm_cli.data.ordinary import ORDINARY
+from mollm_cli.data.reworded import REWORDED
 from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.losses.finetune import finetune
 from mollm_cli.run.prepare import Prepared, finds_target
@@ -58,7 +59,27 @@ def unlearning_set(request: TrainRequest, prepared: Prepared) -> TrainingSet:
     leader = request.data.epoch if request.data.epoch in rows else loss.roles[0]
     ordinary = prepared.encoded.get(ORDINARY, [])
     beside = {"retain": (ordinary, prepared.ordinary_share)} if ordinary and "retain" in rows else {}
+    beside |= _reworded(request, prepared)
     return TrainingSet(loss, request.solver, request.direction, rows, shares, leader, beside)
+
+
+def _reworded(request: TrainRequest, prepared: Prepared) -> dict[Role, tuple[list[Encoded], float]]:
+    """The forget rows in other manners, with their share. Raises RequestError where they have no place in a step."""
+    rows = prepared.encoded.get(REWORDED, [])
+    if not rows:
+        return {}
+    paired = next((o for o in request.loss.objectives if "forget" in o.roles and len(o.roles) > 1), None)
+    if paired is not None:
+        raise RequestError(
+            f"data.forget.manners needs a loss that reads forget rows by themselves, found loss={request.loss.name}, "
+            f"which reads {', '.join(paired.roles)} row by row. Set data.forget.manners=[], or another loss"
+        )
+    if request.engine.batch_size < 2:
+        raise RequestError(
+            "data.forget.manners needs room for both kinds of rows in a step, found engine.batch_size=1. Set "
+            "engine.batch_size=2, or data.forget.manners=[]"
+        )
+    return {"forget": ([replace(row, reworded=True) for row in rows], request.data.forget.manners_share)}
 
 
 def finetuning_set(request: TrainRequest, prepared: Prepared) -> TrainingSet:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from mollm_cli.engine.micro_batches import cut
 from mollm_cli.gradients.direction_settings import Direction
 from mollm_cli.gradients.liveness import Liveness
 from mollm_cli.losses.mollm import mollm
@@ -125,3 +127,18 @@ def test_resting_is_rest_whatever_the_optimizer_carries(monkeypatch):
     released = drift()
     monkeypatch.setattr("mollm_cli.engine.step_state.release_momentum", lambda optimizer: None)
     assert released < 0.25 * drift()
+
+
+def test_the_target_is_read_on_rows_in_their_own_manner():
+    """By hand: the mean of the other two rows' probabilities, whole and in micro-batches; the losses are of all."""
+    every = run(True)[2][0].losses
+    alone = [
+        run(True, batches={"forget": [part], "retain": [RETAIN]})[2][0].forget_probability for part in split(FORGET, 1)
+    ]
+    mixed = replace(FORGET, reworded=(False, True, True, False))
+    wanted = (alone[0] + alone[3]) / 2
+    for rows in (4, 2, 1):
+        found = run(True, batches=cut({"forget": [mixed], "retain": [RETAIN]}, rows))[2][0]
+        assert found.forget_probability == pytest.approx(wanted, rel=1e-5)
+        assert np.allclose(found.losses, every, rtol=1e-5)
+    assert run(True)[2][0].forget_probability == pytest.approx(sum(alone) / 4, rel=1e-5)

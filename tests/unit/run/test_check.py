@@ -81,3 +81,11 @@ def test_where_nothing_is_to_be_retained_the_starting_model_may_say_it(tmp_path:
     assert done.code == 2 and "Set data.retain.path=FILE, or dataset@data.retain=sampled (texts" in done.err
     named = answer(UNLEARN, "--check", *forget, *SAMPLED)
     assert (named.code, "found no source" in named.err) == (0, False), named.err
+
+
+def test_forget_rows_in_other_manners_are_shown_where_they_are_trained_on() -> None:
+    asked = "data.forget.manners=[in_blanks,by_name]"
+    done = answer(UNLEARN, "--check", asked)
+    assert done.code == 0 and "reworded: 30 rows" in done.err and "forget:" in done.err, done.err
+    assert "for by_name; they are trained on as they are" in done.err
+    assert "reworded" not in answer(UNLEARN, "--check").err

@@ -58,6 +58,11 @@ def test_the_lasting_keys_and_digests_of_weights_and_trained_rows(tmp_path: Path
     }
 
 
+def test_forget_rows_in_other_manners_are_noted(tmp_path: Path) -> None:
+    found = _noted(tmp_path, prepared=_prepared(reworded={"sha256": "c" * 64, "rows": 2}))
+    assert (found["rows of data.reworded"], found["tokens of data.reworded"]) == ("c" * 16, TOKENS)
+
+
 def test_without_a_config_file_the_digests_are_what_there_is(tmp_path: Path) -> None:
     assert set(_noted(tmp_path)) == {"weights of model.path"} | {
         f"{what} of data.{role}" for what in ("rows", "tokens") for role in ("forget", "retain")

@@ -70,3 +70,8 @@ def test_a_sample_is_spread_over_the_rows() -> None:
 def test_rows_that_only_serve_training_are_not_evaluated() -> None:
     prepared = Prepared(None, {"forget": 1, "alternate": 2, "text": 3}, {})  # type: ignore[dict-item]
     assert prepared.sets == {"forget": 1, "text": 3}
+
+
+def test_what_only_serves_training_is_not_evaluated() -> None:
+    loaded: Any = dict.fromkeys(("forget", "retain", "alternate", "ordinary", "reworded"), None)
+    assert list(Prepared(None, loaded, {}).sets) == ["forget", "retain"]
