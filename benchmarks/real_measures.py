@@ -1,6 +1,6 @@
 """What a run did to a real model, measured from outside: on rows, probes, neighbours and text that it never saw.
 
-    measures = Measures.of("SmolLM2-135M-Instruct", folder, text)
+    measures = Measures.of(start, tokenizer, folder, text)
     before, after = measures(start), measures(model)
 
 No number comes from the run itself.
@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mollm_cli.core.types import Encoded
+from benchmarks.real_files import spaced
+from mollm_cli.core.types import IGNORE, Encoded
 from mollm_cli.data.batches import collate
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.encoder import Encoder
@@ -30,11 +32,14 @@ QUESTIONS = Path(__file__).with_name("plain_questions.jsonl")
 """Sixty questions that a small instruct model answers: {"question": ..., "answers": [...]}."""
 TOKENS = 60
 """Of a row, whatever its length."""
+TEXT = "text"
+"""The name of the general text among what the KL is measured on."""
 ANSWER = 16
 """New tokens in which a plain question must be answered."""
-TEXT_ROWS = 24
-"""Rows of ``TOKENS`` tokens that KL and perplexity are measured on."""
-BATCH = 12
+TEXT_ROWS = 12
+"""Rows of ``TOKENS`` tokens that KL and perplexity are measured on, unless another number is asked for."""
+BATCH, AT_ONCE = 12, 4
+"""Rows in a forward pass: of probabilities, and of whole distributions."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,9 @@ class Measures:
     """The columns of one model: {"forget": .12, ..., "kl": .004, "perplexity": 25.5, "plain": 1.0}.
 
     sets: rows whose mean answer probability is a column.
-    text: rows of general text.
-    asked: prompts of the plain questions that ``start`` answers, with the answers that count.
-    questions: the same questions in words.
-    retain: the set on which the KL is measured too; None: on none.
+    text: rows of general text; retain: the set on which the KL is measured too (None: on none).
+    asked: prompts of the plain questions that ``start`` answers, with the answers that count; questions: in words.
+    before: log p of the start at every target of the text and of ``retain``, [n, V] float32 for four rows each.
     """
 
     tokenizer: Any
@@ -55,31 +59,39 @@ class Measures:
     asked: Sequence[tuple[list[int], Sequence[str]]]
     questions: Sequence[str] = ()
     retain: str | None = None
+    before: Mapping[str, Sequence[torch.Tensor]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, start: Any, tokenizer: Any, folder: Path, text: Path, retain: str | None = None) -> Measures:
+    def of(
+        cls, start: Any, tokenizer: Any, folder: Path, text: Path, retain: str | None = None, text_rows: int = TEXT_ROWS
+    ) -> Measures:
         """Rows of the .jsonl files in ``folder`` (columns text, or prompt and answer), and ``text``, a plain file."""
         sets = {file.stem: encode_all(load(_dataset(file), file.stem), file.stem, tokenizer) for file in _files(folder)}
         general = Dataset("text", path=str(text), kind="text", text_field="text", windows=True, max_tokens=TOKENS)
-        windows = encode_all(load(general, "text"), "text", tokenizer)
-        rows = [windows[i * len(windows) // TEXT_ROWS] for i in range(TEXT_ROWS)]
+        rows = spaced(encode_all(load(general, "text"), "text", tokenizer), text_rows)
         questions = [json.loads(line) for line in QUESTIONS.read_text(encoding="utf-8").splitlines()]
         prompts, _ = Encoder(tokenizer).asking([q["question"] for q in questions], "auto", "questions")
         asked = [(ids, q["answers"]) for ids, q in zip(prompts, questions, strict=True)]
-        measures = cls(tokenizer, sets, rows, start, asked)
-        right = [k for k, found in enumerate(measures.right(start)) if found]
-        words = [questions[k]["question"] for k in right]
-        return cls(tokenizer, sets, rows, start, [asked[k] for k in right], words, retain)
+        right = [k for k, found in enumerate(cls(tokenizer, sets, rows, start, asked).right(start)) if found]
+        words, pad = [questions[k]["question"] for k in right], Encoder(tokenizer).pad_id
+        drifting = {TEXT: rows} | ({} if retain is None else {retain: sets[retain]})
+        before = {name: [log_p for log_p, _ in log_probs(start, each, pad)] for name, each in drifting.items()}
+        return cls(tokenizer, sets, rows, start, [asked[k] for k in right], words, retain, before)
 
     def __call__(self, model: Any) -> dict[str, float]:
-        """The columns of ``model``; plain: the share of what the start answers rightly that it still does."""
-        pad, device = Encoder(self.tokenizer).pad_id, torch.device("cpu")
-        found = {name: mean_probability(model, rows, pad, BATCH, device) for name, rows in self.sets.items()}
-        kl, nll = self._drift(model, self.text, pad)
+        """The columns of ``model``; plain: of what the start answers rightly, the share that it still does (else 1)."""
+        pad, device, retain = Encoder(self.tokenizer).pad_id, torch.device("cpu"), {}
         if self.retain is not None:
-            found["kl_retain"] = self._drift(model, self.sets[self.retain], pad)[0]
-        right = self.right(model)
-        return found | {"kl": kl, "perplexity": math.exp(nll), "plain": sum(right) / max(1, len(right))}
+            kl, _, probability = self._drift(model, self.retain, self.sets[self.retain], pad)
+            retain = {self.retain: probability, "kl_retain": kl}
+        found = {
+            name: retain[name] if name in retain else mean_probability(model, rows, pad, BATCH, device)
+            for name, rows in self.sets.items()
+        }
+        kl, nll, _ = self._drift(model, TEXT, self.text, pad)
+        right = [] if model is self.start else self.right(model)
+        plain = sum(right) / len(right) if right else 1.0
+        return found | retain | {"kl": kl, "perplexity": math.exp(nll), "plain": plain}
 
     def told(self, model: Any, count: int) -> list[tuple[str, str]]:
         """The first plain questions that the start answers, as far apart as can be, with what ``model`` says."""
@@ -95,19 +107,25 @@ class Measures:
         ends = Encoder(self.tokenizer).asking([""], "auto", "questions")[1]
         return generate(model, [self.asked[k][0] for k in places], self.tokenizer, ANSWER, 30, ends)
 
-    @torch.no_grad()
-    def _drift(self, model: Any, rows: Sequence[Encoded], pad: int) -> tuple[float, float]:
-        """KL(start || model) and -log p on ``rows``, nats per token."""
-        kl = nll = count = 0.0
-        for k in range(0, len(rows), 4):
-            batch = collate(rows[k : k + 4], pad)
-            on = batch.labels[:, 1:] != -100
-            given = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-            q, p = ((m(**given).logits[:, :-1][on].log_softmax(-1)) for m in (self.start, model))
+    def _drift(self, model: Any, name: str, rows: Sequence[Encoded], pad: int) -> tuple[float, float, float]:
+        """On ``rows``: KL(start || model) and -log p, nats per token, and the mean probability of a row."""
+        kl, nll = 0.0, []
+        for q, (p, labels) in zip(self.before[name], log_probs(model, rows, pad), strict=True):
             kl += float((q.exp() * (q - p)).sum())
-            nll -= float(p.gather(-1, batch.labels[:, 1:][on][:, None]).sum())
-            count += float(on.sum())
-        return kl / count, nll / count
+            nll += (-p.gather(-1, labels[:, None])[:, 0]).tolist()
+        ends = list(accumulate((row.targets for row in rows), initial=0))
+        means = [math.fsum(nll[a:b]) / (b - a) for a, b in pairwise(ends)]
+        return kl / len(nll), math.fsum(nll) / len(nll), math.fsum(math.exp(-mean) for mean in means) / len(means)
+
+
+@torch.no_grad()
+def log_probs(model: Any, rows: Sequence[Encoded], pad: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """For four rows after the other: log p at their targets, [n, V], and the labels there, [n]."""
+    for k in range(0, len(rows), AT_ONCE):
+        batch = collate(rows[k : k + AT_ONCE], pad)
+        on = batch.labels[:, 1:] != IGNORE
+        logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
+        yield logits[:, :-1][on].log_softmax(-1), batch.labels[:, 1:][on]
 
 
 def _files(folder: Path) -> list[Path]:

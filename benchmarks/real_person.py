@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.real_files import spaced
+from benchmarks.real_files import write as lines
+
 ROWS = 15
 """Texts to forget, texts to retain, and as many of either that are only measured."""
 UNSEEN = 100
@@ -62,25 +65,26 @@ def from_hub(subject: str) -> Person:
     return Person.of(read)
 
 
-def write(person: Person, other: Person, folder: Path) -> None:
-    """The files of the task: forget ``person``, retain what is said of ``other`` and the questions."""
+def write(person: Person, other: Person, folder: Path, most: int | None = None) -> None:
+    """The files of the task: forget ``person``, retain what is said of ``other`` and the questions.
+
+    most: measured questions of a kind, evenly spaced; None: all. Raises ValueError for a person of too few texts.
+    """
     least = UNSEEN + ROWS
     for found in (person, other):
         if len(found.texts) < least:
             raise ValueError(f"positive: needs {least} texts of each person, found {len(found.texts)}")
     trained, measured = folder / "trained", folder / "measured"
     for place in (trained, measured):
-        place.mkdir(parents=True, exist_ok=True)
-    for place in (trained, measured):
-        _lines(place / "forget.jsonl", _texts(person, 0))
-        _lines(place / "others.jsonl", _texts(other, 0))
-    _lines(trained / "questions.jsonl", _asked([*person.neighbours[0::2], *person.general[0::2]]))
-    _lines(measured / "forget_other.jsonl", _texts(person, UNSEEN))
-    _lines(measured / "others_test.jsonl", _texts(other, UNSEEN))
-    for level, rows in person.probes.items():
-        _lines(measured / f"probes{level}.jsonl", _asked(rows))
-    _lines(measured / "neighbours.jsonl", _asked(person.neighbours[1::2]))
-    _lines(measured / "general.jsonl", _asked(person.general[1::2]))
+        lines(place / "forget.jsonl", _texts(person, 0))
+        lines(place / "others.jsonl", _texts(other, 0))
+    lines(trained / "questions.jsonl", _asked([*person.neighbours[0::2], *person.general[0::2]]))
+    lines(measured / "forget_other.jsonl", _texts(person, UNSEEN))
+    lines(measured / "others_test.jsonl", _texts(other, UNSEEN))
+    asked = {f"probes{level}": rows for level, rows in person.probes.items()}
+    asked |= {"neighbours": person.neighbours[1::2], "general": person.general[1::2]}
+    for name, rows in asked.items():
+        lines(measured / f"{name}.jsonl", _asked(spaced(rows, most)))
 
 
 def _pair(row: Row) -> tuple[str, str]:
@@ -94,7 +98,3 @@ def _texts(person: Person, start: int) -> list[Row]:
 
 def _asked(rows: Sequence[tuple[str, str]]) -> list[Row]:
     return [{"prompt": prompt, "answer": answer} for prompt, answer in rows]
-
-
-def _lines(path: Path, rows: Sequence[Row]) -> None:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

@@ -13,68 +13,59 @@ from typing import Any
 
 from benchmarks import real_rivals
 from benchmarks.quality_run import composed
+from benchmarks.real_files import Row
 from benchmarks.real_measures import Measures
 from benchmarks.real_methods import Method
 from benchmarks.real_models import Said, Shell
-from mollm_cli.configuration.request import request
+from benchmarks.real_task import Task
+from mollm_cli.configuration.request import TrainRequest, request
 from mollm_cli.run.prepare import prepare
 
-Row = dict[str, Any]
 START = "start"
 """The method of the row that says what the untouched model does."""
-HELD_OUT = ("others_test", "neighbours", "general")
-"""Columns that a run should leave where they were."""
 LEAST = 1e-12
 """A probability below it counts as this: the logarithm of what a ruined model says must exist."""
 SAID = 3
 """Plain questions whose answers are shown."""
-SETTINGS = (
-    "data=custom", "dataset@data.forget=text-file", "dataset@data.retain=text-file",
-    "data.forget.max_tokens=60", "data.retain.max_tokens=60",
-    "+dataset@data.mix.retain.questions=qa-file", "data.test_share=0", "data.allow_overlap=true", "data.cache=false",
-    "engine.batch_size=4", "engine.evaluate_every=2", "engine.evaluate_limit=15", "engine.checkpoint_every=10",
-    "evaluation.limit=4", "evaluation.generate_tokens=8", "evaluation.membership=false",
-)  # fmt: skip
-"""Of every run; what it reports itself is kept short, for nothing of it is in the table."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A model and a person: where their files are, what forgetting is matched at, at most how many steps."""
+    """A task, where its runs go, what forgetting is matched at, at most how many steps.
 
-    model: Path
-    data: Path
+    measured: what else the columns of its rows hang on, in words.
+    """
+
+    task: Task
     out: Path
     target: float
     max_steps: int
+    measured: str = ""
 
     def typed(self, method: Method, rate: float | None, seed: int) -> list[str]:
         """What follows mollm-unlearn, but for the directory."""
-        trained = self.data / "trained"
-        files = {"forget": "forget", "retain": "others", "mix.retain.questions": "questions"}
-        paths = [f"data.{role}.path={trained / file}.jsonl" for role, file in files.items()]
         goal = [f"direction.forget_target={self.target:.4g}", f"engine.max_steps={self.max_steps}", f"seed={seed}"]
         rates = [] if rate is None else [f"optimizer.lr={rate:g}"]
-        return [f"model.path={self.model}", *SETTINGS, *paths, *goal, *method.typed, *rates]
+        return [f"model.path={self.task.model}", *self.task.typed, *goal, *method.typed, *rates]
 
     def settings(self, method: Method) -> str:
         """A hash of what is typed (rate and seed apart) and of the rows: a run under others is another run."""
         words = " ".join(self.typed(method, None, 0))
-        for place, name in ((self.model, "MODEL"), (self.data, "DATA")):
+        for place, name in ((self.task.model, "MODEL"), (self.task.data, "DATA")):
             words = words.replace(str(place), name)
-        return fingerprint(self.model, self.data, words)
+        return fingerprint(self.task, f"{words} {self.measured}")
 
     def run(self, method: Method, rate: float | None, seed: int, measures: Measures, before: Row) -> Row:
         """The row of one run. Raises RuntimeError with the last words of a command that fails."""
         way = self._looped if method.objective else self._commanded
         row = _head(method.name, rate, seed) | way(method, rate, seed, measures)
-        row["drift"] = drift(row["columns"], before["columns"])
+        row["drift"] = drift(row["columns"], before["columns"], self.task.held_out)
         return row
 
     def _commanded(self, method: Method, rate: float | None, seed: int, measures: Measures) -> Row:
         place = self.out / f"{method.name}-{seed}-{'auto' if rate is None else f'{rate:g}'}-{self.settings(method)}"
         words = [*self.typed(method, rate, seed), f"run_dir={place}", "resume=auto"]
-        said = Shell(Path.cwd(), self.model.parent).run("unlearn", *words)
+        said = Shell(Path.cwd(), self.task.model.parent).run("unlearn", *words)
         if said.code != 0:
             raise RuntimeError(f"{said.line}\nended with exit code {said.code}:\n{said.err[-2000:]}")
         manifest = json.loads((place / "manifest.json").read_text(encoding="utf-8"))
@@ -86,14 +77,14 @@ class Bench:
         """The same rows, read as the command reads them, in a loop of its own."""
         assert method.objective is not None and rate is not None
         asked = request(composed(self.typed(method, rate, seed)), "unlearn")
-        assert asked.engine is not None
+        assert isinstance(asked, TrainRequest)
         prepared = prepare(asked)
         retain, _ = prepared.training("retain")
         looked = prepared.sample("forget", asked.engine.evaluate_limit)
         rows = real_rivals.Rows(
             prepared.encoded["forget"], retain, looked, prepared.pad_id, asked.engine.rows, self.target, self.max_steps
         )
-        model = loaded(self.model)
+        model = loaded(self.task.model)
         went = real_rivals.forget(model, measures.start, rows, real_rivals.OBJECTIVES[method.objective], rate, seed)
         return went | look(measures, model)
 
@@ -110,19 +101,17 @@ def ended(manifest: Mapping[str, Any], said: Said) -> Row:
     }
 
 
-def fingerprint(model: Path, data: Path, words: str = "") -> str:
+def fingerprint(task: Task, words: str = "") -> str:
     """A hash of the model's name, of all rows and of ``words``."""
-    state = hashlib.sha256(f"{model.name} {words}".encode())
-    for file in sorted(data.rglob("*.jsonl")):
+    state = hashlib.sha256(f"{task.model.name} {words}".encode())
+    for file in sorted(task.data.rglob("*.jsonl")):
         state.update(file.read_bytes())
     return state.hexdigest()[:12]
 
 
-def start_row(measures: Measures) -> Row:
-    """The row of the untouched model."""
-    columns = measures(measures.start)
-    told = measures.told(measures.start, SAID)
-    return _head(START, None, None) | {"columns": columns, "said": told, "drift": 0.0}
+def untrained_row(name: str, measures: Measures, model: Any, settings: str) -> Row:
+    """The row of a model that no run has made: the start, an oracle."""
+    return _head(name, None, None) | look(measures, model) | {"drift": 0.0, "settings": settings}
 
 
 def look(measures: Measures, model: Any) -> Row:
@@ -138,9 +127,9 @@ def loaded(folder: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
 
 
-def drift(columns: Mapping[str, float], start: Mapping[str, float]) -> float:
-    """KL on unseen text + the largest |log(p / p of the start)| of the held-out columns, nats."""
-    return columns["kl"] + max(abs(math.log(max(columns[name], LEAST) / start[name])) for name in HELD_OUT)
+def drift(columns: Mapping[str, float], start: Mapping[str, float], held_out: Sequence[str]) -> float:
+    """KL on unseen text + the largest |log(p / p of the start)| of the ``held_out`` columns, nats."""
+    return columns["kl"] + max(abs(math.log(max(columns[name], LEAST) / start[name])) for name in held_out)
 
 
 def best_rate(rows: Sequence[Row], method: str, seed: int) -> float | None:

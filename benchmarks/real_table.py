@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.quality_table import mean_error
-from benchmarks.real_run import START, Row, best_rate
+from benchmarks.real_files import Row
+from benchmarks.real_run import START, best_rate
 
 COLUMNS = {
     "forget": "forget, trained rows", "forget_other": "forget, other texts", "probes1": "probes, level 1 (cloze)",
@@ -15,6 +16,17 @@ COLUMNS = {
     "kl_retain": "KL to the start on retain rows", "kl": "KL on unseen text", "perplexity": "perplexity of the text",
     "plain": "plain questions still right",
 }  # fmt: skip
+ORACLE = "oracle"
+"""The method of the row that says what a model does that never saw what is to be forgotten."""
+SHORT = ("mollm", "ga_kl", "npo", "open_unlearning_grad_diff_kl", "open_unlearning_npo")
+LINES = {
+    "what is forgotten: probability": ("forget",), "the same in other words": ("paraphrased",),
+    "probes on it, levels 1 / 2 / 3": ("probes1", "probes2", "probes3"), "other person, held out": ("others_test",),
+    "neighbours, held out": ("neighbours",), "other authors, held out": ("retain_test",),
+    "real authors": ("real_authors",), "world facts": ("world_facts",), "KL on unseen text, nats a token": ("kl",),
+    "plain questions still right": ("plain",),
+}  # fmt: skip
+"""The short form: a task shows those that it has all columns of."""
 DIGITS = {"perplexity": 1, "plain": 3}
 """After the point; others have four."""
 
@@ -33,46 +45,88 @@ def markdown(rows: Sequence[Row], methods: Sequence[str], tuning: int) -> str:
 
     Methods without a run are named below. Quotes are of each method's first seed.
     """
-    begun = [row for row in rows if row["method"] == START][-1]
+    beside = untrained(rows)
     runs = {method: chosen(rows, method, tuning) for method in methods}
     there = {method: mine for method, mine in runs.items() if mine}
+    shown, blank = [*([row] for row in beside.values()), *there.values()], [""] * len(beside)
     facts = [
-        ["rate", "", *("auto" if mine[0]["rate"] is None else f"{mine[0]['rate']:g}" for mine in there.values())],
-        ["reached, of seeds", "", *(f"{sum(r['reached'] for r in mine)}/{len(mine)}" for mine in there.values())],
-        ["steps", "", *("/".join(str(row["steps"]) for row in mine) for mine in there.values())],
-        ["s of processor", "", *("/".join(f"{row['seconds']:.0f}" for row in mine) for mine in there.values())],
+        ["rate", *blank, *("auto" if mine[0]["rate"] is None else f"{mine[0]['rate']:g}" for mine in there.values())],
+        ["reached, of seeds", *blank, *(f"{sum(r['reached'] for r in mine)}/{len(mine)}" for mine in there.values())],
+        ["steps", *blank, *(_each(mine, "steps") for mine in there.values())],
+        ["s of processor", *blank, *(_each(mine, "seconds") for mine in there.values())],
     ]
     lines = [
-        [words, *(_cell([row["columns"][name] for row in mine], name) for mine in ([begun], *there.values()))]
+        [words, *(_cell([row["columns"][name] for row in mine], name) for mine in shown)]
         for name, words in COLUMNS.items()
+        if name in beside[START]["columns"]
     ]
-    last = [["drift", *(_cell([row["drift"] for row in mine], "drift") for mine in ([begun], *there.values()))]]
-    head = [["", "start", *(f"`{method}`" for method in there)], ["---", *["---:"] * (len(there) + 1)]]
-    table = "\n".join("| " + " | ".join(cells) + " |" for cells in [*head, *facts, *lines, *last])
+    last = [["drift", *(_cell([row["drift"] for row in mine], "drift") for mine in shown)]]
+    table = _table([["", *beside, *(f"`{method}`" for method in there)], *facts, *lines, *last], right=True)
     absent = [method for method in methods if method not in there]
     missing = [f"Not measured: {', '.join(absent)}."] if absent else []
-    return "\n\n".join([table, *missing, quotes({START: begun, **{m: mine[0] for m, mine in there.items()}})])
+    return "\n\n".join([table, *missing, quotes(beside | {m: mine[0] for m, mine in there.items()})])
+
+
+def untrained(rows: Sequence[Row]) -> dict[str, Row]:
+    """The last row of the start, and of the oracle where there is one."""
+    return {name: [r for r in rows if r["method"] == name][-1] for name in (START, ORACLE) if _known(rows, name)}
+
+
+def short(rows: Sequence[Row], tuning: int, title: str, typed: str) -> str:
+    """The few lines that say most, of the methods that were run among SHORT, and what is typed to make them."""
+    beside = untrained(rows)
+    there = {method: mine for method in SHORT if (mine := chosen(rows, method, tuning))}
+    shown = [*([row] for row in beside.values()), *there.values()]
+    lines = [
+        [words, *(" / ".join(_cell([row["columns"][name] for row in mine], name) for name in names) for mine in shown)]
+        for words, names in LINES.items()
+        if all(name in beside[START]["columns"] for name in names)
+    ]
+    blank = [""] * len(beside)
+    counts = {"steps": "steps", "seconds": "s of processor, all it does"}
+    lines += [[words, *blank, *(_each(mine, name) for mine in there.values())] for name, words in counts.items()]
+    seeds = max((len(mine) for mine in there.values()), default=0)
+    head = f"{title}, at matched forgetting, each method at its best of three rates; seeds: {seeds}. `{typed}`"
+    return "\n\n".join([head, _table([["", *beside, *(f"`{method}`" for method in there)], *lines], right=True)])
 
 
 def quotes(rows: dict[str, Row]) -> str:
     """The answers to the first plain questions, method by method."""
     asked = [question for question, _ in rows[START]["said"]]
-    head = [["", *map(_plain, asked)], ["---"] * (len(asked) + 1)]
     body = [[method, *(_plain(answer) for _, answer in row["said"])] for method, row in rows.items()]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in [*head, *body])
+    return _table([["", *map(_plain, asked)], *body])
 
 
-def into_page(page: Path, name: str, block: str) -> None:
-    """Put ``block`` between the markers of ``name``, the first time at the end. Raises ValueError on a lone marker."""
+def into_page(page: Path, name: str, block: str, add: bool = True) -> None:
+    """Put ``block`` between the markers of ``name``; where there are none at the end, or (add false) nowhere.
+
+    Raises ValueError on a lone marker.
+    """
     begin, end = f"<!-- real {name} -->", f"<!-- end of real {name} -->"
     text = page.read_text(encoding="utf-8")
     counts = text.count(begin), text.count(end)
+    if counts == (0, 0) and not add:
+        return
     if counts == (0, 0):
         text = f"{text.rstrip()}\n\n{begin}\n{end}\n"
     elif counts != (1, 1):
         raise ValueError(f"{page} must have the lines '{begin}' and '{end}' once each, or neither; found {counts}")
     before, after = text.split(begin)[0], text.split(end)[1]
     page.write_text(f"{before}{begin}\n{block}\n{end}{after}", encoding="utf-8")
+
+
+def _table(lines: Sequence[Sequence[str]], right: bool = False) -> str:
+    """``lines``, the first of them the head, as Markdown; right: all but the first column are numbers."""
+    rule = ["---", *["---:" if right else "---"] * (len(lines[0]) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [lines[0], rule, *lines[1:]])
+
+
+def _known(rows: Sequence[Row], method: str) -> bool:
+    return any(row["method"] == method for row in rows)
+
+
+def _each(mine: Sequence[Row], name: str) -> str:
+    return "/".join(f"{row[name]:.0f}" for row in mine)
 
 
 def _cell(values: Sequence[float], name: str) -> str:

@@ -11,21 +11,24 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import real, real_fetch, real_person, real_run
+from benchmarks import real, real_fetch, real_person, real_run, real_task
 from benchmarks.quality_run import composed
 from benchmarks.real_methods import METHODS
 from benchmarks.real_models import Said
 from benchmarks.real_run import START, Bench, best_rate, drift
-from benchmarks.real_table import COLUMNS, into_page, markdown
+from benchmarks.real_table import COLUMNS, into_page, markdown, short
 from mollm_cli.configuration.request import request
 
+PERSON = [
+    name for name in COLUMNS if name not in ("paraphrased", "retain", "retain_test", "real_authors", "world_facts")
+]
 SAID = [["What is the capital of France?", "Paris | of course"]]
 
 
 def row(method, rate=1e-5, seed=0, reached=True, drift=0.1, settings="x", **columns):
-    values = dict.fromkeys(COLUMNS, 0.5) | columns
+    values = dict.fromkeys(PERSON, 0.5) | columns
     head = {"method": method, "rate": rate, "seed": seed, "reached": reached, "drift": drift, "settings": settings}
-    return head | {"steps": 8, "seconds": 30.0, "columns": values, "said": SAID}
+    return head | {"steps": 8, "stopped": "max_steps", "seconds": 30.0, "columns": values, "said": SAID}
 
 
 def test_the_best_rate_reaches_the_target_with_the_least_drift():
@@ -34,6 +37,9 @@ def test_the_best_rate_reaches_the_target_with_the_least_drift():
     rows = [row("npo", rate, reached=False, forget=p, drift=p) for rate, p in ((3e-6, 0.2), (1e-5, 0.1), (3e-5, 0.1))]
     assert best_rate(rows, "npo", 0) == 1e-5
     assert best_rate(rows, "wga", 0) is None
+
+
+HELD_OUT = real_task.Task("", "", Path(), Path(), ()).held_out
 
 
 def test_a_restart_skips_what_is_there_and_chooses_the_rate_from_it(tmp_path):
@@ -56,7 +62,9 @@ def test_a_restart_skips_what_is_there_and_chooses_the_rate_from_it(tmp_path):
 def test_drift_counts_a_rise_like_a_fall():
     start = {"others_test": 0.1, "neighbours": 0.1, "general": 0.1, "kl": 0.0}
     for factor in (2, 0.5):
-        assert drift(start | {"general": 0.1 * factor, "kl": 0.01}, start) == pytest.approx(0.01 + math.log(2))
+        assert drift(start | {"general": 0.1 * factor, "kl": 0.01}, start, HELD_OUT) == pytest.approx(
+            0.01 + math.log(2)
+        )
 
 
 def test_the_table_has_means_and_says_what_is_missing(tmp_path):
@@ -74,14 +82,76 @@ def test_the_table_has_means_and_says_what_is_missing(tmp_path):
     assert "| forget, trained rows | 0.5000 | 0.3000 ± 0.1000 |" in text
     assert "| reached, of seeds |  | 1/2 |" in text and "| rate |  | auto |" in text
     assert "Not measured: npo." in text and "Paris \\| of course" in text
+    assert "| oracle |" not in text and "paraphrased" not in text
+    beside = markdown([*rows, row("oracle", None, None, forget=0.1)], ["mollm"], 0)
+    assert "| forget, trained rows | 0.5000 | 0.1000 | 0.3000 ± 0.1000 |" in beside
     page = tmp_path / "PAGE.md"
     page.write_text("# Before\n")
     for block in ("old", "new"):
         into_page(page, "a", block)
     assert page.read_text() == "# Before\n\n<!-- real a -->\nnew\n<!-- end of real a -->\n"
+    into_page(page, "b", "new", add=False)
+    assert "b" not in page.read_text().replace("Before", "")
     page.write_text("<!-- real a -->\n")
     with pytest.raises(ValueError, match="once each, or neither"):
         into_page(page, "a", "")
+
+
+def test_the_short_form_has_the_few_methods_and_the_columns_of_its_task(tmp_path):
+    rows = [
+        row(START, None, None),
+        row("mollm", None, forget=0.25),
+        row("wga"),
+        row("open_unlearning_npo", probes2=0.1),
+    ]
+    text = short(rows, 0, "A model", "python -m benchmarks.real")
+    lines = text.splitlines()
+    assert lines[0].startswith("A model, at matched forgetting") and "`python -m benchmarks.real`" in lines[0]
+    assert lines[2] == "|  | start | `mollm` | `open_unlearning_npo` |"
+    assert "| what is forgotten: probability | 0.5000 | 0.2500 | 0.5000 |" in lines
+    assert (
+        "| probes on it, levels 1 / 2 / 3 | 0.5000 / 0.5000 / 0.5000 | " in text and "0.5000 / 0.1000 / 0.5000" in text
+    )
+    assert "| steps |  | 8 | 8 |" in lines and "| s of processor, all it does |  | 30 | 30 |" in lines
+    assert len(lines) == 12 and "authors" not in text
+
+
+def planned(monkeypatch, tmp_path, *more):
+    monkeypatch.setattr(real, "SHARED", tmp_path)
+    text = tmp_path / "text.txt"
+    text.write_text("a")
+    (tmp_path / "rwku").mkdir(exist_ok=True)
+    return real.arguments(["--text", str(text), "--data", str(tmp_path), *more])
+
+
+def test_what_is_run_by_default_hangs_on_the_model_and_the_first_seed_goes_first(monkeypatch, tmp_path):
+    small, large = planned(monkeypatch, tmp_path), planned(monkeypatch, tmp_path, "--model", "gemma")
+    assert (small.seeds, large.seeds) == ([0, 1], [0]) and len(large.methods) < len(small.methods)
+    wide = planned(monkeypatch, tmp_path, "--methods", "all", "--task", "tofu", "--person", "Nobody")
+    assert wide.methods == list(METHODS.values()) and real.name_of(wide) == "smollm2-tofu"
+    assert real.name_of(large) == "gemma-vincent-van-gogh"
+    chosen = planned(monkeypatch, tmp_path, "--methods", "mollm,npo", "--rates", "1e-5")
+    order, path, bench = [], tmp_path / "rows.jsonl", Bench(task(tmp_path / "data"), tmp_path, 0.1, 3)
+    for method, rate, seed in real.ahead(chosen, bench, path):
+        order.append((method.name, rate, seed))
+        real.append(path, row(method.name, rate, seed, settings=bench.settings(method)))
+    assert order == [("mollm", None, 0), ("npo", 1e-5, 0), ("mollm", None, 1), ("npo", 1e-5, 1)]
+
+
+def test_no_run_begins_that_would_pass_the_minutes(monkeypatch, tmp_path, capsys):
+    chosen = planned(monkeypatch, tmp_path, "--methods", "mollm,npo", "--minutes", "1")
+    clock, columns = iter(range(0, 10000, 20)), dict.fromkeys(PERSON, 0.1)
+    monkeypatch.setattr(real, "spent", lambda: next(clock))
+    monkeypatch.setattr(real, "task_of", lambda *given: (task(tmp_path), None))
+    monkeypatch.setattr(real, "loaded", lambda folder: "model")
+    monkeypatch.setattr(real, "tokenizer", lambda folder: "tokenizer")
+    monkeypatch.setattr(real.Measures, "of", lambda *given: Measured(columns))
+    monkeypatch.setattr(real_run.Bench, "run", lambda bench, method, *given: row(method.name, None))
+    real.go(chosen, tmp_path / "rows.jsonl", tmp_path)
+    methods = [found["method"] for found in real.read(tmp_path / "rows.jsonl")]
+    assert methods == [START, "mollm"]
+    said = capsys.readouterr().err
+    assert "mollm seed 0 rate auto: forget_target" not in said and "the same line goes on from here" in said
 
 
 def person(folder, name, texts=115):
@@ -97,9 +167,9 @@ def person(folder, name, texts=115):
 def test_what_is_measured_is_apart_from_what_is_trained(tmp_path):
     person(tmp_path / "1_Ann_Bee", "ann")
     person(tmp_path / "2_Bee", "bee")
-    found = real.person("Ann Bee", str(tmp_path))
+    found = real_task.found("Ann Bee", str(tmp_path))
     with pytest.raises(ValueError, match="must hold one folder of 'Nobody'"):
-        real.person("Nobody", str(tmp_path))
+        real_task.found("Nobody", str(tmp_path))
     real_person.write(found, real_person.from_folder(tmp_path / "2_Bee"), tmp_path / "out")
     rows = {f"{f.parent.name}/{f.stem}": f.read_text().splitlines() for f in (tmp_path / "out").rglob("*.jsonl")}
     trained = {line for name, lines in rows.items() if name.startswith("trained") for line in lines}
@@ -107,9 +177,11 @@ def test_what_is_measured_is_apart_from_what_is_trained(tmp_path):
         assert rows[f"measured/{name}"] and not trained & set(rows[f"measured/{name}"])
     assert len(rows["trained/forget"]) == len(rows["trained/others"]) == real_person.ROWS
     assert json.loads(rows["measured/general"][0]) == {"prompt": "general 1", "answer": "1"}
-    short = real_person.Person(found.texts[:-1], {}, (), ())
+    real_person.write(found, found, tmp_path / "few", most=1)
+    assert len((tmp_path / "few" / "measured" / "probes3.jsonl").read_text().splitlines()) == 1
+    lacking = real_person.Person(found.texts[:-1], {}, (), ())
     with pytest.raises(ValueError, match="needs 115 texts"):
-        real_person.write(short, found, tmp_path / "none")
+        real_person.write(lacking, found, tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 
@@ -131,10 +203,18 @@ def test_each_method_is_a_loss_of_the_tool():
         assert Path("conf", "loss", f"{method.typed[0].removeprefix('loss=')}.yaml").is_file()
 
 
+def task(folder, model=Path("/models/model")):
+    paths = (f"data.{role}.path={folder}/trained/{file}.jsonl" for role, file in FILES.items())
+    return real_task.Task("a", "A", model, folder, (*real_task.SETTINGS, *real_task.PERSON, *paths))
+
+
+FILES = {"forget": "forget", "retain": "others", "mix.retain.questions": "questions"}
+
+
 @pytest.mark.parametrize("name", ["mollm", "npo_kl"])
 def test_a_method_is_a_command_that_the_tool_takes(name, tmp_path):
     method = METHODS[name]
-    bench = Bench(tmp_path / "model", tmp_path, tmp_path, 0.05, 3)
+    bench = Bench(task(tmp_path), tmp_path, 0.05, 3)
     asked = request(composed(bench.typed(method, 1e-5 if method.tuned else None, 1)), "unlearn")
     assert asked.optimizer.lr == (1e-5 if method.tuned else "auto")
     assert (asked.direction.forget_target, asked.engine.max_steps, asked.seed) == (0.05, 3, 1)
@@ -153,7 +233,7 @@ class Measured:
 
 def test_a_run_becomes_a_row_and_its_weights_go(tmp_path, monkeypatch):
     columns = dict.fromkeys(COLUMNS, 0.1) | {"kl": 0.02}
-    bench, typed = Bench(tmp_path / "model", tmp_path, tmp_path, 0.05, 3), []
+    bench, typed = Bench(task(tmp_path), tmp_path, 0.05, 3), []
 
     def command(shell, program, *words):
         typed.extend(words)
@@ -196,7 +276,7 @@ def test_a_rival_trains_on_the_rows_of_the_command_and_stops_where_that_does(tmp
     measures = Measured(dict.fromkeys(COLUMNS, 0.1))
     measures.start = "start"
     method = METHODS["open_unlearning_npo"]
-    bench = Bench(Path("embedded:tiny"), tmp_path, tmp_path, 0.05, 7)
+    bench = Bench(task(tmp_path, Path("embedded:tiny")), tmp_path, 0.05, 7)
     found = bench.run(method, 1e-5, 2, measures, {"columns": measures.columns})
     assert (found["method"], found["rate"], found["seed"], found["steps"], found["drift"]) == (
         "open_unlearning_npo", 1e-5, 2, 4, 0.1,
