@@ -15,6 +15,7 @@ from mollm_cli.configuration.choices import config_dir
 from mollm_cli.configuration.first_look import first_look
 from mollm_cli.configuration.programs import Command
 from mollm_cli.core.allowed import allowing
+from mollm_cli.core.endings import if_stopped
 from mollm_cli.core.errors import RequestError
 from mollm_cli.launch.ending import exit_code
 from mollm_cli.launch.processes import follows
@@ -61,7 +62,8 @@ def _answer_to(command: Command, arguments: Arguments, waits: bool) -> int:
     elif arguments.purge is not None:
         from mollm_cli.launch.purge import purge
 
-        purge(Path(arguments.purge))
+        with if_stopped("not everything is removed"):
+            purge(Path(arguments.purge))
     else:
         if arguments.config_dir is None and arguments.resume_sweep is None:
             first_look(command, arguments.overrides, folders[0])

@@ -25,6 +25,7 @@ from mollm_cli.configuration.compose import (
 from mollm_cli.configuration.programs import Command
 from mollm_cli.configuration.resumed_config import KEYS, Resume, require_lasting, resumed_config, resuming
 from mollm_cli.core.budget import spending
+from mollm_cli.core.endings import AS_IT_WAS, if_stopped
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.manifest import Manifest
 from mollm_cli.core.secrets import without_secrets
@@ -62,7 +63,8 @@ def _compose_and_run(command: Command, arguments: Arguments) -> int:
             if arguments.multirun:
                 raise RequestError("resume goes on with one run, found -m or sweep=NAME; leave it out")
             if resume.found != "nothing":
-                return _go_on(command, arguments, overrides, resume)
+                with if_stopped(AS_IT_WAS):
+                    return _go_on(command, arguments, overrides, resume)
             overrides = [o for o in overrides if o.key_or_group not in KEYS]
         if arguments.cfg is not None:
             return _show(command, arguments, overrides)

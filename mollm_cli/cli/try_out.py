@@ -15,6 +15,7 @@ from mollm_cli.cli.arguments import Parser
 from mollm_cli.cli.help import EXIT_CODES
 from mollm_cli.cli.listing import table
 from mollm_cli.core.discretion import told
+from mollm_cli.core.endings import if_stopped
 from mollm_cli.core.errors import RequestError
 from mollm_cli.data.headers import is_known
 from mollm_cli.launch.ending import exit_code
@@ -41,7 +42,13 @@ _EPILOG = (
 
 def main(typed: Sequence[str] | None = None) -> int:
     """Answer the command line ``typed`` (sys.argv by default) and return the exit code."""
-    return exit_code("mollm-try", lambda: _answer(_parser().parse_args(typed)))
+
+    def answer() -> int:
+        arguments = _parser().parse_args(typed)
+        with if_stopped("answers are kept nowhere"):
+            return _answer(arguments)
+
+    return exit_code("mollm-try", answer)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -189,6 +196,9 @@ def _converse(trial: Conversation) -> int:
         except EOFError:
             print()
             return 0
+        except KeyboardInterrupt:
+            print()
+            raise
         if not prompt.strip():
             continue
         try:

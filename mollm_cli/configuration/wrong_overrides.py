@@ -37,6 +37,8 @@ def unknown_key(key: str, config: Mapping[Any, Any], groups: Sequence[str]) -> s
             extra = [g for g in groups if "@" not in g] if len(path) == 1 else []
             return f"{'.'.join(path)} is not a key; {nearest(part, {*map(str, node), *extra} - {TARGET})}"
         node = node[part]
+    if isinstance(node, Mapping):
+        return f"{key} is a mapping, whose new keys are added with a plus: +{key}.NAME=VALUE, or '+{key}={{...}}'"
     return f"{key} cannot be set like this; --cfg job shows every key with a value that it takes"
 
 

@@ -67,10 +67,19 @@ class UnreadError(OutputError):
     exit_code = 0
 
 
+MOST_CHOICES = 50
+"""Choices that a message still lists."""
+
+
 def nearest(name: str, choices: Iterable[str], most: int = 3) -> str:
-    """``choices`` in one line, those that look like ``name`` first: "did you mean 'a'? choices: a, b, c"."""
+    """``choices`` in one line, those that look like ``name`` first: "did you mean 'a'? choices: a, b, c".
+
+    Of more than MOST_CHOICES the five that look most like it.
+    """
     known = sorted(choices)
     close = difflib.get_close_matches(name, known, n=most, cutoff=0.5)
     hint = f"did you mean {' or '.join(repr(c) for c in close)}? " if close else ""
+    if len(known) > MOST_CHOICES:
+        return f"{hint}the nearest of {len(known)}: {', '.join(difflib.get_close_matches(name, known, 5, 0.0))}"
     rest = [c for c in known if c not in close]
     return f"{hint}choices: {', '.join(close + rest)}"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mollm_cli.core.allowed import Allowed, allowing
 from mollm_cli.core.budget import spending
-from mollm_cli.core.endings import End
+from mollm_cli.core.endings import AS_IT_WAS, NOTHING_KEPT, End, if_stopped
 from mollm_cli.core.errors import OutputError, RequestError
 from mollm_cli.core.privacy import FOLDER, as_asked
 from mollm_cli.launch.ending import ended
@@ -38,7 +38,7 @@ def enter(spec: RunSpec) -> int:
 
     try:
         with typed(spec.typed):
-            return ended(spec.program, answer).code
+            return ended(spec.program, _stoppable(spec, answer)).code
     finally:
         _leave_no_empty(Path(spec.run_dir))
 
@@ -63,9 +63,19 @@ def take_part(spec: RunSpec, peers: ProcessGroup) -> End:
             return session(spec.request, run_dir, config, spec.command, _body(spec.command), peers)
 
     with typed(spec.typed):
-        end = ended(spec.program, answer)
+        end = ended(spec.program, _stoppable(spec, answer))
     peers.tell("completed" if end.code == 0 else "failed", end.code, end.told or None)
     return end
+
+
+def _stoppable(spec: RunSpec, answer: Callable[[], int]) -> Callable[[], int]:
+    """``answer``, of which who stops it before the run directory is opened is told what there is."""
+
+    def stoppable() -> int:
+        with if_stopped(NOTHING_KEPT if spec.resume is None else AS_IT_WAS):
+            return answer()
+
+    return stoppable
 
 
 def _body(command: str) -> Body:

@@ -9,6 +9,7 @@ from mollm_cli.core.endings import End, tell
 from mollm_cli.core.paths import short_paths
 from mollm_cli.core.privacy import private
 from mollm_cli.core.terminal import plain_streams
+from mollm_cli.launch.signals import Signals, behind, listening
 
 
 def ended(program: str, answer: Callable[[], int]) -> End:
@@ -19,17 +20,18 @@ def ended(program: str, answer: Callable[[], int]) -> End:
     try:
         code = answer()
     except BaseException as error:
-        return tell(program, error)
+        return tell(program, behind(error))
     return End("completed" if code == 0 else "failed", code, "")
 
 
 def exit_code(program: str, answer: Callable[[], int]) -> int:
-    """The exit code of a command whose whole work is ``answer``."""
-    with private(), plain_streams():
-        return ended(program, lambda: _flushed(answer)).code
+    """The exit code of a command whose whole work is ``answer``, which a signal ends where it stands."""
+    with private(), plain_streams(), listening() as signals:
+        return ended(program, lambda: _flushed(answer, signals)).code
 
 
-def _flushed(answer: Callable[[], int]) -> int:
+def _flushed(answer: Callable[[], int], signals: Signals) -> int:
+    signals.heed()
     with short_paths():
         try:
             code = answer()

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from mollm_cli.core.endings import heeded
 from mollm_cli.core.privacy import private
-from mollm_cli.core.terminal import plain_streams
-from mollm_cli.launch.door import enter, take_part
+from mollm_cli.launch.door import enter, take_part, typed
+from mollm_cli.launch.ending import exit_code
 from mollm_cli.launch.leave import leave
 from mollm_cli.launch.processes import follows
 from mollm_cli.launch.run_spec import RunSpec
+from mollm_cli.launch.signals import let_through
 
 
 def nothing_to_do(code: int) -> int:
@@ -28,7 +31,13 @@ def nothing_to_do(code: int) -> int:
 
 
 def follow() -> int:
-    """Do what rank 0 says, in silence; the exit code, which is rank 0's where that has one."""
+    """Do what rank 0 says, in silence; the exit code, which is rank 0's where that has one.
+
+    Until its session begins there is nothing to finish, and a signal ends the process without a word.
+    """
+    for number in heeded():
+        signal.signal(number, signal.SIG_DFL)
+    let_through()
     with _silent():
         from mollm_cli.launch.process_group import company
 
@@ -54,11 +63,12 @@ def _silent() -> Iterator[None]:
 def main() -> int:
     """One process that ``spawner`` has started, with a line on stdin: the run, for the first; the exit code."""
     line = sys.stdin.readline()
-    with private():
-        if follows():
+    if follows():
+        with private():
             return follow()
-        with plain_streams(), contextlib.redirect_stdout(sys.stderr):
-            return enter(RunSpec(**json.loads(line)))
+    spec = RunSpec(**json.loads(line))
+    with typed(spec.typed), contextlib.redirect_stdout(sys.stderr):
+        return exit_code(spec.program, lambda: enter(spec))
 
 
 if __name__ == "__main__":

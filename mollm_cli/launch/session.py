@@ -111,7 +111,7 @@ def _ended(context: Context[Request], signals: Signals, body: Body, peers: Proce
         return end_by(ended, run_dir)
     except BaseException as failed:  # SystemExit too: a loss of one's own may call sys.exit
         with telling(context.request.evaluation.keep_text is True):
-            return _unforeseen(failed, run_dir, peers)
+            return _unforeseen(signals.behind(failed), run_dir, peers)
     return End("completed", 0, "")
 
 

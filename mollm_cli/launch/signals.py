@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType
 
 from mollm_cli.core.endings import CODES, Interrupted, heeded
@@ -43,6 +44,15 @@ class Signals:
         if not self.closing and (self._count == 2 or not self.waits):
             raise Interrupted(code)
 
+    def behind(self, error: BaseException) -> BaseException:
+        """``error``, or the Interrupted that it comes of: libraries take one for a problem of their own.
+
+        argparse does, whose clean-up fails after Ctrl-C, and OmegaConf, which tells all that is raised as its own.
+        """
+        if self.received is None or self.waits or isinstance(error, KeyboardInterrupt):
+            return error
+        return Interrupted(self.received)
+
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         """The block can be interrupted though the run has ended; what it does changes nothing of how."""
@@ -55,16 +65,46 @@ class Signals:
             self.closing = True
 
 
+_INNERMOST: ContextVar[Signals | None] = ContextVar("innermost", default=None)
+
+
+def behind(error: BaseException) -> BaseException:
+    """``error``, or the interruption behind it, as whoever listens at present knows."""
+    listens = _INNERMOST.get()
+    return error if listens is None else listens.behind(error)
+
+
 @contextmanager
 def listening() -> Iterator[Signals]:
-    """Within the block the signals go to a Signals; outside the main thread nothing is installed."""
+    """Within the block the signals go to a Signals, those that were held back too.
+
+    Outside the main thread nothing is installed.
+    """
     signals = Signals()
     try:
         before = {number: signal.signal(number, signals.handle) for number in heeded()}
     except ValueError:  # not in the main thread: whoever runs us there keeps the signals
         before = {}
+    token = _INNERMOST.set(signals)
     try:
+        let_through()
         yield signals
     finally:
+        _INNERMOST.reset(token)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Signals wait while the block runs, and in processes that it starts until they are ``let_through`` there."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, CODES)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def let_through() -> None:
+    """From here on this thread hears the signals."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, CODES)

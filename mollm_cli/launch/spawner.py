@@ -19,6 +19,7 @@ from typing import Any
 from mollm_cli.core.endings import heeded
 from mollm_cli.core.manifest import Manifest
 from mollm_cli.launch.run_spec import RunSpec
+from mollm_cli.launch.signals import held_back
 
 GRACE_SECONDS = 25.0
 """Seconds that the others have when one has failed: their own patience (launch/process_group.py), and last files."""
@@ -30,7 +31,7 @@ def spawned(count: int, spec: RunSpec) -> int:
     """Run ``spec`` in ``count`` processes and return its exit code; nothing is left of them afterwards."""
     processes = [_started(rank, count, port) for port in [_free_port()] for rank in range(count)]
     try:
-        with _passing_on(processes):
+        with _passing_on(processes) as passed:
             _hand_over(processes, spec)
             killed = _wait(processes)
     finally:
@@ -39,7 +40,7 @@ def spawned(count: int, spec: RunSpec) -> int:
             process.wait()
             with contextlib.suppress(OSError):
                 process.stdin.close()  # type: ignore[union-attr]
-    return _code(spec, processes, killed)
+    return _code(spec, processes, killed, passed)
 
 
 def _started(rank: int, count: int, port: int) -> subprocess.Popen[bytes]:
@@ -49,13 +50,14 @@ def _started(rank: int, count: int, port: int) -> subprocess.Popen[bytes]:
     environment = {"OMP_NUM_THREADS": threads} | dict(os.environ) | {key: str(value) for key, value in place.items()}
     folders = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
     environment |= {"MASTER_ADDR": "127.0.0.1", "PYTHONPATH": folders}
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "mollm_cli.launch.rank"],
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    with held_back():  # until the process has an answer to them
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "mollm_cli.launch.rank"],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
 
 def _free_port() -> int:
@@ -75,22 +77,24 @@ def _hand_over(processes: Processes, spec: RunSpec) -> None:
 
 
 @contextlib.contextmanager
-def _passing_on(processes: Processes) -> Iterator[None]:
-    """The signals that end a run go on to every process, which knows what to do; the third time they are killed."""
-    count = 0
+def _passing_on(processes: Processes) -> Iterator[list[int]]:
+    """The signals that end a run go on to every process, which knows what to do; the third time they are killed.
+
+    The list has them as they come.
+    """
+    passed: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal count
-        count += 1
+        passed.append(number)
         for process in processes:
-            process.send_signal(number if count < 3 else signal.SIGKILL)
+            process.send_signal(number if len(passed) < 3 else signal.SIGKILL)
 
     try:
         before = {number: signal.signal(number, handle) for number in heeded()}
     except ValueError:  # not in the main thread: whoever runs us there keeps the signals
         before = {}
     try:
-        yield
+        yield passed
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -112,10 +116,10 @@ def _wait(processes: Processes) -> list[int]:
     return late
 
 
-def _code(spec: RunSpec, processes: Processes, killed: Sequence[int]) -> int:
-    """Rank 0's exit code; 1 where a process was lost, which the manifest then says."""
+def _code(spec: RunSpec, processes: Processes, killed: Sequence[int], passed: Sequence[int]) -> int:
+    """Rank 0's exit code; 1 where a process was lost, not by a signal ``passed`` on, which the manifest then says."""
     codes = [process.wait() for process in processes]
-    dead = [rank for rank, code in enumerate(codes) if code < 0 and rank not in killed]
+    dead = [rank for rank, code in enumerate(codes) if code < 0 and rank not in killed and -code not in passed]
     if not dead and 0 not in killed:
         return codes[0] or (1 if any(code not in (0, 3) for code in codes) else 0)
     rank = dead[0] if dead else 0

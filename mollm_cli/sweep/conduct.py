@@ -14,7 +14,7 @@ from mollm_cli.configuration.compose import compose_job, composing, parse, refus
 from mollm_cli.configuration.hydra_node import environment, require_no_runner
 from mollm_cli.configuration.programs import Command
 from mollm_cli.core.discretion import trace
-from mollm_cli.core.endings import INTERRUPTED
+from mollm_cli.core.endings import INTERRUPTED, if_stopped
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.owned_folder import opened
 from mollm_cli.core.privacy import as_open_as
@@ -76,7 +76,8 @@ def _told_apart(overrides: Sequence[Override]) -> tuple[list[str], Mapping[str, 
 def _run(jobs: SweepLedger, composed: DictConfig) -> int:
     """Run what is missing, let a search propose more, tell what came of all. Raises RequestError where it is run."""
     refuse_links(jobs.directory)
-    with held(jobs.directory) as alone, as_open_as(jobs.directory):
+    stoppable = if_stopped("jobs that have ended are kept", _again(jobs))
+    with stoppable, held(jobs.directory) as alone, as_open_as(jobs.directory):
         if alone is False:
             raise RequestError(f"a sweep must be run by one process, found another at work in '{jobs.directory}'; wait")
         _detach(jobs.directory)
@@ -112,9 +113,12 @@ def _conclude(jobs: SweepLedger, ended: int | None) -> int:
     _summarise(jobs.directory)
     left = jobs.missing()
     if left:
-        again = f"mollm-{jobs.command} --resume-sweep {shlex.quote(str(jobs.directory))}"
-        print(f"{len(left)} of {len(jobs.lines)} jobs are missing; {again} runs those", file=sys.stderr)
+        print(f"{len(left)} of {len(jobs.lines)} jobs are missing; {_again(jobs)} runs those", file=sys.stderr)
     return worst([*([] if ended is None else [ended]), *jobs.codes()])
+
+
+def _again(jobs: SweepLedger) -> str:
+    return f"mollm-{jobs.command} --resume-sweep {shlex.quote(str(jobs.directory))}"
 
 
 def worst(codes: Iterable[int]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -191,3 +192,46 @@ def test_a_signal_during_the_last_step_is_heeded_too(root: Path, monkeypatch: py
     run = unlearn(root)
     _ended(run, 143, "interrupted")
     assert (run.run_dir / "resume" / "step-00000003").is_dir() and not (run.run_dir / "checkpoint").exists()
+
+
+def _stopped_when(said: str, *line: str) -> tuple[int, str, str]:
+    """Code, stdout and stderr of a process that hears Ctrl-C once it has said that, or at once."""
+    program = "import sys; from mollm_cli import cli; sys.argv[0] = 'm'; getattr(cli, sys.argv.pop(1))()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *line],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    try:
+        heard = ""
+        while said not in heard:
+            heard += (last := process.stderr.readline())  # type: ignore[union-attr]
+            assert last, heard
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    return process.returncode, out, heard + err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "flags"),
+    [("unlearn", ["--check"]), ("unlearn", ["--plan"]), ("unlearn", []), ("finetune", []), ("evaluate", [])],
+)
+def test_ctrl_c_before_there_is_a_run_directory_tells_the_command_that_was_typed(
+    command: str, flags: list[str], tmp_path: Path
+) -> None:
+    root = tmp_path / "a folder"
+    line = [*flags, f"output_root='{root}'", "run_name=once"]
+    code, out, err = _stopped_when("loading libraries", command, *line)
+    assert (code, out) == (130, "") and not list(root.rglob("manifest.json"))
+    again = shlex.join([f"mollm-{command}", *line])
+    assert err.endswith(f"mollm-{command}: interrupted, nothing was kept; start again with: {again}\n"), err
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_several_processes_start_is_told_once(tmp_path: Path) -> None:
+    line = [f"output_root={tmp_path}", "engine.processes=2", "evaluation.limit=1"]
+    code, _, err = _stopped_when("loading libraries", "unlearn", *line)
+    assert code == 130 and err.count("interrupted") == 1 and "Traceback" not in err, err

@@ -196,8 +196,10 @@ def test_on_a_terminal_a_refused_prompt_is_told_and_the_next_one_asked(
     assert "WHO?" in told.out and "before" not in told.out
 
 
-def test_interrupted(trial: Echo, at_terminal: Ask) -> None:
+def test_interrupted(trial: Echo, at_terminal: Ask, capsys: pytest.CaptureFixture[str]) -> None:
     assert at_terminal("who?", end=KeyboardInterrupt) == 130
+    told = "\nmollm-try: interrupted, answers are kept nowhere; start again with: mollm-try "
+    assert told in "\n" + capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mollm_cli.core import errors
-from mollm_cli.core.errors import nearest
+from mollm_cli.core.errors import MOST_CHOICES, nearest
 from mollm_cli.core.masking import count_targets, target_positions
 from mollm_cli.core.seeding import seed_everything
 from mollm_cli.core.types import IGNORE, Encoded, Example, Loss, Objective, Scored
@@ -53,6 +53,10 @@ def test_exit_codes_of_the_tree() -> None:
 def test_the_nearest_names_come_first() -> None:
     assert nearest("mollmm", ["ga", "mollm", "ga_kl"]) == "did you mean 'mollm'? choices: mollm, ga, ga_kl"
     assert nearest("zzz", ["b", "a"]) == "choices: a, b"
+    many = [f"package.losses.{name}" for name in ("mollm", *map(str, range(MOST_CHOICES)))]
+    told = nearest("package.losses.mollmm", many)
+    assert "did you mean 'package.losses.mollm'" in told and "the nearest of 51: package.losses.mollm, " in told
+    assert told.count(", ") == 4
 
 
 def test_a_loss_knows_its_roles_in_order_and_whether_it_needs_the_reference() -> None:
