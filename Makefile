@@ -10,7 +10,7 @@ WORKERS ?= 2
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-locked release-tools lock audit licences run test test-slow test-all lint format tiny bench bench-gpu bench-data bench-descent bench-scaling bench-evaluation bench-quality bench-real profile golden fuzz mutants soak soak-long kills hostile clean
+.PHONY: help install install-locked release-tools lock audit licences run test test-slow test-all lint format tiny bench bench-gpu bench-data bench-descent bench-scaling bench-evaluation bench-quality bench-real bench-collapse profile golden fuzz mutants soak soak-long kills hostile clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -100,6 +100,9 @@ bench-quality: install ## every loss at matched forgetting on the embedded task;
 
 bench-real: install ## one person forgotten from a real model, 40 minutes; REAL='--model gemma', '--task tofu', ...; docs/BENCHMARKS.md
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.real $(REAL) --page docs/BENCHMARKS.md --short README.md
+
+bench-collapse: install ## 20 short runs with no rate typed, 656 thousand to 270 million parameters: does one collapse a model? Resumable
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.real_collapse --page docs/BENCHMARKS.md
 
 profile: install ## the ten most expensive operations of a MOLLM step, and a trace; outputs/bench/profile.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.profile --row mollm

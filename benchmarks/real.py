@@ -22,7 +22,7 @@ from benchmarks.machine import machine
 from benchmarks.real_files import Row, append, read
 from benchmarks.real_measures import TEXT_ROWS, Measures
 from benchmarks.real_methods import METHODS, Method
-from benchmarks.real_run import START, Bench, best_rate, fingerprint, loaded, untrained_row
+from benchmarks.real_run import START, Bench, best_rate, fingerprint, loaded, tokenizer, untrained_row
 from benchmarks.real_table import ORACLE, into_page, markdown, short
 from benchmarks.real_task import SHARE, Task, person_task
 from benchmarks.real_tofu import tofu_task
@@ -172,13 +172,6 @@ def spent() -> float:
     """Seconds of processor of this process and of those that it has started."""
     mine, theirs = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return mine.ru_utime + mine.ru_stime + theirs.ru_utime + theirs.ru_stime
-
-
-def tokenizer(folder: Path) -> Any:
-    """The tokenizer of a folder."""
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
 def state(rows: Sequence[Row], title: str) -> str:

@@ -127,6 +127,13 @@ def loaded(folder: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
 
 
+def tokenizer(folder: Path) -> Any:
+    """The tokenizer of a folder."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
 def drift(columns: Mapping[str, float], start: Mapping[str, float], held_out: Sequence[str]) -> float:
     """KL on unseen text + the largest |log(p / p of the start)| of the ``held_out`` columns, nats."""
     return columns["kl"] + max(abs(math.log(max(columns[name], LEAST) / start[name])) for name in held_out)

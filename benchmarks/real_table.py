@@ -61,10 +61,10 @@ def markdown(rows: Sequence[Row], methods: Sequence[str], tuning: int) -> str:
         if name in beside[START]["columns"]
     ]
     last = [["drift", *(_cell([row["drift"] for row in mine], "drift") for mine in shown)]]
-    table = _table([["", *beside, *(f"`{method}`" for method in there)], *facts, *lines, *last], right=True)
+    whole = table([["", *beside, *(f"`{method}`" for method in there)], *facts, *lines, *last], right=True)
     absent = [method for method in methods if method not in there]
     missing = [f"Not measured: {', '.join(absent)}."] if absent else []
-    return "\n\n".join([table, *missing, quotes(beside | {m: mine[0] for m, mine in there.items()})])
+    return "\n\n".join([whole, *missing, quotes(beside | {m: mine[0] for m, mine in there.items()})])
 
 
 def untrained(rows: Sequence[Row]) -> dict[str, Row]:
@@ -87,14 +87,20 @@ def short(rows: Sequence[Row], tuning: int, title: str, typed: str) -> str:
     lines += [[words, *blank, *(_each(mine, name) for mine in there.values())] for name, words in counts.items()]
     seeds = max((len(mine) for mine in there.values()), default=0)
     head = f"{title}, at matched forgetting, each method at its best of three rates; seeds: {seeds}. `{typed}`"
-    return "\n\n".join([head, _table([["", *beside, *(f"`{method}`" for method in there)], *lines], right=True)])
+    return "\n\n".join([head, table([["", *beside, *(f"`{method}`" for method in there)], *lines], right=True)])
 
 
 def quotes(rows: dict[str, Row]) -> str:
     """The answers to the first plain questions, method by method."""
     asked = [question for question, _ in rows[START]["said"]]
     body = [[method, *(_plain(answer) for _, answer in row["said"])] for method, row in rows.items()]
-    return _table([["", *map(_plain, asked)], *body])
+    return table([["", *map(_plain, asked)], *body])
+
+
+def table(lines: Sequence[Sequence[str]], right: bool = False) -> str:
+    """``lines``, the first of them the head, as Markdown; right: all but the first column are numbers."""
+    rule = ["---", *["---:" if right else "---"] * (len(lines[0]) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [lines[0], rule, *lines[1:]])
 
 
 def into_page(page: Path, name: str, block: str, add: bool = True) -> None:
@@ -113,12 +119,6 @@ def into_page(page: Path, name: str, block: str, add: bool = True) -> None:
         raise ValueError(f"{page} must have the lines '{begin}' and '{end}' once each, or neither; found {counts}")
     before, after = text.split(begin)[0], text.split(end)[1]
     page.write_text(f"{before}{begin}\n{block}\n{end}{after}", encoding="utf-8")
-
-
-def _table(lines: Sequence[Sequence[str]], right: bool = False) -> str:
-    """``lines``, the first of them the head, as Markdown; right: all but the first column are numbers."""
-    rule = ["---", *["---:" if right else "---"] * (len(lines[0]) - 1)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in [lines[0], rule, *lines[1:]])
 
 
 def _known(rows: Sequence[Row], method: str) -> bool:
