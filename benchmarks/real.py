@@ -195,12 +195,13 @@ def main(given: Sequence[str] | None = None) -> None:
     found = read(rows)
     if not any(row["method"] == START for row in found):
         sys.exit(f"{rows} holds no row of the start; run it without --table first")
-    text = "\n\n".join([state(found, found[-1]["title"]), markdown(found, list(METHODS), chosen.seeds[0])])
+    title = found[-1].get("title", name)
+    text = "\n\n".join([state(found, title), markdown(found, list(METHODS), chosen.seeds[0])])
     print(text)
     if chosen.page:
         into_page(chosen.page, name, text)
     if chosen.short:
-        few = short(found, chosen.seeds[0], found[-1]["title"], command(chosen))
+        few = short(found, chosen.seeds[0], title, command(chosen))
         into_page(chosen.short, f"{name} short", few, add=False)
 
 

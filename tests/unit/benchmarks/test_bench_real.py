@@ -138,20 +138,37 @@ def test_what_is_run_by_default_hangs_on_the_model_and_the_first_seed_goes_first
     assert order == [("mollm", None, 0), ("npo", 1e-5, 0), ("mollm", None, 1), ("npo", 1e-5, 1)]
 
 
-def test_no_run_begins_that_would_pass_the_minutes(monkeypatch, tmp_path, capsys):
-    chosen = planned(monkeypatch, tmp_path, "--methods", "mollm,npo", "--minutes", "1")
-    clock, columns = iter(range(0, 10000, 20)), dict.fromkeys(PERSON, 0.1)
+def gone(monkeypatch, tmp_path, chosen, oracle=None, seconds=20):
+    """The rows of a benchmark whose runs are stubs of so many ``seconds``."""
+    clock = iter(range(0, 10000, seconds))
     monkeypatch.setattr(real, "spent", lambda: next(clock))
-    monkeypatch.setattr(real, "task_of", lambda *given: (task(tmp_path), None))
-    monkeypatch.setattr(real, "loaded", lambda folder: "model")
+    monkeypatch.setattr(real, "task_of", lambda *given: (task(tmp_path / "data"), oracle))
+    monkeypatch.setattr(real, "loaded", lambda folder: folder.name)
     monkeypatch.setattr(real, "tokenizer", lambda folder: "tokenizer")
-    monkeypatch.setattr(real.Measures, "of", lambda *given: Measured(columns))
+    monkeypatch.setattr(real.Measures, "of", lambda *given: Measured(dict.fromkeys(PERSON, 0.1)))
     monkeypatch.setattr(real_run.Bench, "run", lambda bench, method, *given: row(method.name, None))
     real.go(chosen, tmp_path / "rows.jsonl", tmp_path)
-    methods = [found["method"] for found in real.read(tmp_path / "rows.jsonl")]
-    assert methods == [START, "mollm"]
-    said = capsys.readouterr().err
-    assert "mollm seed 0 rate auto: forget_target" not in said and "the same line goes on from here" in said
+    return real.read(tmp_path / "rows.jsonl")
+
+
+def test_no_run_begins_that_would_pass_the_minutes(monkeypatch, tmp_path, capsys):
+    chosen = planned(monkeypatch, tmp_path, "--methods", "mollm,npo", "--minutes", "1")
+    assert [found["method"] for found in gone(monkeypatch, tmp_path, chosen)] == [START, "mollm"]
+    assert "the same line goes on from here" in capsys.readouterr().err
+
+
+def test_runs_are_matched_at_the_oracle_where_there_is_one(monkeypatch, tmp_path):
+    chosen = planned(monkeypatch, tmp_path, "--methods", "mollm", "--seeds", "0")
+    measured = Measured(dict.fromkeys(PERSON, 0.1))
+    monkeypatch.setattr(Measured, "__call__", lambda self, model: self.columns | {"forget": FORGET[model]})
+    found = gone(monkeypatch, tmp_path, chosen, Path("/models/oracle"), seconds=1)
+    assert [(row["method"], row.get("target")) for row in found] == [(START, None), ("oracle", None), ("mollm", 0.04)]
+    assert [row["columns"]["forget"] for row in found[:2]] == [0.2, 0.04] and measured.columns["forget"] == 0.1
+    (tmp_path / "rows.jsonl").unlink()
+    assert gone(monkeypatch, tmp_path, chosen, seconds=1)[-1]["target"] == 0.1
+
+
+FORGET = {"model": 0.2, "oracle": 0.04}
 
 
 def person(folder, name, texts=115):
