@@ -178,7 +178,8 @@ def go(chosen: argparse.Namespace, rows: Path) -> None:
             continue
         if shared[3] is None:
             start = loaded(model)
-            measures = Measures.of(start, tokenizer(model), files.folder / "measured", files.text)
+            folder, template = files.folder / "measured", files.template
+            measures = Measures.of(start, tokenizer(model), folder, files.text, template=template)
             shared = (place, files, model, measures, measures(start))
         row = run(case, words, chosen.out.resolve() / case.name, *shared[3:])
         append(rows, stamp | row | {"settings": seen})

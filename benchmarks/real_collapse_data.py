@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks import real_person
@@ -20,18 +20,22 @@ ROWS = 15
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """A folder with trained/ and measured/, what is typed for it, and a text that no row holds."""
+    """A folder with trained/ and measured/, what is typed for it, a text that no row holds, how a row is asked."""
 
     folder: Path
     typed: tuple[str, ...]
     text: Path
+    template: str = "auto"
 
 
 def authors(folder: Path) -> Files:
     """The embedded authors: one of ten is forgotten."""
     forget, retain, text = (_rows(f"embedded:authors/{name}.jsonl") for name in ("forget", "retain", "text"))
     asked = [[{"prompt": row["question"], "answer": row["answer"]} for row in rows] for rows in (forget, retain)]
-    return _written(folder, asked[0], asked[1][::2], asked[1][1::2], [row["text"] for row in text], ())
+    template = "{prompt} "  # the embedded tokenizer knows the words of the rows and no others
+    typed = tuple(f"data.{role}.template='{template}'" for role in ("forget", "retain"))
+    files = _written(folder, asked[0], asked[1][::2], asked[1][1::2], [row["text"] for row in text], typed)
+    return replace(files, template=template)
 
 
 def stories(folder: Path, source: Path) -> Files:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
@@ -63,16 +63,18 @@ class Measures:
 
     @classmethod
     def of(
-        cls, start: Any, tokenizer: Any, folder: Path, text: Path, retain: str | None = None, text_rows: int = TEXT_ROWS
-    ) -> Measures:
+        cls, start: Any, tokenizer: Any, folder: Path, text: Path, retain: str | None = None,
+        text_rows: int = TEXT_ROWS, template: str = "auto",
+    ) -> Measures:  # fmt: skip
         """Rows of the .jsonl files in ``folder`` (columns text, or prompt and answer), and ``text``, a plain file."""
-        sets = {file.stem: encode_all(load(_dataset(file), file.stem), file.stem, tokenizer) for file in _files(folder)}
+        found = {file.stem: load(_dataset(file, template), file.stem) for file in sorted(folder.glob("*.jsonl"))}
+        sets = {name: encode_all(each, name, tokenizer) for name, each in found.items()}
         general = Dataset("text", path=str(text), kind="text", text_field="text", windows=True, max_tokens=TOKENS)
         rows = spaced(encode_all(load(general, "text"), "text", tokenizer), text_rows)
         questions = [json.loads(line) for line in QUESTIONS.read_text(encoding="utf-8").splitlines()]
         prompts, _ = Encoder(tokenizer).asking([q["question"] for q in questions], "auto", "questions")
         asked = [(ids, q["answers"]) for ids, q in zip(prompts, questions, strict=True)]
-        right = [k for k, found in enumerate(cls(tokenizer, sets, rows, start, asked).right(start)) if found]
+        right = [k for k, well in enumerate(cls(tokenizer, sets, rows, start, asked).right(start)) if well]
         words, pad = [questions[k]["question"] for k in right], Encoder(tokenizer).pad_id
         drifting = {TEXT: rows} | ({} if retain is None else {retain: sets[retain]})
         before = {name: [log_p for log_p, _ in log_probs(start, each, pad)] for name, each in drifting.items()}
@@ -128,12 +130,9 @@ def log_probs(model: Any, rows: Sequence[Encoded], pad: int) -> Iterator[tuple[t
         yield logits[:, :-1][on].log_softmax(-1), batch.labels[:, 1:][on]
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.jsonl"))
-
-
-def _dataset(file: Path) -> Dataset:
+def _dataset(file: Path, template: str) -> Dataset:
     text = "text" in json.loads(file.read_text(encoding="utf-8").splitlines()[0])
     if text:
         return Dataset(file.stem, path=str(file), kind="text", text_field="text", max_tokens=TOKENS)
-    return Dataset(file.stem, path=str(file), prompt_field="prompt", answer_field="answer", max_tokens=2 * TOKENS)
+    how = Dataset(file.stem, path=str(file), prompt_field="prompt", answer_field="answer", max_tokens=2 * TOKENS)
+    return replace(how, template=template)

@@ -30,6 +30,7 @@ def test_no_rate_and_no_target_is_typed(case, tmp_path):
     asked = request(composed(check.typed("embedded:tiny", files, case, 8)), "unlearn")
     assert (asked.optimizer.lr, asked.direction.forget_target, asked.engine.max_steps) == ("auto", "auto", 8)
     assert (asked.model.adapter, asked.seed) == (case.adapter, case.seed)
+    assert asked.data.forget.template == asked.data.retain.template == files.template == "{prompt} "
 
 
 def test_what_is_measured_is_not_retained(tmp_path):
@@ -113,7 +114,7 @@ def test_a_restart_runs_what_is_missing_and_the_table_has_it(monkeypatch, tmp_pa
     monkeypatch.setattr(check, "run", one)
     monkeypatch.setattr(check, "loaded", lambda folder: "model")
     monkeypatch.setattr(check, "tokenizer", lambda folder: "tokenizer")
-    monkeypatch.setattr(check.Measures, "of", lambda *given: Measured(START))
+    monkeypatch.setattr(check.Measures, "of", lambda *given, template: Measured(START))
     for _ in range(2):
         check.main(["--only", "tiny", "--out", str(tmp_path)])
     assert [case.name for case in done] == [case.name for case in check.CASES if case.model == "tiny"]
