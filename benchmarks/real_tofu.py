@@ -22,7 +22,7 @@ from benchmarks.real_task import SETTINGS, Task
 
 RETAINED = 360
 """Rows of retain90, beside the 40 of forget01."""
-EPOCHS = 3
+EPOCHS = 2
 BATCH = 8
 LOOKED = 20
 """Forget rows that a run reads its probability on, the same as are measured."""
@@ -103,13 +103,13 @@ def learned(model: Path, trained: Path, place: Path, who: str) -> Path:
 
 
 def finetuning(model: Path, trained: Path, who: str) -> list[str]:
-    """What follows mollm-finetune, but for the directory."""
-    roles = {"retain": "learnt"} | ({"forget": "forget"} if who == "learnt" else {})
-    files = {role: trained / f"{file}.jsonl" for role, file in roles.items()}
-    count = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files.values())
+    """What follows mollm-finetune, but for the directory: both roles have rows, ``train`` says which are read."""
+    files = {role: trained / f"{file}.jsonl" for role, file in (("forget", "forget"), ("retain", "learnt"))}
+    train = ["forget", "retain"] if who == "learnt" else ["retain"]
+    count = sum(len(files[role].read_text(encoding="utf-8").splitlines()) for role in train)
     paths = [f"data.{role}.path={file}" for role, file in files.items()]
-    train = f"train=[{','.join(sorted(files))}]"
-    return [f"model.path={model}", *FINETUNE, *paths, train, f"engine.max_steps={EPOCHS * count // BATCH}"]
+    steps = f"engine.max_steps={EPOCHS * count // BATCH}"
+    return [f"model.path={model}", *FINETUNE, *paths, f"train=[{','.join(train)}]", steps]
 
 
 def _rows(path: Path) -> list[Row]:

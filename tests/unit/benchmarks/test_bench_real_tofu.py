@@ -8,6 +8,8 @@ import pytest
 
 from benchmarks import real_tofu
 from benchmarks.real_models import Said
+from mollm_cli.configuration.compose import compose_job, composing, plain, without_hydra
+from mollm_cli.configuration.request import request
 
 
 def publish(folder):
@@ -18,6 +20,12 @@ def publish(folder):
         text = json.dumps(rows) if name == "real_authors" else "\n".join(map(json.dumps, rows))
         (folder / f"{name}.json").write_text(text)
     return folder
+
+
+def finetuning(words):
+    with composing():
+        job = compose_job("finetune", [word for word in words if not word.startswith(("run_dir=", "resume="))])
+        return request(plain(without_hydra(job), job.hydra.runtime.choices), "finetune")
 
 
 def test_the_oracle_never_sees_what_is_forgotten_and_what_is_held_out_is_not_retained(tmp_path, monkeypatch):
@@ -36,9 +44,10 @@ def test_the_oracle_never_sees_what_is_forgotten_and_what_is_held_out_is_not_ret
     task, oracle = real_tofu.tofu_task(tmp_path / "model", source, tmp_path / "out", "model-tofu", most=4)
     assert [program for program, _ in typed] == ["finetune", "finetune"]
     (_, learnt), (_, without) = typed
-    assert {"train=[forget,retain]", "engine.max_steps=150"} <= set(learnt)
-    assert {"train=[retain]", "engine.max_steps=135"} <= set(without)
-    assert not any(word.startswith("data.forget.path") for word in without)
+    assert {"train=[forget,retain]", "engine.max_steps=100"} <= set(learnt)
+    assert {"train=[retain]", "engine.max_steps=90"} <= set(without)
+    for words in (learnt, without):  # a command without rows to forget is refused, whatever it trains on
+        assert finetuning(words).data.forget.path.endswith("trained/forget.jsonl")
     assert task.model.name.startswith("model-learnt-") and oracle.name.startswith("model-oracle-")
     assert sorted(path.suffix for path in (tmp_path / "out" / "models").iterdir()) == ["", ""]
     rows = {f.stem: [json.loads(line) for line in f.read_text().splitlines()] for f in task.measured.iterdir()}
