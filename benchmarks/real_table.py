@@ -13,6 +13,8 @@ COLUMNS = {
     "forget": "forget, trained rows", "forget_other": "forget, other texts", "probes1": "probes, level 1 (cloze)",
     "probes2": "level 2 (short answers)", "probes3": "level 3 (adversarial)", "others": "other person, trained rows",
     "others_test": "other person, held out", "neighbours": "neighbours, held out", "general": "general, held out",
+    "paraphrased": "forget, in other words", "retain": "retain, trained rows", "retain_test": "retain, held out",
+    "real_authors": "real authors", "world_facts": "world facts",
     "kl_retain": "KL to the start on retain rows", "kl": "KL on unseen text", "perplexity": "perplexity of the text",
     "plain": "plain questions still right",
 }  # fmt: skip
@@ -64,7 +66,8 @@ def markdown(rows: Sequence[Row], methods: Sequence[str], tuning: int) -> str:
     whole = table([["", *beside, *(f"`{method}`" for method in there)], *facts, *lines, *last], right=True)
     absent = [method for method in methods if method not in there]
     missing = [f"Not measured: {', '.join(absent)}."] if absent else []
-    return "\n\n".join([whole, *missing, quotes(beside | {m: mine[0] for m, mine in there.items()})])
+    told = [quotes(beside | {m: mine[0] for m, mine in there.items()})] if beside[START]["said"] else []
+    return "\n\n".join([whole, *missing, *told])
 
 
 def untrained(rows: Sequence[Row]) -> dict[str, Row]:

@@ -9,6 +9,7 @@ import zipfile
 import pytest
 
 from benchmarks import real_fetch, real_person, real_task
+from benchmarks.real_table import COLUMNS
 
 
 def person(folder, name, texts=115):
@@ -32,6 +33,7 @@ def test_what_is_measured_is_apart_from_what_is_trained(tmp_path):
     trained = {line for name, lines in rows.items() if name.startswith("trained") for line in lines}
     for name in ("forget_other", "others_test", "neighbours", "general", "probes1", "probes2", "probes3"):
         assert rows[f"measured/{name}"] and not trained & set(rows[f"measured/{name}"])
+    assert {name.removeprefix("measured/") for name in rows if name.startswith("measured")} <= COLUMNS.keys()
     assert len(rows["trained/forget"]) == len(rows["trained/others"]) == real_person.ROWS
     assert json.loads(rows["measured/general"][0]) == {"prompt": "general 1", "answer": "1"}
     real_person.write(found, found, tmp_path / "few", most=1)

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import real_tofu
 from benchmarks.real_models import Said
+from benchmarks.real_table import COLUMNS
 from mollm_cli.configuration.compose import compose_job, composing, plain, without_hydra
 from mollm_cli.configuration.request import request
 
@@ -55,6 +56,7 @@ def test_the_oracle_never_sees_what_is_forgotten_and_what_is_held_out_is_not_ret
     assert {name: len(found) for name, found in rows.items()} == {
         "forget": 20, "paraphrased": 20, "retain": 4, "retain_test": 4, "real_authors": 4, "world_facts": 4,
     }  # fmt: skip
+    assert rows.keys() <= COLUMNS.keys()  # else the table would leave them out
     assert len(kept) == 120 and not {json.dumps(row) for row in rows["retain_test"]} & set(kept)
     assert rows["paraphrased"][1] == {"prompt": "forget01_perturbed 2", "answer": "p2"}
     assert (task.retain, task.held_out) == ("retain", ("retain_test", "real_authors", "world_facts"))
