@@ -244,7 +244,7 @@ def check(requests: Sequence[Request]) -> None:
     shown: list[dict[str, Any]] = []
     with sharing():
         for request in requests:
-            prepared = read_rows(request, generate=False)
+            prepared = read_rows(request, "kept")
             rows = {role: loaded.fingerprint for role, loaded in prepared.loaded.items()}
             if rows not in shown:
                 shown.append(rows)

@@ -177,10 +177,10 @@ def _untimed(request: Request, given: Sizes, why: str | None) -> str | None:
 def _rows(request: Request) -> tuple[Prepared, str | None]:
     """The rows of a request, and what was assumed of them where the model's files or the rows are not here."""
     if here(request.model) or request.model.path not in shipped():
-        return prepare(request, generate=False), None
+        return prepare(request, "nothing"), None
     with contextlib.suppress(RequestError):
-        return prepare(request, generate=False), None
-    rows = assumed(request.data, request.seed, Answers(request, None, generate=False))
+        return prepare(request, "nothing"), None
+    rows = assumed(request.data, request.seed, Answers(request, None, "nothing"))
     print(f"warning: {rows.why}", file=sys.stderr)
     nobody = SimpleNamespace(eos_token_id=0, pad_token_id=0)
     return Prepared(nobody, rows.loaded, rows.encoded, mixture(request.data)), rows.why

@@ -37,7 +37,7 @@ from mollm_cli.evaluation.measuring import measured
 from mollm_cli.evaluation.membership import check_membership
 from mollm_cli.evaluation.suite import Suite
 from mollm_cli.models.load_model import load_tokenizer
-from mollm_cli.run.generated import Answers
+from mollm_cli.run.generated import Answers, Asks
 
 SPARE_BYTES = 64 << 20
 """Bytes that a run writes beside weights: log, samples, report."""
@@ -92,21 +92,22 @@ class Prepared:
         return rows if len(rows) <= most else [rows[i * len(rows) // most] for i in range(most)]
 
 
-def prepare(request: Request, generate: bool = True) -> Prepared:
+def prepare(request: Request, asks: Asks = "model") -> Prepared:
     """Read and encode every role and set, and hold them against the request: ``read_rows``, ``require_in_order``."""
-    prepared = read_rows(request, generate)
+    prepared = read_rows(request, asks)
     require_in_order(request, prepared)
     return prepared
 
 
-def read_rows(request: Request, generate: bool = True) -> Prepared:
+def read_rows(request: Request, asks: Asks = "model") -> Prepared:
     """Read and encode every role and set. Raises RequestError for the first thing that is wrong with rows or tokens.
 
-    ``generate``: whether a model may be loaded for answers that come from it; otherwise they are read from the cache
-    or stay empty. Messages hold texts of data files where ``evaluation.keep_text=true`` asks for it.
+    asks: the place where answers come from that are the model's (run/generated.py).
+
+    Messages hold texts of data files where ``evaluation.keep_text=true`` asks for it.
     """
     with telling(request.evaluation.keep_text is True):
-        return shared(_key(request, generate), lambda: _prepared(request, generate))
+        return shared(_key(request, asks), lambda: _prepared(request, asks))
 
 
 def require_in_order(request: Request, prepared: Prepared) -> None:
@@ -117,15 +118,15 @@ def require_in_order(request: Request, prepared: Prepared) -> None:
         _check_target(request, prepared)
 
 
-def _key(request: Request, generate: bool) -> str:
-    trained = generate, ordinary_share(request), asks_otherwise(request)
+def _key(request: Request, asks: Asks) -> str:
+    trained = asks, ordinary_share(request), asks_otherwise(request)
     return repr((request.model, request.data, request.evaluation, request.seed, *trained))
 
 
-def _prepared(request: Request, generate: bool) -> Prepared:
+def _prepared(request: Request, asks: Asks) -> Prepared:
     """Rows and tokens, which do not depend on how the model is trained."""
     tokenizer = shared(("tokenizer", request.model), lambda: load_tokenizer(request.model))
-    encoder, answers = Encoder(tokenizer), Answers(request, tokenizer, generate)
+    encoder, answers = Encoder(tokenizer), Answers(request, tokenizer, asks)
     loaded, share = load_roles(request.data, request.seed, answer=answers), ordinary_share(request)
     if share > 0:
         loaded[ORDINARY] = answers(ordinary_prompts(loaded["forget"]), ORDINARY)
