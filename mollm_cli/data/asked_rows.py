@@ -15,6 +15,9 @@ from mollm_cli.data.message_turns import UnreadKeyError, read_history, read_turn
 from mollm_cli.data.source_row import SourceRow
 from mollm_cli.data.training_columns import unread
 
+NO_INPUT = ("<noinput>", "<no input>")
+"""The words by which self-instruct sets say that there is no input."""
+
 
 def asked(row: SourceRow, dataset: Dataset, key: str) -> tuple[Turn, ...]:
     """The turns of the prompt: earlier ones, then the user's with its input. Raises RequestError.
@@ -92,7 +95,8 @@ def _input(prompt: str, row: SourceRow, dataset: Dataset) -> str:
     """The text that goes on the prompt of the column ``prompt``, which is not its own input."""
     own = heading(row.values, prompt)
     others = [name for name in names(dataset.input_field) if heading(row.values, name) != own]
-    return (optional_text(others, row, dataset) or "").strip()
+    found = (optional_text(others, row, dataset) or "").strip()
+    return "" if found.casefold() in NO_INPUT else found
 
 
 def _history(row: SourceRow, dataset: Dataset) -> tuple[Turn, ...]:

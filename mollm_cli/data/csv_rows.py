@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from mollm_cli.core.discretion import told
 from mollm_cli.core.errors import RequestError
-from mollm_cli.data.headers import looks_like_row, row_for_header
+from mollm_cli.data.columns import plain
+from mollm_cli.data.compression import bare
+from mollm_cli.data.headers import is_known, looks_like_row, row_for_header
 from mollm_cli.data.limits import LONGEST_ROW, too_long
 from mollm_cli.data.separators import separated
 from mollm_cli.data.source_row import Numbered
@@ -26,7 +28,7 @@ def csv_rows(lines: Iterable[str], name: str) -> Numbered:
     Rows are counted as a spreadsheet counts them, from 1 below the header; those without any text are left out.
     """
     csv.field_size_limit(LONGEST_ROW)  # the module's own limit of 131072 is less than a chapter
-    lines, separator = separated(lines)
+    lines, separator = separated(lines, "\t" if bare(name).lower().endswith(".tsv") else ",")
     reader = csv.reader(lines, delimiter=separator, strict=True)
     row = 0
     try:
@@ -61,12 +63,13 @@ def _header(reader: Iterator[list[str]], name: str) -> list[str]:
     columns = next((cells for cells in reader if not _blank(cells)), [])
     while columns and _blank(columns[-1:]):
         columns.pop()
-    twice = next((column for column, times in Counter(columns).items() if times > 1), None)
+    alike = [plain(column) if is_known(column) else column for column in columns]
+    twice = next((column for column, times in Counter(alike).items() if times > 1), None)
     if twice is None:
         return columns
     if looks_like_row(columns):
         raise RequestError(f"{name}: the first line must name the columns, found {row_for_header(columns)}")
-    first, second = [place for place, column in enumerate(columns, start=1) if column == twice][:2]
+    first, second = [place for place, column in enumerate(alike, start=1) if column == twice][:2]
     raise RequestError(
         f"{name}: the header must name each column once, found the columns {first} and {second} called alike "
         f"({told(twice)}). Rename one, or add a header line such as question,answer where there is none"

@@ -9,8 +9,8 @@ from typing import Any
 
 from mollm_cli.core.discretion import in_clear
 from mollm_cli.core.errors import RequestError
-from mollm_cli.data.column_names import file_of_another_kind
-from mollm_cli.data.columns import ABSENT, look
+from mollm_cli.data.column_names import KEYS, file_of_another_kind
+from mollm_cli.data.columns import ABSENT, look, plain
 from mollm_cli.data.dataset import NEEDED, Dataset, Field
 from mollm_cli.data.headers import found_in, is_known, mentioned
 from mollm_cli.data.source_row import SourceRow
@@ -45,9 +45,7 @@ def value_of(option: str, row: SourceRow, dataset: Dataset, key: str) -> tuple[s
     field: Field = getattr(dataset, option)
     column = _column(field, row)
     if column is None:
-        another = file_of_another_kind(row.values, dataset.kind)
-        change = f"dataset@{key}={another}" if another else f"{key}.{option}={_likely(option, row, dataset)}"
-        raise RequestError(f"{missing(dataset, row, ' or '.join(names(field)))}. Set {change}")
+        raise RequestError(f"{missing(dataset, row, ' or '.join(names(field)))}. {_remedy(option, row, dataset, key)}")
     return column, look(row.values, column)
 
 
@@ -56,6 +54,11 @@ def text_of(option: str, row: SourceRow, dataset: Dataset, key: str) -> str:
     column, found = value_of(option, row, dataset, key)
     if isinstance(found, list | tuple) and len(found) == 1:
         [found] = found
+    if isinstance(found, list | tuple | Mapping) and _whole_column(found, column, row):
+        raise RequestError(
+            f"Dataset '{dataset.name}': {row.where} must hold one text in '{column}', found {len(found)} values there "
+            "and in another column: the file is one of columns. Write an object per row (pandas: orient='records')"
+        )
     if isinstance(found, list | tuple | Mapping):
         raise RequestError(
             f"Dataset '{dataset.name}': {row.where} must hold one text in '{column}', found {len(found)} values in it. "
@@ -68,6 +71,42 @@ def text_of(option: str, row: SourceRow, dataset: Dataset, key: str) -> str:
             f"Remove the row, or leave it out with {key}.filter={{{column}: {{matches: '\\S'}}}}"
         )
     return value
+
+
+def _whole_column(found: Any, column: str, row: SourceRow) -> bool:
+    """True if ``found`` is no value of a row but the column of a table, and so is another one."""
+    others = [value for name, value in row.values.items() if name != column and type(value) is type(found)]
+    numbered = not isinstance(found, Mapping) or all(str(name).isdigit() for name in found)
+    texts = any(isinstance(value, str) for value in row.values.values())
+    return numbered and not texts and len(found) > 1 and any(len(value) == len(found) for value in others)
+
+
+def _remedy(option: str, row: SourceRow, dataset: Dataset, key: str) -> str:
+    """The key that reads what is there in place of the missing columns of ``option``."""
+    if another := file_of_another_kind(row.values, dataset.kind):
+        return f"Set dataset@{key}={another}"
+    lists = [name for name, value in row.values.items() if _holds_rows(value) and (in_clear() or is_known(name))]
+    talks = [name for name in lists if KEYS.get(plain(name)) == "answer_field"]
+    if option == "prompt_field" and talks:  # a conversation, which has its own prompt
+        return f"Set {key}.answer_field={talks[0]}"
+    lists = [name for name in lists if not any({"role", "from"} & each.keys() for each in row.values[name])]
+    if lists:
+        return f"Write what '{lists[0]}' holds as rows of their own (jq -c '.{lists[0]}[]' FILE)"
+    return f"Set {key}.{option}={_inside(option, row, dataset) or _likely(option, row, dataset)}"
+
+
+def _holds_rows(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(each, Mapping) for each in value)
+
+
+def _inside(option: str, row: SourceRow, dataset: Dataset) -> str | None:
+    """The place of a column that ``option`` reads by itself, in an object that is the value of another."""
+    for name, value in row.values.items():
+        if isinstance(value, Mapping) and (in_clear() or is_known(name)):
+            for wanted in names(getattr(dataset, option)):
+                if wanted in value:
+                    return f"{name}.{wanted}"
+    return None
 
 
 def _place(found: Mapping[str, Any]) -> str:

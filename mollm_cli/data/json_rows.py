@@ -25,11 +25,17 @@ def json_line(line: str, name: str, row: int) -> Values:
     except json.JSONDecodeError as problem:
         raise RequestError(
             f"{name}: row {row} must be a JSON object, found text that is not JSON ({problem.msg}, column "
-            f"{problem.colno}). Repair the line, or name a file of plain text .txt"
+            f"{problem.colno}). {_remedy(line)}"
         ) from problem
     except (ValueError, RecursionError) as problem:
         raise _unreadable(f"{name}: row {row}", problem) from problem
     return _object(values, name, row)
+
+
+def _remedy(line: str) -> str:
+    if line.strip() == "{":
+        return "Write each object in one line (jq -c . FILE), or all of them as one array"
+    return "Repair the line, or name a file of plain text .txt"
 
 
 def _array(text: str, name: str) -> Numbered:

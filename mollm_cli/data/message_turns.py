@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from mollm_cli.data.dialogue import Turn
 NAMES = {
     "system": "system", "developer": "system", "user": "user", "human": "user", "prompter": "user",
     "assistant": "assistant", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant",
+    "ai": "assistant",
     "tool": "tool", "function": "tool", "observation": "tool", "ipython": "tool", "function_call": "assistant",
 }  # fmt: skip
 """Who speaks, in the spellings of OpenAI (role, content), ShareGPT (from, value) and OpenAssistant (role, text)."""
@@ -43,11 +45,14 @@ class UnreadKeyError(ValueError):
 
 
 def read_turns(messages: Any, reasoning: str | None = None, unread: Collection[str] = ()) -> tuple[Turn, ...]:
-    """The turns in a list of messages.
+    """The turns in a list of messages, or in JSON that holds one, as a spreadsheet has it.
 
     reasoning: how what an assistant thinks is written before its text, with {reasoning} in it; unread: keys that are
     left out. Raises UnreadKeyError, and ValueError, whose text goes on after "must hold".
     """
+    if isinstance(messages, str):
+        with contextlib.suppress(ValueError, RecursionError):
+            messages = json.loads(messages)
     if not isinstance(messages, list | tuple):
         raise ValueError(f"a list of messages, found {type(messages).__name__}")
     turns = tuple(_turn(message, place, reasoning, unread) for place, message in enumerate(messages, start=1))
@@ -85,9 +90,9 @@ def _turn(message: Any, place: int, reasoning: str | None, unread: Collection[st
     if not isinstance(message, Mapping):
         raise ValueError(f"messages with role and content, found {type(message).__name__} as message {place}")
     who = message.get("role", message.get("from"))
-    if not isinstance(who, str) or who.lower() not in NAMES:
+    if not isinstance(who, str) or (who := who.strip().lower()) not in NAMES:
         raise ValueError(f"roles out of {', '.join(NAMES)}, found {told(who)} in message {place}")
-    role = NAMES[who.lower()]
+    role = NAMES[who]
     more = {key: message[key] for key in HANDED if message.get(key)}
     found = next((message[key] for key in ("content", "value", "text") if key in message), None)
     if role == "assistant" and (calls := _older_calls(who, found, message.get(CALLS))):

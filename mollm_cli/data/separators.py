@@ -16,11 +16,11 @@ LINES, CHARACTERS = 20, 1 << 16
 """Lines and characters at the beginning of a file that are looked at."""
 
 
-def separated(lines: Iterable[str]) -> tuple[Iterator[str], str]:
+def separated(lines: Iterable[str], else_by: str = ",") -> tuple[Iterator[str], str]:
     """(the lines from the header on, their separator): the one of ``sep=;`` where that is the first line.
 
     Else it is the one under which the first line holds most names of columns that are known, then the one that gives
-    all rows as many fields, then the one of most fields; a comma where nothing is separated.
+    all rows as many fields, then the one of most fields; ``else_by`` where nothing is separated.
     """
     rest = iter(lines)
     first: list[str] = []
@@ -30,7 +30,7 @@ def separated(lines: Iterable[str]) -> tuple[Iterator[str], str]:
             break
     if first and (named := NAMED_FIRST.fullmatch(first[0])):
         return chain(first[1:], rest), named[1]
-    return chain(first, rest), max(SEPARATORS, key=lambda separator: _fits(_records(first, separator)))
+    return chain(first, rest), max((else_by, *SEPARATORS), key=lambda separator: _fits(_records(first, separator)))
 
 
 def _fits(records: Sequence[Sequence[str]]) -> tuple[int, bool, int]:
