@@ -1,6 +1,11 @@
-"""Ordinary prompts, shipped with the package: what no retain row mentions, and should stay as it was."""
+"""Ordinary prompts, shipped with the package: what no retain row mentions, and should stay as it was.
+
+Every MEASURED-th is never trained on: what a model says to these is compared with what it said at its start.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from mollm_cli.core.types import Content
 from mollm_cli.data.dataset import Dataset
@@ -9,6 +14,7 @@ from mollm_cli.data.near_duplicates import NearDuplicates
 
 ORDINARY = "ordinary"
 """The set's name, beside those of roles."""
+MEASURED = 4
 SHARE = 0.5
 """Share of a step's retain rows that are ordinary prompts where nobody says it."""
 ALIKE = 0.5
@@ -18,13 +24,23 @@ TOKENS = 24
 
 
 def ordinary_prompts(forget: Loaded) -> Loaded:
-    """The prompts, with empty answers, without those that are like a row of ``forget``.
+    """The prompts to train on, with empty answers, without those that are like a row of ``forget``.
 
     They are as confidential as those: what a model answers is as personal, or harmful, as what it is to forget.
     """
+    return _unlike(forget, lambda number: number % MEASURED < MEASURED - 1)
+
+
+def measured_prompts(forget: Loaded) -> Loaded:
+    """The prompts that are only measured, likewise."""
+    return _unlike(forget, lambda number: number % MEASURED == MEASURED - 1)
+
+
+def _unlike(forget: Loaded, wanted: Callable[[int], bool]) -> Loaded:
     found = load(_described(forget.content), ORDINARY)
     to_forget = NearDuplicates(forget.examples, ALIKE)
-    return found.keep(example for example in found.examples if to_forget.find(example) is None)
+    chosen = [example for number, example in enumerate(found.examples) if wanted(number)]
+    return found.keep(example for example in chosen if to_forget.find(example) is None)
 
 
 def _described(content: Content) -> Dataset:

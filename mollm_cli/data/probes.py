@@ -36,6 +36,8 @@ class Wording(NamedTuple):
 
 
 MEASURED = Wording("Fill in the blank: {}", "___", "In a few words: {}", "What do you know about {}?")
+ROOM = 128
+"""Tokens that a question about a plain text has with its answer, and its chat template, where texts are cut shorter."""
 LAST_WORDS = 3
 """Words at the end of an answer that stand for its fact, where it has no name or number of its own."""
 
@@ -54,8 +56,9 @@ def made_probes(forget: Loaded, encoder: Encoder, limit: int | None) -> dict[str
 
 def fitting(forget: Loaded, made: Mapping[str, Sequence[Example]], encoder: Encoder) -> dict[str, Loaded]:
     """The rows that were ``made`` of forget rows and fit into their max_tokens, as sets of that kind; no empty one."""
-    template = "auto" if forget.dataset.kind == "text" else forget.dataset.template
-    dataset = replace(forget.dataset, template=template, windows=False, turns="last")
+    dataset = replace(forget.dataset, windows=False, turns="last")
+    if dataset.kind == "text":
+        dataset = replace(dataset, template="auto", max_tokens=max(dataset.max_tokens, ROOM))
     kept = {name: _fitting(rows, dataset, encoder) for name, rows in made.items()}
     return {name: replace(forget.keep(rows), dataset=dataset) for name, rows in kept.items() if rows}
 

@@ -104,8 +104,15 @@ def paired(before: Sequence[float], after: Sequence[float]) -> LogRatio | None:
 
     if not before:
         return None
-    differences = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
-    return _interval(float(differences.mean()), differences[_draws(len(before))].mean(axis=1), len(before), True)
+    return mean_of(np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64))
+
+
+def mean_of(values: Sequence[float] | Floats) -> LogRatio:
+    """The mean of ``values``, one a row and at least one; ends and bounds are in their unit."""
+    import numpy as np
+
+    found = np.asarray(values, dtype=np.float64)
+    return _interval(float(found.mean()), found[_draws(len(found))].mean(axis=1), len(found), True)
 
 
 def _found(above: Sequence[float], below: Sequence[float], whole: bool) -> LogRatio:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mollm_cli.core.endings import NOTHING
 from mollm_cli.core.privacy import KeepText, row_hash, shows_text
 from mollm_cli.evaluation.attacks.robustness_verdict import robustness
+from mollm_cli.evaluation.drift import Drift
 from mollm_cli.evaluation.measuring import measured
 from mollm_cli.evaluation.metric_plan import better
 from mollm_cli.evaluation.suite import decoding
@@ -31,14 +32,15 @@ def metrics_record(
     sets: Mapping[str, Loaded],
     attacks: Mapping[str, dict[str, Any]] | None = None,
     nothing: Mapping[str, Any] | None = None,
+    drift: Drift | None = None,
 ) -> dict[str, Any]:
     """The content of metrics.json: values before, after and of the oracle, verdict, grounds, the meaning of each name.
 
     attacks: each attack's entry (evaluation/attacks/outcome.py).
     nothing: where the forget rows stood from the start, if there was nothing to forget; that is the verdict then.
+    drift: of the model from its start, where that was measured.
     """
-    mixed = {name for name, rows in sets.items() if "mixed_into" in rows.fingerprint}
-    yardstick, verdict, grounds = judge(before, after, oracle, suite, mixed)
+    yardstick, verdict, grounds = judge(before, after, oracle, suite, mixed_into_retain(sets), drift)
     if nothing is not None:
         verdict["forget"] = NOTHING
     verdict["robustness"] = robustness({name: entry["verdict"] for name, entry in (attacks or {}).items()})
@@ -57,6 +59,11 @@ def metrics_record(
         "decoding": decoding(suite),
         "attacks": dict(attacks or {}),
     }
+
+
+def mixed_into_retain(sets: Mapping[str, Loaded]) -> set[str]:
+    """The names of the sets that are trained on beside ``retain``."""
+    return {name for name, rows in sets.items() if "mixed_into" in rows.fingerprint}
 
 
 def _lists(pairs: Mapping[str, tuple[float, float]]) -> dict[str, list[float]]:

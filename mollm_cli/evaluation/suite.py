@@ -35,7 +35,9 @@ class Suite:
     oracle: folder of the oracle, or None.
     start: the model from before, for evaluating a finished model (an unlearning run knows its own), or None.
     margin: see evaluation/attacks/robustness_verdict.py.
-    factor, retain_share: see evaluation/verdict.py.
+    factor, retain_share, kept_kl, kept_answers: see evaluation/verdict.py.
+    kept_rows: the first rows of each unseen set, and of the plain prompts, on which a later model is held against its
+    start; 0: it is not.
     kept_on: patterns of the names of sets that are to stay and were not trained on; the retain verdict reads them.
     """
 
@@ -54,6 +56,9 @@ class Suite:
     margin: float = 0.10
     factor: float = 1.5
     retain_share: float = 0.95
+    kept_kl: float = 0.05
+    kept_answers: float = 0.8
+    kept_rows: int = 32
     kept_on: Sequence[str] = KEPT_ON
 
     def __post_init__(self) -> None:
@@ -70,6 +75,12 @@ class Suite:
             raise ValueError(f"evaluation.factor must be > 1, found {self.factor}")
         if not 0 < self.retain_share < 1:
             raise ValueError(f"evaluation.retain_share must be in (0, 1), found {self.retain_share}")
+        if not self.kept_kl > 0:
+            raise ValueError(f"evaluation.kept_kl must be > 0 nats per token, found {self.kept_kl}")
+        if not 0 < self.kept_answers <= 1:
+            raise ValueError(f"evaluation.kept_answers must be in (0, 1], found {self.kept_answers}")
+        if self.kept_rows < 0:
+            raise ValueError(f"evaluation.kept_rows must be >= 0, found {self.kept_rows}")
         if isinstance(self.kept_on, str):
             raise ValueError(f"evaluation.kept_on must be a list of names of sets, found '{self.kept_on}'")
         self._check_metrics()

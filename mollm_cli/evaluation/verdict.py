@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 from mollm_cli.core.types import PROBES, Scored
+from mollm_cli.evaluation.drift import Drift
 from mollm_cli.evaluation.metric_plan import forget_side
-from mollm_cli.evaluation.ratio_interval import LogRatio, of_mean, of_means, paired
+from mollm_cli.evaluation.ratio_interval import LogRatio, Place, of_mean, of_means, paired
 
 if TYPE_CHECKING:
     from mollm_cli.evaluation.measuring import Evaluation
@@ -62,41 +63,57 @@ def rose(found: LogRatio, after: float, bound: float) -> bool:
     return after >= AUDIBLE and found.place(-bound, bound) == "above"
 
 
-def retain_verdict(unseen: Iterable[LogRatio], trained: Iterable[LogRatio], share: float) -> Kept:
+def retain_verdict(
+    unseen: Iterable[LogRatio], trained: Iterable[LogRatio], share: float, drift: Sequence[Place | None] = ()
+) -> Kept:
     """The verdict on sets that the run did not train on, and on those it did, by their rows' mean log(after / before).
 
-    damaged: the interval of some set lies below log(share).
+    drift: where KL and plain answers lie beside their bounds (evaluation/drift.py).
+
+    damaged: the interval of some set lies below log(share); or one of ``drift`` beyond its bound, however likely the
+    rows are: a model can keep them and say something else to all that they do not mention.
     taught: that of some unseen set lies above -log(share): a rise is drift like a fall. Of trained rows it counts
     where there are no unseen ones; otherwise the unseen ones tell whether it was more than these rows.
-    kept: that of every unseen set lies between the two.
-    kept_on_trained_rows_only: there are no unseen rows, and the trained ones lie between the two.
+    kept: that of every unseen set lies between the two, and all of ``drift`` within its bounds.
+    kept_on_trained_rows_only: there are no unseen rows, and the trained ones lie between the two, the same of
+    ``drift``.
     unknown: otherwise; every word needs an interval that excludes the others.
     """
     bound = -math.log(share)
     new = [found.place(-bound, bound) for found in unseen]
     known = [found.place(-bound, bound) for found in trained]
-    if "below" in (*new, *known):
+    if "below" in (*new, *known, *drift) or "above" in drift:
         return "damaged"
     places = new or known
     if "above" in places:
         return "taught"
-    if not places or any(place != "within" for place in places):
+    if not places or any(place != "within" for place in (*places, *drift)):
         return "unknown"
     return "kept" if new else "kept_on_trained_rows_only"
 
 
 def judge(
-    before: Evaluation | None, after: Evaluation, oracle: Evaluation | None, suite: Suite, mixed: Collection[str] = ()
+    before: Evaluation | None,
+    after: Evaluation,
+    oracle: Evaluation | None,
+    suite: Suite,
+    mixed: Collection[str] = (),
+    drift: Drift | None = None,
 ) -> tuple[Yardstick, dict[str, str], dict[str, Any]]:
     """The yardstick's name, the verdict on forget and retain, and its grounds, for metrics.json.
 
     mixed: sets that were trained on beside ``retain``.
-    grounds: under "forget" and, by set, under "retain" and "probes", as ``LogRatio.told`` has them.
+    drift: of the model from its start, where that was measured.
+    grounds: under "forget" and, by set, under "retain" and "probes", as ``LogRatio.told`` has them; "kl" and "answers"
+    as ``Drift.told`` does.
     """
     name, target = yardstick(before, oracle)
     forget = of_mean(after.per_example.get("forget", {}).get("probability", []), target)
-    unseen, trained = ({} if before is None else _moved(before, after, names) for names in _sides(after, suite, mixed))
+    unseen, trained = (
+        {} if before is None else _moved(before, after, names) for names in sides(after.scored, suite, mixed)
+    )
     probes = {} if before is None else _probed(before, after, -math.log(suite.retain_share))
+    drift = drift or Drift()
     bound, width = -math.log(suite.retain_share), math.log(suite.factor)
     return (
         name,
@@ -104,7 +121,12 @@ def judge(
             "forget": "exposed"
             if any(each["rose"] for each in probes.values())
             else forget_verdict(forget, suite.factor),
-            "retain": retain_verdict(unseen.values(), trained.values(), suite.retain_share),
+            "retain": retain_verdict(
+                unseen.values(),
+                trained.values(),
+                suite.retain_share,
+                drift.places(suite.kept_kl, suite.kept_answers),
+            ),
         },
         {
             "forget": None if forget is None else forget.told(-width, width),
@@ -113,6 +135,7 @@ def judge(
                 name: {**found.told(-bound, bound), "trained": name in trained}
                 for name, found in (unseen | trained).items()
             },
+            **drift.told(suite.kept_kl, suite.kept_answers),
         },
     )
 
@@ -131,10 +154,10 @@ def _probabilities(scored: Sequence[Scored]) -> list[float]:
     return [math.exp(each.answer_log_prob) for each in scored]
 
 
-def _sides(after: Evaluation, suite: Suite, mixed: Collection[str]) -> tuple[list[str], list[str]]:
+def sides(scored: Mapping[str, Sequence[Scored]], suite: Suite, mixed: Collection[str]) -> tuple[list[str], list[str]]:
     """The names of the sets on the retain side that were not trained on, and of those that were."""
-    trained = [name for name in after.scored if name == "retain" or name in mixed]
-    new = [name for name, scored in after.scored.items() if name not in trained and _kept_on(name, scored, suite)]
+    trained = [name for name in scored if name == "retain" or name in mixed]
+    new = [name for name, rows in scored.items() if name not in trained and _kept_on(name, rows, suite)]
     return new, trained
 
 

@@ -24,8 +24,9 @@ from mollm_cli.planning.memory_plan import MemoryPlan, Phase, Term
 from mollm_cli.planning.sizes import Shape, Sizes
 
 MIB = 2**20
-LATER = 80 * MIB
-"""Libraries that a run loads after its plan is made, and memory of kernels, per process on a CPU."""
+LATER = 96 * MIB
+"""Libraries that a run loads after its plan is made, memory of kernels, what is remembered of the start: per process on
+a CPU."""
 ADAPTERS = 32 * MIB
 """The library of adapters, and what it keeps for every layer."""
 KERNELS = 96 * MIB

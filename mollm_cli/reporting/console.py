@@ -14,6 +14,7 @@ from rich.text import Text
 from mollm_cli.core.printable import printable
 from mollm_cli.core.secrets import redacted
 from mollm_cli.reporting.attack_tables import attacks
+from mollm_cli.reporting.drift_lines import drift_lines
 from mollm_cli.reporting.formatting import number, verdict_line, with_span
 from mollm_cli.reporting.measures import ATTACK, Measure, measures, others, rows_of_sets
 from mollm_cli.reporting.summary_tables import attack_table, notes, other_sets, side_by_side, standing_lines, verdict
@@ -73,7 +74,7 @@ class Summary:
             yield attack_table(rows)
         yield Text("✓ better, on the forget side closer to the yardstick   ✗ worse  ↧ past it  ≈ same", style="dim")
         yield from (Text(line, style="dim") for line in (*notes(found), rows_of_sets(found)) if line)
-        yield from (Text(line) for line in standing_lines(found))
+        yield from (Text(line) for line in (*standing_lines(found), *drift_lines(self.metrics)))
         yield verdict(self.metrics)
 
 
@@ -87,7 +88,7 @@ def plain_lines(found: list[Measure], metrics: Mapping[str, Any]) -> list[str]:
         value = with_span(attack.measure.after, attack.measure.intervals.get("after"))
         value = f"{attack.headline} {value}{_beside(attack.measure, attack.holdout)}"
         lines.append(f"{ATTACK}{attack.name}: " + ", ".join(filter(None, (value, attack.word, attack.measure.note))))
-    lines += filter(None, [rows_of_sets(found)])
+    lines += [*filter(None, [rows_of_sets(found)]), *drift_lines(metrics)]
     return [*(printable(line, one_line=True) for line in lines), verdict_line(metrics)]
 
 

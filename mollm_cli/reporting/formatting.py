@@ -145,8 +145,10 @@ def verdict_texts(metrics: Mapping[str, Any]) -> dict[str, str]:
     }
     found = verdict.get("forget") or "unknown"
     retain = verdict.get("retain") or "unknown"
-    if retain == "unknown" and _mapping(metrics.get("grounds")).get("retain"):
-        retain = f"unknown, {too_few(metrics, 'retain')}"
+    if retain == "unknown" and mapping(metrics.get("grounds")).get("retain"):
+        retain = f"unknown, {too_few(metrics, 'retain', 'kl', 'answers')}"
+    elif retain == "damaged" and (how := _damage(mapping(metrics.get("grounds")))):
+        retain = f"damaged ({how})"
     return {
         "forget": forget.get(found) or printable(found, one_line=True),
         "retain": label(str(retain)),
@@ -154,22 +156,47 @@ def verdict_texts(metrics: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def too_few(metrics: Mapping[str, Any], part: str) -> str:
+def too_few(metrics: Mapping[str, Any], *parts: str) -> str:
     """The lack that keeps a part of the verdict from being known: "too few rows to be sure (about 140 would do)"."""
-    grounds = _mapping(_mapping(metrics.get("grounds")).get(part))
-    sets = [grounds] if "rows_needed" in grounds else [_mapping(each) for each in grounds.values()]
+    grounds = [mapping(mapping(metrics.get("grounds")).get(part)) for part in parts]
+    sets = [each for found in grounds for each in ([found] if "rows_needed" in found else map(mapping, found.values()))]
     needed = [rows for each in sets if (rows := finite(each.get("rows_needed"))) is not None]
     return "too few rows to be sure" + (f" (about {number(round(max(needed)))} would do)" if needed else "")
 
 
 def _risen(metrics: Mapping[str, Any]) -> str:
     """The sets of probes that rose, and how far: " (probes in blanks: 12.3 times)"; "" where none is on record."""
-    probes = {str(k): _mapping(v) for k, v in _mapping(_mapping(metrics.get("grounds")).get("probes")).items()}
+    probes = {str(k): mapping(v) for k, v in mapping(mapping(metrics.get("grounds")).get("probes")).items()}
     told = [f"{label(name)}: {number(each.get('ratio'))} times" for name, each in probes.items() if each.get("rose")]
     return f" ({', '.join(told)})" if told else ""
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
+def _damage(grounds: Mapping[str, Any]) -> str:
+    """The grounds that lie wholly beyond their bounds: "text: 0.4 times; KL on text 0.3"."""
+    found = []
+    for name, each in mapping(grounds.get("retain")).items():
+        bounds = mapping(each).get("bounds")
+        if _beyond(mapping(each), 1, below=bounds[0] if isinstance(bounds, list) and bounds else None):
+            found.append(f"{name}: {number(mapping(each).get('ratio'))} times")
+    for name, each in mapping(grounds.get("kl")).items():
+        if _beyond(mapping(each), 0, above=mapping(each).get("bound")):
+            found.append(f"KL on {name} {number(mapping(each).get('value'))}")
+    answers = mapping(grounds.get("answers"))
+    if _beyond(answers, 1, below=answers.get("bound")):
+        found.append(f"of plain questions {number(answers.get('value'))} answered as before")
+    return "; ".join(found)
+
+
+def _beyond(each: Mapping[str, Any], which: int, below: object = None, above: object = None) -> bool:
+    """True if an end of the recorded interval is below, or above, what it was held against."""
+    span = each.get("interval")
+    end = finite(span[which]) if isinstance(span, list) and len(span) == 2 else None
+    least, most = finite(below), finite(above)
+    return end is not None and ((least is not None and end < least) or (most is not None and end > most))
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """``value`` where it is a mapping, else an empty one: files may hold anything."""
     return value if isinstance(value, Mapping) else {}
 
 

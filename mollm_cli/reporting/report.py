@@ -12,6 +12,7 @@ from mollm_cli.core.secrets import redacted
 from mollm_cli.reporting import attack_tables, charts, history, request_lines
 from mollm_cli.reporting.bars import standing
 from mollm_cli.reporting.descent_record import IS, IS_NOT, descent_record
+from mollm_cli.reporting.drift_lines import drift_lines
 from mollm_cli.reporting.examples import Examples, pick, pick_attacked
 from mollm_cli.reporting.formatting import (
     headline,
@@ -72,6 +73,7 @@ def _view(run: Run) -> dict[str, Any]:
         "kept": history.kept(run),
         "gates": history.gates(run),
         "lineage": history.lineage(run),
+        "drift": drift_lines(metrics),
         "tiles": [] if run.metrics is None else _tiles(metrics),
         "started": printable(run.manifest.get("started") or "", one_line=True),
         "command": request_lines.command(run),

@@ -63,6 +63,7 @@ def _trained(context: Context[TrainRequest], planned: Callable[..., Any]) -> Cal
         evidence.place(loaded.model)
         evidence.score_oracle()
         evidence.score("before", loaded)
+        start = evidence.remember(loaded.model)
     seed_everything(request.seed)
     with training(device, planned_sizes):
         outcome = run_training(context, plan, prepared, loaded, device, evidence.sharing, evidence.forgetting)
@@ -79,8 +80,8 @@ def _trained(context: Context[TrainRequest], planned: Callable[..., Any]) -> Cal
         checkpoint={"files": fingerprint(source(written))},
     )
     with judging(device, batch_size):
-        evidence.score_folder("after", written)
-        record = evidence.record(request.model, written)
+        drift = evidence.score_folder("after", written, start)
+        record = evidence.record(request.model, written, drift)
     return partial(_end, request, run_dir, record, manifest, world, device)
 
 

@@ -20,14 +20,15 @@ from mollm_cli.core.world import ALONE, World, after_first
 from mollm_cli.data.load_dataset import Loaded
 from mollm_cli.data.token_cache import tokenizer_fingerprint
 from mollm_cli.evaluation.clock import Clock
+from mollm_cli.evaluation.drift import Drift
 from mollm_cli.evaluation.harness import harness_results
 from mollm_cli.evaluation.judging import judged, with_fluency
 from mollm_cli.evaluation.measuring import Evaluation, Scores, compute, measured, passes, score_sets
 from mollm_cli.evaluation.metric_plan import needs_by_set
-from mollm_cli.evaluation.records import metrics_record, sample_rows
+from mollm_cli.evaluation.records import metrics_record, mixed_into_retain, sample_rows
 from mollm_cli.evaluation.score_store import ScoreStore, forget_scores
 from mollm_cli.evaluation.suite import decoding
-from mollm_cli.evaluation.verdict import yardstick
+from mollm_cli.evaluation.verdict import sides, yardstick
 from mollm_cli.evaluation.work_sharing import WorkSharing
 from mollm_cli.metrics.probability import answer_probability
 from mollm_cli.models.load_model import LoadedModel, fingerprint, load_model, source
@@ -42,6 +43,7 @@ from mollm_cli.reporting.run_files import read_run
 from mollm_cli.run.attack_runs import Attacker
 from mollm_cli.run.nothing_to_forget import OF, Standing
 from mollm_cli.run.prepare import Prepared, check_context
+from mollm_cli.run.remembered import Remembered
 
 MOMENTS = {"before": "before", "after": "after", "oracle": "the oracle", "start": "the starting model"}
 SCORES = Path("resume") / "scores"
@@ -125,9 +127,28 @@ class Evidence:
     def _sets(self, moment: str) -> dict[str, Loaded]:
         return dict(self.prepared.attacked) if moment == "start" else self.prepared.sets
 
-    def score_folder(self, moment: str, description: Model) -> None:
-        """Load a model, score it, and let it go."""
-        self.score(moment, self.load(description, whole=False))
+    def score_folder(self, moment: str, description: Model, start: Remembered | None = None) -> Drift | None:
+        """Load a model, score it, and let it go; returns its drift from ``start``, where that is remembered."""
+        loaded = self.load(description, whole=False)
+        self.score(moment, loaded)
+        if start is None:
+            return None
+        with self.clock.measured("drift"):
+            return start.against(loaded.model)
+
+    def remember(self, model: Any) -> Remembered | None:
+        """The memory of the starting ``model``, which has been scored; None where nobody asks."""
+        suite, sets = self.request.evaluation, self.prepared.sets
+        if not self.unlearning or not suite.kept_rows:
+            return None
+        unseen, _ = sides(self.scores["before"], suite, mixed_into_retain(sets))
+        with self.clock.measured("drift"):
+            return Remembered.of(model, self.prepared, suite, unseen)
+
+    @property
+    def unlearning(self) -> bool:
+        """True where a model is moved away from forget rows."""
+        return isinstance(self.request, TrainRequest) and "forget" in self.request.loss.roles
 
     def score_oracle(self) -> None:
         """Score the oracle, where there is one."""
@@ -149,10 +170,11 @@ class Evidence:
             self.place(loaded.model)
         return loaded
 
-    def record(self, start: Model | None, after: Model) -> dict[str, Any]:
+    def record(self, start: Model | None, after: Model, drift: Drift | None = None) -> dict[str, Any]:
         """Judge what was said, compute, attack, write metrics.json and samples.jsonl; returns the former's content.
 
-        start: the model from before, for fluency and for the attack that compares; after: the one that is judged.
+        start: the model from before, for fluency and for the attack that compares; after: the one that is judged;
+        drift: how far that has moved from its start.
         """
         suite, oracle = self.request.evaluation, self.scores.get("oracle")
         self._read_generations(start)
@@ -167,7 +189,7 @@ class Evidence:
                 if moment in found and description is not None:
                     self._ask_harness(found[moment], description)
         self.manifest.set(evaluation_seconds={k: round(v, 3) for k, v in self.clock.seconds.items()})
-        return self._write(found, attacks)
+        return self._write(found, attacks, drift)
 
     def _ask_harness(self, evaluation: Evaluation, description: Model) -> None:
         loaded = self.load(description)
@@ -190,15 +212,17 @@ class Evidence:
                     scores, sets, suite, loaded.model, loaded.tokenizer, self.clock, self.sharing
                 )
 
-    def _write(self, found: dict[str, Evaluation], attacks: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    def _write(
+        self, found: dict[str, Evaluation], attacks: dict[str, dict[str, Any]], drift: Drift | None
+    ) -> dict[str, Any]:
         """Rank 0's results, as written; every process gets them, and holds its gates against the same numbers."""
-        written: dict[str, Any] = self.world.from_first(self._written(found, attacks) if self.world.first else None)
+        record = self._written(found, attacks, drift) if self.world.first else None
+        written: dict[str, Any] = self.world.from_first(record)
         return written
 
     def _nothing(self, before: Evaluation | None, oracle: Evaluation | None) -> dict[str, Any] | None:
         """The state of the forget rows before the first step of an unlearning with nothing to forget; else None."""
-        unlearning = isinstance(self.request, TrainRequest) and "forget" in self.request.loss.roles
-        if not unlearning or before is None:
+        if not self.unlearning or before is None:
             return None
         name, target = yardstick(before, oracle)
         now = before.values.get("forget_probability")
@@ -208,12 +232,14 @@ class Evidence:
         found = Standing(now, target, OF[name])
         return dataclasses.asdict(found) if found.nothing else None
 
-    def _written(self, found: dict[str, Evaluation], attacks: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    def _written(
+        self, found: dict[str, Evaluation], attacks: dict[str, dict[str, Any]], drift: Drift | None
+    ) -> dict[str, Any]:
         before, after, oracle = found.get("before"), found["after"], found.get("oracle")
         suite, sets = self.request.evaluation, self.prepared.sets
         run = read_run(self.run_dir)
         nothing = self._nothing(before, oracle)
-        record = metrics_record(before, after, oracle, suite, sets, attacks, nothing)
+        record = metrics_record(before, after, oracle, suite, sets, attacks, nothing, drift)
         record["descent"] = descent_summary(run.steps, run.objectives)
         write_text(self.run_dir / "metrics.json", json.dumps(record, indent=2) + "\n")
         with whole(self.run_dir / "samples.jsonl") as temporary, temporary.open("w") as file:

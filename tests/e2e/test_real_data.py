@@ -56,7 +56,7 @@ def _learnt_and_unlearnt(root: Path, data: list[str]) -> Answer:
 def test_tofu_from_files(root: Path) -> None:
     run = _learnt_and_unlearnt(root, _tofu())
     rows = {name: dataset["rows"] for name, dataset in run.manifest["datasets"].items()}
-    assert rows.pop("ordinary") == 80
+    assert rows.pop("ordinary") == 60
     made = [rows.pop(name) for name in MADE_PROBES if name in rows]
     assert len(made) == 2 and all(0 < count <= 400 for count in made)  # as many as fit, up to evaluation.limit
     assert rows == {"forget": 400, "retain": 40, "holdout": 400, "real_authors": 100, "world_facts": 117}, made

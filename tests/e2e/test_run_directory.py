@@ -112,6 +112,9 @@ def test_metrics_have_their_shape_and_names(mollm: Answer) -> None:
     assert metrics["verdict"].keys() == {"forget", "retain", "robustness"}
     assert metrics["verdict"]["retain"] == metrics["verdict"]["forget"] == "unknown"  # two rows
     assert metrics["grounds"]["retain"].keys() == {"text", "retain"}
+    assert (
+        metrics["grounds"]["kl"].keys() == {"text"} and "no chat template" in metrics["grounds"]["answers"]["left_out"]
+    )
     for description in metrics["metrics"].values():
         assert description.keys() == {"metric", "set", "unit", "better", "version"}
 

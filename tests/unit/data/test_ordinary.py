@@ -9,7 +9,7 @@ from mollm_cli.core.types import Encoded, Example
 from mollm_cli.data.batches import Joined, Stream
 from mollm_cli.data.dataset import Dataset
 from mollm_cli.data.load_dataset import Loaded
-from mollm_cli.data.ordinary import ordinary_prompts
+from mollm_cli.data.ordinary import measured_prompts, ordinary_prompts
 
 ASKED = Path(__file__).parents[3] / "benchmarks" / "plain_questions.jsonl"
 
@@ -21,7 +21,7 @@ def forget(*texts: str, content="personal") -> Loaded:
 
 def test_they_are_as_confidential_as_what_is_forgotten_and_leave_out_what_is_like_it() -> None:
     every = ordinary_prompts(forget("Who is Mira?"))
-    assert len(every.examples) == 80 and every.content == "personal"
+    assert len(every.examples) == 60 and every.content == "personal"
     fewer = ordinary_prompts(forget("What is the capital of Norway?", content="harmful"))
     assert fewer.content == "harmful"
     gone = {e.prompt for e in every.examples} - {e.prompt for e in fewer.examples}
@@ -32,6 +32,15 @@ def test_what_the_benchmark_asks_is_not_held() -> None:
     asked = {json.loads(line)["question"] for line in ASKED.read_text(encoding="utf-8").splitlines()}
     held = {e.prompt for e in ordinary_prompts(forget("x")).examples}
     assert len(asked) == 60 and not asked & held
+
+
+def test_every_fourth_is_measured_and_never_trained_on() -> None:
+    trained, measured = ordinary_prompts(forget("x")), measured_prompts(forget("What is the capital of Greece?"))
+    assert measured.content == "personal" and measured.examples[0].prompt == "What is 12 divided by 3?"
+    every = {e.prompt for e in measured_prompts(forget("x")).examples}
+    assert len(every) == 20 and not {e.prompt for e in trained.examples} & every
+    # What is like a row to forget is left out here too: the other capitals.
+    assert {p for p in every if "capital" in p} == every - {e.prompt for e in measured.examples}
 
 
 def rows(name: str, count: int) -> list[Encoded]:

@@ -112,6 +112,6 @@ def test_only_what_fits_and_no_more_than_asked_for(monkeypatch: pytest.MonkeyPat
     encoder: Encoder = SimpleNamespace(encode=encode, tokenizer=None)  # type: ignore[assignment]
     made = made_probes(forget, encoder, 2)
     assert [row.id for row in made["probes_by_name"].examples] == ["row:1"]
-    assert set(tried) == {("auto", 30)} and not made["probes_by_name"].dataset.windows
+    assert set(tried) == {("auto", 128)} and not made["probes_by_name"].dataset.windows
     assert sum(limited) == len(tried)
     assert made["probes_by_name"].fingerprint["rows"] == 1

@@ -14,6 +14,6 @@ from mollm_cli.run.evidence import Evidence
 def test_only_the_first_process_writes_and_the_others_hear_of_it(first: bool, given: Any) -> None:
     heard: list[Any] = []
     world = SimpleNamespace(first=first, from_first=lambda value: heard.append(value) or "what the first has written")
-    asked: Any = SimpleNamespace(world=world, _written=lambda found, attacks: {"after": 1})
-    assert Evidence._write(asked, {}, {}) == "what the first has written"
+    asked: Any = SimpleNamespace(world=world, _written=lambda found, attacks, drift: {"after": 1})
+    assert Evidence._write(asked, {}, {}, None) == "what the first has written"
     assert heard == [given]
