@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from mollm_cli.core.types import Example
 from mollm_cli.data.dialogue import Dialogue
@@ -32,8 +33,9 @@ def counterfactual(examples: Sequence[Example]) -> list[Example]:
     """The rows in which something could be exchanged, or whose prompt can be left out; the same ids.
 
     Of a row with a prompt, every name and number of its prompt is exchanged, in the prompt and in the answer alike; a
-    prompt without any is left out. Of a plain text it is the names that most rows have, else its own most frequent
-    one; a text without a name is left out.
+    prompt without any is left out. Of a plain text it is the names that the texts speak of (``common_names``), else its
+    own most frequent one; a text without a name is left out. What is merely told of them (places, dates) stays: were
+    that exchanged too, the text would contradict itself and be far less likely than to one who never read it.
     """
     names = names_of(examples)
     common = common_names(examples, names)
@@ -68,9 +70,11 @@ def names_of(examples: Iterable[Example]) -> frozenset[str]:
 
 
 def common_names(examples: Sequence[Example], names: frozenset[str]) -> frozenset[str]:
-    """The names that more than half of the answers have."""
-    count = Counter(word for example in examples for word in {*WORD.findall(example.answer)} if word in names)
-    return frozenset(word for word, rows in count.items() if 2 * rows > len(examples))
+    """The names that the answers speak of: in more than half of them, and half as often as the most frequent one."""
+    said = [[word for word in WORD.findall(example.answer) if word in names] for example in examples]
+    times, rows = Counter(chain.from_iterable(said)), Counter(chain.from_iterable(map(set, said)))
+    most = max(times.values(), default=0)
+    return frozenset(name for name, n in times.items() if 2 * n >= most and 2 * rows[name] > len(examples))
 
 
 def _texts(example: Example) -> Iterator[str]:

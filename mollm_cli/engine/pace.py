@@ -11,13 +11,13 @@ import torch
 FIRST, FACTOR, STEPS = "pace.first", "pace.factor", "pace.steps"
 """Factors of the optimizer's usual rate, in the first step and now, and the steps taken: what a resumed run gets back.
 """
-ADVANCE, SPENDING = 2.0, 1.15
-"""The KL that may be spent by the first step on, in drifts, and its growth from step to step."""
+SPENDING = 1.5
+"""The power of the number of steps by which the KL that may be spent grows."""
 TRIES, LEAP = 8, 16.0
 """Tries of the bracket at the most, and the most that one of them changes the step by."""
 NEAR = 1.25
 """A first step whose drift is within this factor of the one that was asked for stays as it is."""
-GROWTH, SHRINK = 1.05, 0.5
+GROWTH, SHRINK = 1.05, 0.9
 """The most by which the rate grows and shrinks from one step to the next."""
 RANGE = 4.0
 """The most by which it leaves what the first step found, either way: a budget that is out of reach must not end a run
@@ -38,11 +38,13 @@ class Pace:
     drift: float
 
     def allowed(self, steps: float, budget: float) -> float:
-        """The KL that a run may have spent after ``steps`` steps: ADVANCE drift SPENDING^steps, <= ``budget``.
+        """The KL that a run may have spent after ``steps`` steps: drift (steps + 1)^1.5, <= ``budget``.
 
-        So a run that is soon at its target spends little of its budget, and one that needs all of it has it in the end.
+        KL grows with the square of a change, so with the square of the number of steps that all go one way and with
+        the number of steps that know nothing of each other; steps of a run are between the two. So a run that is soon
+        at its target spends little of its budget, and one that needs all of it has it in the end.
         """
-        return min(budget, self.drift * ADVANCE * float(SPENDING ** min(steps, 1e3)))
+        return min(budget, self.drift * float((steps + 1) ** SPENDING))
 
     def next(self, first: float, factor: float, kl: float, budget: float) -> float:
         """The factor of this step, from those of the first and of the last one and the KL on the step's batch."""

@@ -91,7 +91,7 @@ class History:
     """The progress evaluations so far, from the one before the first step on.
 
     best: the one that ``selection`` keeps.
-    last: the newest one.
+    last, previous: the newest one, and the one before it.
     since: evaluations that came after the best one.
     target: the forget probability at which the run may end; settling: evaluations at or below it so far.
     """
@@ -100,6 +100,7 @@ class History:
     start: Look | None = None
     best: Look | None = None
     last: Look | None = None
+    previous: Look | None = None
     since: int = 0
     target: float | None = None
     settling: int = 0
@@ -107,7 +108,7 @@ class History:
     def add(self, step: int, evaluation: Mapping[str, float]) -> bool:
         """Take in the evaluation after ``step`` steps; True where it is the best so far."""
         look = Look(step, evaluation.get("forget_probability"), evaluation.get("retain_probability"))
-        self.last, self.start = look, self.start or look
+        self.previous, self.last, self.start = self.last, look, self.start or look
         self.settling += self.target is not None and look.forget is not None and look.forget <= self.target
         better = self.selection.better(look, self.best, self.start)
         self.since = 0 if better else self.since + 1
@@ -134,7 +135,7 @@ class History:
 
     def state(self) -> dict[str, Any]:
         """The history as JSON, for ``restore``."""
-        looks = {"start": self.start, "best": self.best, "last": self.last}
+        looks = {"start": self.start, "best": self.best, "last": self.last, "previous": self.previous}
         return {name: look and dataclasses.asdict(look) for name, look in looks.items()} | {
             "since": self.since,
             "settling": self.settling,
@@ -142,6 +143,9 @@ class History:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a ``state``."""
-        start, best, last = (Look(**look) if (look := state.get(name)) else None for name in ("start", "best", "last"))
-        self.start, self.best, self.last, self.since = start, best, last, int(state.get("since", 0))
+        names = ("start", "best", "last", "previous")
+        self.start, self.best, self.last, self.previous = (
+            Look(**look) if (look := state.get(name)) else None for name in names
+        )
+        self.since = int(state.get("since", 0))
         self.settling = int(state.get("settling", 0))

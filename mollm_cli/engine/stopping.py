@@ -15,6 +15,9 @@ SETTLED = 0.98
 LOOKS = 5
 """It waits no longer than this many evaluations: what does not come back by then is told by the verdict."""
 
+RETURN = 1.002
+"""It waits only as long as each evaluation finds this many times the retain probability of the one before."""
+
 
 class Stop(StrEnum):
     """The reason for which a run stopped."""
@@ -55,12 +58,23 @@ class StopRules:
             return Stop.RETAIN_COLLAPSED
         reached = self.target is not None and look.forget is not None and look.forget <= self.target
         # Forgetting rests at its target while what it cost on the retain side is brought back.
-        waits = collapsed(look, history.start, self.settled) and history.settling < LOOKS
-        if reached and not waits:
+        if reached and not self._waits(history):
             return Stop.FORGET_TARGET
         if self.patience is not None and history.since >= self.patience:
             return Stop.NO_IMPROVEMENT
         return None
+
+    def _waits(self, history: History) -> bool:
+        """True of a run at its target whose retain side is below ``settled``, and on its way back as far as is known.
+
+        The evaluation after the one that reached the target is waited for in any case.
+        """
+        last, previous = history.last, history.previous
+        if last is None or not collapsed(last, history.start, self.settled) or history.settling >= LOOKS:
+            return False
+        if history.settling <= 1 or previous is None or previous.retain is None or last.retain is None:
+            return True
+        return last.retain > RETURN * previous.retain
 
 
 def rules(settings: Engine, rows: int, target: float | None, held: bool = False) -> StopRules:

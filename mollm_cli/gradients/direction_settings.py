@@ -37,7 +37,7 @@ class Direction:
     retain: "descend": cross-entropy on retain rows is lowered, and teaches. "hold": an objective that knows what the
         starting model has (retain cross-entropy, any KL) is live only above its bound; with ``guard`` it falls there
         by a rate, whatever the other rows say (gradients/descent.py). "auto": what the solver asks for.
-    hold_margin: nats per token above the starting model's loss up to which a held cross-entropy wants nothing.
+    hold_margin: the share of the starting model's loss by which a held cross-entropy may be above it and want nothing.
     hold_steps: in so many steps what is above a bound is to be gone: each lowers it by that share, to first order.
     refresh_every: k >= 1. The programme is solved on every k-th step; the others use its weights, for one backward
         pass per role.
@@ -58,7 +58,7 @@ class Direction:
     rows: Storage = "same"
     refresh_every: int = 1
     retain: Literal["auto", "hold", "descend"] = "descend"
-    hold_margin: float = 0.0
+    hold_margin: float = 0.02
     hold_steps: int = 4
 
     def __post_init__(self) -> None:
@@ -68,7 +68,7 @@ class Direction:
         if self.kl_budget != "auto" and not self.kl_budget >= 0:
             raise ValueError(f"direction.kl_budget must be >= 0 nats per token, or auto, found {self.kl_budget}")
         if not self.hold_margin >= 0:
-            raise ValueError(f"direction.hold_margin must be >= 0 nats per token, found {self.hold_margin}")
+            raise ValueError(f"direction.hold_margin must be a share >= 0 of that loss, found {self.hold_margin}")
         if isinstance(self.forget_target, (int, float)) and not 0 < self.forget_target < 1:
             raise ValueError(
                 f"direction.forget_target is a probability in (0, 1), or auto, or null; found {self.forget_target}"

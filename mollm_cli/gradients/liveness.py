@@ -22,7 +22,8 @@ class Liveness:
     budget: nats per token that a KL to the reference may spend before it is live.
     target: the forget probability at which objectives on forget rows rest; None: they never do.
     hold: whether an objective that knows its starting value is live only where it has risen by more than ``margin``.
-    margin: nats per token.
+    margin: a share of the starting value: the same bound for a model that knows its rows by heart and for one that
+        does not.
     """
 
     objectives: Sequence[Objective]
@@ -58,7 +59,7 @@ class Liveness:
 
         starts [m]: the frozen starting model's losses on the same rows, nan where they are not known; None: of all.
         """
-        found = np.full(len(self.objectives), np.nan) if starts is None else starts + self.margin
+        found = np.full(len(self.objectives), np.nan) if starts is None else starts * (1 + self.margin)
         divergent = [o.divergence for o in self.objectives]
         return np.where(divergent, self.budget, np.where(self.held, found, np.nan))
 

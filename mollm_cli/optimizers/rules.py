@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Schedule = Literal["constant", "linear", "cosine"]
 LearningRate = float | Literal["auto"]
 """A number, or "auto": a factor of the rule's usual rate that the run finds by itself (engine/pace.py)."""
-DRIFT = 3e-5
+DRIFT = 1e-4
 """Nats per token that the first step under lr=auto moves the model away from its start, on the step's retain rows."""
 ADAM_RATE, SGD_RATE = 1e-4, 1e-2
 """The rates that a factor multiplies under lr=auto, and that are taken where a loss has no KL to go by."""

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 
-from mollm_cli.engine.pace import FACTOR, FIRST, NEAR, RANGE, Pace
+from mollm_cli.engine.pace import FACTOR, FIRST, NEAR, RANGE, SHRINK, Pace
 from mollm_cli.losses.ga_kl import ga_kl
 from mollm_cli.losses.mollm import mollm
 from mollm_cli.resume import checkpoint
@@ -39,7 +39,8 @@ def test_a_drift_that_is_no_number_is_too_long():
 def test_within_the_budget_it_grows_above_it_shrinks_and_never_goes_far():
     pace = Pace(1e-4)
     assert pace.next(1.0, 1.0, 0.001, 0.02) > 1.0
-    assert pace.next(1.0, 1.0, 0.04, 0.02) == pytest.approx(2**-0.5)
+    assert pace.next(1.0, 1.0, 0.021, 0.02) == pytest.approx((20 / 21) ** 0.5)
+    assert pace.next(1.0, 1.0, 9.0, 0.02) == SHRINK  # one batch may be far out by chance
     factor = 1.0
     for kl, end in ((0.0, RANGE), (9.0, 1 / RANGE)):
         for _ in range(60):
@@ -50,8 +51,8 @@ def test_within_the_budget_it_grows_above_it_shrinks_and_never_goes_far():
 def test_the_budget_opens_as_it_is_needed_and_no_further():
     pace = Pace(3e-5)
     spent = [pace.allowed(t, 0.02) for t in (0, 1, 10, 40, 60, 1e9)]
-    assert spent[:3] == pytest.approx([6e-5, 6.9e-5, 2.43e-4], rel=1e-2) and spent == sorted(spent)
-    assert spent[3] < 0.02 and spent[4:] == [0.02, 0.02]
+    assert spent[:3] == pytest.approx([3e-5, 3e-5 * 2**1.5, 3e-5 * 11**1.5]) and spent == sorted(spent)
+    assert spent[3] < 0.02 and spent[5] == 0.02
     step = made(drift=3e-5)
     budgets = []
     for _ in range(3):

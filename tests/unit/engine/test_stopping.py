@@ -35,9 +35,12 @@ def test_at_its_target_a_run_that_holds_waits_for_retain_but_not_for_ever() -> N
     assert StopRules(9, Stop.MAX_STEPS, target=0.5).after(history) is Stop.FORGET_TARGET
     history.add(2, back)
     assert limits.after(history) is Stop.FORGET_TARGET
-    for step in range(3, 7):
-        history.add(step, short)
-    assert history.settling == 6 and limits.after(history) is Stop.FORGET_TARGET
+    history.add(3, short)
+    assert limits.after(history) is Stop.FORGET_TARGET  # it does not come back any more
+    for step in range(4, 6):
+        history.add(step, short | {"retain_probability": 0.7 + step / 1000})
+        assert (limits.after(history) is None) is (step == 4)
+    assert history.settling == 5 and limits.after(history) is Stop.FORGET_TARGET  # on its way back, but for too long
 
 
 def test_without_evaluations_nothing_stops() -> None:

@@ -12,7 +12,7 @@ from mollm_cli.solvers.dual_space_mgda import DualSpaceMGDA
 from mollm_cli.solvers.normalized_sum import NormalizedSum
 
 STARTS = np.array([np.nan, 2.0, np.nan])
-HOLD = {"hold_margin": 0.1, "kl_budget": 0.02}
+HOLD = {"hold_margin": 0.05, "kl_budget": 0.02}
 
 
 def rule(retain="hold", solver=DualSpaceMGDA, **direction):
