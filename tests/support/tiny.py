@@ -3,9 +3,38 @@
 from __future__ import annotations
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, OPTConfig, OPTForCausalLM
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
+)
 
 from mollm_cli.core.types import IGNORE, Batch
+
+SMALL = {
+    "llama": {"num_key_value_heads": 2},
+    "opt": {"word_embed_proj_dim": 16, "ffn_dim": 32},
+    "gpt2": {},
+    "gpt_neox": {},
+    "phi": {},
+    "qwen2": {"num_key_value_heads": 2},
+    "mistral": {"num_key_value_heads": 2},
+    "gemma2": {"num_key_value_heads": 2, "head_dim": 8, "final_logit_softcapping": 5.0},
+}
+"""What a family asks for beside the sizes."""
+
+
+def small(kind: str, layers: int = 2, **options):
+    """A model of a family: 32 wide, 48 tokens."""
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(
+        kind, vocab_size=48, hidden_size=32, intermediate_size=48, num_hidden_layers=layers, num_attention_heads=4,
+        max_position_embeddings=64, bos_token_id=1, eos_token_id=2, pad_token_id=0, **SMALL.get(kind, {}) | options,
+    )  # fmt: skip
+    return AutoModelForCausalLM.from_config(config).eval()
 
 
 def llama(seed: int = 0, vocab: int = 48, hidden: int = 32, layers: int = 2, dtype: torch.dtype = torch.float32):

@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,17 +23,9 @@ from mollm_cli.launch.session import session
 from mollm_cli.launch.signals import Signals
 from mollm_cli.run.context import Body
 from mollm_cli.run.logs import agreed
+from tests.support.asked import ASKED
 from tests.support.processes import together
 
-ASKED: Any = SimpleNamespace(
-    evaluation=SimpleNamespace(keep_text="auto"),
-    names={},
-    loss=None,
-    run_name="mine",
-    seed=4,
-    junit=None,
-    github_summary=None,
-)
 LOST = r"rank 1 must stay until the run has ended, found it gone without a word: .* go on with resume="
 
 

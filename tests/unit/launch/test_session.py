@@ -14,16 +14,7 @@ from mollm_cli.core.endings import Interrupted
 from mollm_cli.core.errors import GateError, InterruptionError, NonFiniteError, RequestError
 from mollm_cli.launch.session import session
 from mollm_cli.run.context import Context
-
-ASKED: Any = SimpleNamespace(
-    evaluation=SimpleNamespace(keep_text="auto"),
-    names={"solver": "weighted_sum"},
-    loss=None,
-    run_name="mine",
-    seed=4,
-    junit=None,
-    github_summary=None,
-)
+from tests.support.asked import ASKED
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,16 +17,7 @@ from mollm_cli.core.privacy import private
 from mollm_cli.launch.lock import held
 from mollm_cli.launch.session import session
 from mollm_cli.run.context import Context
-
-ASKED: Any = SimpleNamespace(
-    evaluation=SimpleNamespace(keep_text="auto"),
-    names={},
-    loss=None,
-    run_name="mine",
-    seed=4,
-    junit=None,
-    github_summary=None,
-)
+from tests.support.asked import ASKED
 
 
 @pytest.fixture(autouse=True)

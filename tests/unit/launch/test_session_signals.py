@@ -7,7 +7,6 @@ import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,17 +15,8 @@ from mollm_cli.core.manifest import Manifest
 from mollm_cli.launch.process_group import ProcessGroup
 from mollm_cli.launch.session import session
 from mollm_cli.run.context import Context
+from tests.support.asked import ASKED
 from tests.support.disk import fill, small_disk
-
-ASKED: Any = SimpleNamespace(
-    evaluation=SimpleNamespace(keep_text="auto"),
-    names={},
-    loss=None,
-    run_name="mine",
-    seed=4,
-    junit=None,
-    github_summary=None,
-)
 
 
 def _signalled(*_: Any) -> None:

@@ -4,43 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from mollm_cli.core.masking import count_targets, target_positions
 from mollm_cli.core.types import Batch
 from mollm_cli.models.forward import forward
 from mollm_cli.models.model_settings import Model
 from mollm_cli.models.reference import Reference, reference_kind
-from tests.support.tiny import batch, llama
-
-SMALL = {
-    "llama": {"num_key_value_heads": 2},
-    "opt": {"word_embed_proj_dim": 16, "ffn_dim": 32},
-    "gpt2": {},
-    "gpt_neox": {},
-    "phi": {},
-    "qwen2": {"num_key_value_heads": 2},
-    "mistral": {"num_key_value_heads": 2},
-    "gemma2": {"num_key_value_heads": 2, "head_dim": 8, "final_logit_softcapping": 5.0},
-}
-
-
-def small(kind: str):
-    torch.manual_seed(0)
-    config = AutoConfig.for_model(
-        kind,
-        vocab_size=48,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=64,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=0,
-        **SMALL[kind],
-    )
-    return AutoModelForCausalLM.from_config(config).eval()
+from tests.support.tiny import SMALL, batch, llama, small
 
 
 @pytest.mark.parametrize("kind", SMALL)

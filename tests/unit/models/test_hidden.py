@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from mollm_cli.core.errors import RequestError
 from mollm_cli.core.masking import target_positions
@@ -15,27 +14,7 @@ from mollm_cli.models.forward import forward, forward_hidden, layers
 from mollm_cli.models.reference import Reference
 from mollm_cli.models.trainable import restrict
 from mollm_cli.objectives.label_log_probs import on
-from tests.support.tiny import batch, llama, opt
-
-SMALL = {
-    "llama": {"num_key_value_heads": 2},
-    "opt": {"word_embed_proj_dim": 16, "ffn_dim": 32},
-    "gpt2": {},
-    "gpt_neox": {},
-    "phi": {},
-    "qwen2": {"num_key_value_heads": 2},
-    "mistral": {"num_key_value_heads": 2},
-    "gemma2": {"num_key_value_heads": 2, "head_dim": 8},
-}
-
-
-def small(kind: str):
-    torch.manual_seed(0)
-    config = AutoConfig.for_model(
-        kind, vocab_size=48, hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4,
-        max_position_embeddings=64, bos_token_id=1, eos_token_id=2, pad_token_id=0, **SMALL[kind],
-    )  # fmt: skip
-    return AutoModelForCausalLM.from_config(config).eval()
+from tests.support.tiny import SMALL, batch, llama, opt, small
 
 
 def expected(model, rows, layer):
@@ -48,7 +27,7 @@ def expected(model, rows, layer):
 @pytest.mark.parametrize("kind", SMALL)
 @pytest.mark.parametrize("layer", [0, 1])
 def test_hidden_states_are_the_librarys_own(kind, layer):
-    model, rows = small(kind), batch()
+    model, rows = small(kind, layers=3), batch()
     before = forward(model, rows).logits
     out = forward_hidden(model, rows, layer)
     assert torch.allclose(out.hidden, expected(model, rows, layer), atol=1e-6)
@@ -130,7 +109,7 @@ def test_a_model_without_a_list_of_its_layers_is_refused():
     ],
 )
 def test_rmu_trains_the_matrices_that_lead_out_of_the_mlps(kind, names):
-    model = small(kind)
+    model = small(kind, layers=3)
     restrict(model, rmu(layer=1))
     assert [name for name, p in model.named_parameters() if p.requires_grad] == names
 
