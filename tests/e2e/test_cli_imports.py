@@ -122,6 +122,7 @@ def test_a_name_that_is_wrong_is_found_among_the_names_of_one_file_each(monkeypa
     assert 20 < len(read) < 40 and "opt-1.3b" not in read
 
 
+@pytest.mark.slow
 def test_a_wrong_sweep(tmp_path: Path) -> None:
     done, probe = _run("unlearn", ["seed=0,1", "loss=ga,mollm", "-m", "engine.max_steps=ten"], tmp_path)
     assert (done.returncode, done.stdout, probe["heavy"], list(tmp_path.iterdir())) == (2, "", [], [])
@@ -138,6 +139,7 @@ def test_compare_helps_without_anything_heavy(tmp_path: Path) -> None:
     assert (done.returncode, probe) == (0, {"heavy": [], "hydra": False})
 
 
+@pytest.mark.slow
 def test_hydras_own_help_and_completion_are_passed_on(tmp_path: Path) -> None:
     done, _ = _run("unlearn", ["--hydra-help"], tmp_path)
     assert done.returncode == 0 and "Hydra" in done.stdout

@@ -55,6 +55,7 @@ def _check(typed: Typed) -> tuple[Answer, str]:
     return done, line
 
 
+@pytest.mark.slow
 @given(typed=command_lines())
 @settings(PLAIN, max_examples=EXAMPLES)
 def test_a_command_line_is_answered_or_refused(alone: Path, typed: Typed) -> None:

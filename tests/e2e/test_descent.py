@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.cli import unlearn
 
 
@@ -24,6 +26,7 @@ def test_a_run_tells_its_descent_record(tmp_path: Path) -> None:
     assert "no certified unlearning" in page
 
 
+@pytest.mark.slow
 def test_a_run_without_gram_matrix_has_none(tmp_path: Path) -> None:
     run = unlearn(tmp_path, "loss=ga_kl")
     assert run.code == 0, run.err

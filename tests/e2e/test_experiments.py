@@ -9,9 +9,9 @@ import pytest
 
 from tests.support.cli import ROOT, unlearn, write_lines
 
+pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow
 EXPERIMENTS = sorted(file.stem for file in (ROOT / "conf" / "experiment").glob("*.yaml"))
-FEW = EXPERIMENTS[:1]
-"""The member of the family that every run of the tests has."""
 Rows = list[dict[str, Any]]
 
 
@@ -75,9 +75,7 @@ def _typed(experiment: str, folder: Path) -> list[str]:
     return overrides + (["data.forget.perturbed=null", "data.retain.perturbed=null"] if kind == "tofu" else [])
 
 
-EACH = pytest.mark.parametrize(
-    "experiment", [pytest.param(name, marks=() if name in FEW else pytest.mark.slow) for name in EXPERIMENTS]
-)
+EACH = pytest.mark.parametrize("experiment", EXPERIMENTS)
 
 
 @EACH

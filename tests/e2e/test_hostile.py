@@ -161,6 +161,7 @@ def test_a_model_folder_with_a_pickle_that_is_code(model: Path, root: Path, tmp_
     assert run.code == 2 and "the model cannot be loaded" in run.err and not ran.exists()
 
 
+@pytest.mark.slow
 def test_a_pickle_beside_safetensors_is_not_touched(model: Path, root: Path, tmp_path: Path) -> None:
     (model / "pytorch_model.bin").write_bytes(pickle.dumps(Trap(tmp_path / "ran"), protocol=2))
     assert unlearn(root, f"model.path={model}", "loss=ga").code == 0 and not (tmp_path / "ran").exists()
@@ -172,6 +173,7 @@ def test_escapes_in_names_do_not_reach_the_terminal(root: Path, tmp_path: Path) 
         assert run.code == 2 and "evil" in run.err and "\x1b" not in run.err and "\x07" not in run.err
 
 
+@pytest.mark.slow
 def test_secrets_are_in_no_file_and_in_no_message(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", SECRET)
     monkeypatch.setenv("MY_API_KEY", f"{SECRET}-two")
@@ -202,6 +204,7 @@ def test_a_planted_link_is_not_followed(root: Path, tmp_path: Path) -> None:
     assert victim.read_text() == "mine" and sorted(file.name for file in planted.iterdir()) == ["config.yaml"]
 
 
+@pytest.mark.slow
 def test_the_code_of_a_run_that_is_gone_on_with(model: Path, root: Path, tmp_path: Path) -> None:
     """Neither where its config.yaml trusts itself, nor, said on the command line, where the weights are others."""
     first, ran = unlearn(root, f"model.path={model}", "engine.checkpoint_every=1"), tmp_path / "ran"

@@ -117,6 +117,7 @@ def test_an_oracle_that_is_no_model(root: Path, tmp_path: Path) -> None:
     _refused(evaluate(root, f"evaluation.oracle={tmp_path}"), "a model folder must hold config.json and weights")
 
 
+@pytest.mark.slow
 def test_a_tokenizer_without_a_padding_token_is_told_and_trained(model: Path, root: Path) -> None:
     """Masks come from lengths, so what batches are filled with changes nothing; most Llamas have no padding token."""
     _edit(model / "tokenizer_config.json", drop=("pad_token",))
@@ -146,7 +147,7 @@ def test_a_solver_that_the_loss_does_not_allow(root: Path, tmp_path: Path) -> No
     wanted = "loss=picky does not allow the solver 'dual_space_mgda'; set solver=NAME, choices: normalized_sum"
     _refused(run, wanted)
     assert run.out == "" and not root.exists()
-    assert unlearn(root, *mine, "solver=normalized_sum").code == 0
+    assert unlearn(root, *mine, "solver=normalized_sum", "--check").code == 0
 
 
 def test_a_device_that_is_not_there(root: Path) -> None:

@@ -101,6 +101,7 @@ def test_two_processes_have_half_of_the_rows_and_of_the_weights(one: tuple[dict[
     assert _terms(replicas)["weights"]["bytes"] == _terms(one[0])["weights"]["bytes"]
 
 
+@pytest.mark.slow
 def test_a_model_of_conf_is_planned_without_the_hub(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     plan, err = _plan(root, "model=opt-125m", "data=authors", "engine.batch_size=2", "model.adapter=lora")

@@ -30,7 +30,7 @@ def _found(run: Answer) -> set[str]:
     return {secret for secret in SECRETS for text in texts if secret in text}
 
 
-@pytest.mark.parametrize("content", ["personal", "harmful"])
+@pytest.mark.parametrize("content", ["personal", pytest.param("harmful", marks=pytest.mark.slow)])
 def test_text_that_is_not_ordinary_leaves_no_trace(content: str, root: Path, two_files: list[str]) -> None:
     kinds = [f"data.{role}.content={content}" for role in ("forget", "retain")]
     run = unlearn(root, *two_files, *kinds, "engine.evaluate_every=1", "tracker=tensorboard")
@@ -46,7 +46,10 @@ def test_text_that_is_not_ordinary_leaves_no_trace(content: str, root: Path, two
 
 @pytest.mark.parametrize(
     "overrides",
-    [["data.forget.content=ordinary", "data.retain.content=ordinary"], ["evaluation.keep_text=true"]],
+    [
+        pytest.param(["data.forget.content=ordinary", "data.retain.content=ordinary"], marks=pytest.mark.slow),
+        ["evaluation.keep_text=true"],
+    ],
     ids=["ordinary", "asked for"],
 )
 def test_text_that_is_ordinary_or_asked_for_is_kept(overrides: list[str], root: Path, two_files: list[str]) -> None:
@@ -114,6 +117,7 @@ def _killed(*typed: str) -> int:
     return os.waitpid(child, 0)[1]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # a fork where there are threads: none holds a lock of ours
 def test_a_run_that_is_killed_was_private_all_along(
     root: Path, two_files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -140,6 +144,7 @@ def test_a_run_that_is_killed_was_private_all_along(
     assert {_mode(path) for path in (run / "checkpoint").iterdir()} == {0o640}
 
 
+@pytest.mark.slow
 def test_what_is_asked_for_elsewhere_is_as_open_as_the_user_has_it(root: Path, tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:

@@ -68,6 +68,7 @@ def test_a_purged_machine_holds_no_text(root: Path, two_files: list[str], machin
     assert json.loads((run.run_dir / "metrics.json").read_text())["after"]
 
 
+@pytest.mark.slow
 def test_without_text_not_even_ordinary_rows_are_quoted(root: Path, two_files: list[str], machine: Path) -> None:
     kinds = [f"data.{role}.content=ordinary" for role in ("forget", "retain")]
     run = unlearn(
@@ -87,6 +88,7 @@ def test_purge_takes_a_run_and_nothing_else(root: Path) -> None:
     assert not root.exists()
 
 
+@pytest.mark.slow
 def test_a_purge_leaves_the_run_private_and_others_files_alone(
     root: Path, two_files: list[str], tmp_path: Path
 ) -> None:

@@ -25,7 +25,8 @@ def numbers(run: Answer) -> list[dict[str, float]]:
     ]
 
 
-@pytest.mark.parametrize("loss", ["mollm", pytest.param("ga_kl", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["mollm", "ga_kl"])
 def test_a_cached_run_has_the_numbers_of_one_with_a_copy(loss: str, root: Path) -> None:
     copied = unlearn(root, f"loss={loss}", "model.reference=copy")
     cached = [unlearn(root, f"loss={loss}") for _ in range(2)]
@@ -59,6 +60,7 @@ def test_a_longer_run_is_gone_on_with_from_the_same_start(root: Path) -> None:
         assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_personal_rows_leave_no_states_behind(root: Path) -> None:
     run = unlearn(root, "loss=ga_kl", "data.retain.content=personal")
     assert run.manifest["reference"]["kind"] == "cache"

@@ -14,23 +14,18 @@ def _steps(run: Answer) -> list[dict[str, Any]]:
     return [{key: value for key, value in step.items() if key != "tokens_per_second"} for step in run.steps]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [
         ["engine.evaluate_every=2", "engine.evaluate_limit=4"],
-        pytest.param(["loss=ga_kl", "optimizer=sgd", "optimizer.momentum=0.9"], marks=pytest.mark.slow),
-        pytest.param(
-            [
-                "model.adapter=lora",
-                "model.lora_dropout=0.1",
-                "optimizer.lr=1e-4",
-                "optimizer.warmup_steps=4",
-                "solver=normalized_sum",
-            ],
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(["loss=pdu", "loss.eps=0.01", "solver.warmup_steps=1"], marks=pytest.mark.slow),
-        pytest.param(["loss=rmu", "loss.layer=1"], marks=pytest.mark.slow),
+        ["loss=ga_kl", "optimizer=sgd", "optimizer.momentum=0.9"],
+        [
+            *("model.adapter=lora", "model.lora_dropout=0.1"),
+            *("optimizer.lr=1e-4", "optimizer.warmup_steps=4", "solver=normalized_sum"),
+        ],
+        ["loss=pdu", "loss.eps=0.01", "solver.warmup_steps=1"],
+        ["loss=rmu", "loss.layer=1"],
     ],
     ids=["mollm", "sgd with momentum", "lora with dropout", "a multiplier", "some matrices"],
 )

@@ -36,6 +36,7 @@ def _same(again: Answer, whole: Answer) -> None:
     assert again.manifest["status"] == "completed" and not (again.run_dir / "resume" / "scores").exists()
 
 
+@pytest.mark.slow
 def test_an_evaluation_goes_on_after_the_sets_it_has(root: Path, scored: dict[str, Any]) -> None:
     whole = evaluate(root, ORACLE)
     names, scored["names"][:] = list(scored["names"]), []

@@ -11,10 +11,6 @@ from transformers import AutoModelForCausalLM
 
 from mollm_cli.assets.locate import resolve
 from tests.support.cli import Answer, evaluate, finetune, unlearn
-from tests.support.needed import NEEDED
-
-PAIRS = [("mollm", "dual_space_mgda"), pytest.param("npo", "pcgrad", marks=pytest.mark.slow)]
-"""Logits, sums with a reference; hidden states are below. All pairs: tests/unit/engine/test_every_pair.py."""
 
 
 def _completed(run: Answer) -> None:
@@ -27,33 +23,29 @@ def _completed(run: Answer) -> None:
     assert run.manifest["checkpoint"]["files"] != run.manifest["model"]["files"]
 
 
-@pytest.mark.parametrize(("loss", "solver"), PAIRS)
-def test_a_loss_and_a_solver(loss: str, solver: str, root: Path) -> None:
-    run = unlearn(root, f"loss={loss}", f"solver={solver}", *NEEDED.get(loss, []))
+@pytest.mark.slow
+def test_a_loss_and_a_solver(root: Path) -> None:
+    """Sums with a reference; logits are the default's, hidden states below. All pairs: engine/test_every_pair.py."""
+    run = unlearn(root, "loss=npo", "solver=pcgrad")
     _completed(run)
-    assert (run.manifest["loss"], run.manifest["solver"]) == (loss, solver)
+    assert (run.manifest["loss"], run.manifest["solver"]) == ("npo", "pcgrad")
     names = [key.removeprefix("loss.") for key in run.steps[0] if key.startswith("loss.")]
     assert names and all(f"weight.{name}" in step for name in names for step in run.steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "overrides",
+    "typed",
     [
-        ["optimizer=sgd", "optimizer.momentum=0.9", "optimizer.schedule=cosine", "engine.micro_batch=3"],
-        *(
-            pytest.param(line.split(), marks=pytest.mark.slow)
-            for line in (
-                "engine.precision=bf16 tracker=tensorboard direction.forget_target=null direction.kl_budget=0.0",
-                "model.dtype=bfloat16 model.weights=random force=true optimizer.lr=1e-4 optimizer.warmup_steps=2",
-                "model.reference=copy model.adapter=lora loss=ga_kl engine.max_epochs=1 engine.batch_size=10 "
-                "optimizer.weight_decay=0.01",
-            )
-        ),
+        "optimizer=sgd optimizer.momentum=0.9 optimizer.schedule=cosine engine.micro_batch=3",
+        "engine.precision=bf16 tracker=tensorboard direction.forget_target=null direction.kl_budget=0.0",
+        "model.dtype=bfloat16 model.weights=random force=true optimizer.lr=1e-4 optimizer.warmup_steps=2",
+        "model.reference=copy model.adapter=lora loss=ga_kl engine.max_epochs=1 engine.batch_size=10 "
+        "optimizer.weight_decay=0.01",
     ],
-    ids=" ".join,
 )
-def test_every_kind_of_step(overrides: list[str], root: Path) -> None:
-    _completed(unlearn(root, *overrides))
+def test_every_kind_of_step(typed: str, root: Path) -> None:
+    _completed(unlearn(root, *typed.split()))
 
 
 @pytest.mark.slow
@@ -64,6 +56,7 @@ def test_mollm_says_something_else_where_it_is_told_what(root: Path) -> None:
     assert losses[2] < losses[0]
 
 
+@pytest.mark.slow
 def test_what_rmu_trains_is_little_and_its_checkpoint_is_whole(root: Path) -> None:
     run = unlearn(root, "loss=rmu", "loss.layer=1", "optimizer.lr=1e-2")
     _completed(run)
@@ -77,6 +70,7 @@ def test_what_rmu_trains_is_little_and_its_checkpoint_is_whole(root: Path) -> No
     assert run.manifest["model"]["trainable_parameters"] == trained < run.manifest["model"]["parameters"] / 3
 
 
+@pytest.mark.slow
 def test_the_literal_reading_of_the_paper_freezes_at_the_start(root: Path) -> None:
     """KL has no gradient there, so the min-norm point of all three rows is zero; why ``paper`` is not the default."""
     run = unlearn(root, "direction.paper=true")
@@ -114,6 +108,7 @@ def test_micro_batches_take_the_same_steps(root: Path, usual: Answer) -> None:
         assert {key: other[key] for key in numbers} == pytest.approx({k: one[k] for k in numbers}, rel=1e-3, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_lora_trains_its_own_matrices_only_and_needs_no_second_model(root: Path) -> None:
     run = unlearn(root, "model.adapter=lora", "optimizer.lr=1e-2")
     _completed(run)
@@ -146,6 +141,7 @@ def test_evaluate_judges_the_model_as_it_is(root: Path, mollm: Answer) -> None:
     assert (run.run_dir / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_the_same_request_gives_the_same_numbers_and_another_seed_others(
     root: Path, usual: Answer, mollm: Answer
 ) -> None:

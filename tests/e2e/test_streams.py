@@ -14,7 +14,8 @@ from mollm_cli.core.terminal import plain_streams
 from mollm_cli.launch.door import stdout_kept_for
 from tests.support.cli import ROOT
 
-COMMANDS = ("unlearn", "finetune", "evaluate", "compare", "try_out")
+OTHERS = ("finetune", "evaluate", "compare", "try_out")
+COMMANDS = ["unlearn", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 

@@ -48,6 +48,7 @@ def test_one_killed_one_failing_then_resumed(root: Path) -> None:
     assert all((sweep.run_dir / f"sweep.{form}").stat().st_size for form in ("md", "html"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fake")
 def test_two_at_a_time_in_processes_of_their_own(root: Path) -> None:
     sweep = answer(UNLEARN, f"output_root={root}", "-m", f"seed={KILLED},{SLOW},2", LOCAL)

@@ -17,6 +17,7 @@ def _table(sweep: Answer) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_a_sweep_over_losses(root: Path) -> None:
     sweep = unlearn(root, "-m", "loss=ga,ga_kl", "seed=1")
     assert sweep.code == 0, sweep.err
@@ -30,6 +31,7 @@ def test_a_sweep_over_losses(root: Path) -> None:
         assert (sweep.run_dir / str(job) / "checkpoint" / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_does_not_stop_the_others(root: Path) -> None:
     sweep = unlearn(root, "-m", "loss=ga", "optimizer.lr=1e30,1e-4", 'gates=["forget_probability<=0.01"]')
     assert sweep.code == 1, sweep.err  # a failed run is worse than a failed gate

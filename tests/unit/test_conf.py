@@ -50,7 +50,6 @@ MODELS = {
     "gemma-2-2b-it": "google/gemma-2-2b-it",
 }
 SOURCES = ["data.forget.path=forget.jsonl", "data.retain.path=retain.jsonl"]
-WEIGHTED = "weighted_sum"
 NEEDED = {
     ("data", "custom"): SOURCES,
     ("data", "deletion"): SOURCES,
@@ -76,10 +75,9 @@ def _places() -> dict[tuple[str, str], tuple[str, ...]]:
     return {choice: tuple(itertools.chain(*line.values())) for line in lines.values() for choice in line}
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(CONF)))
-def test_every_file_says_what_it_is(file: Path) -> None:
-    assert len(head(file)) > 10
-    assert all(len(line) <= 120 for line in file.read_text().splitlines())
+def test_every_file_says_what_it_is() -> None:
+    assert [file for file in FILES if len(head(file)) <= 10] == []
+    assert [file for file in FILES if any(len(line) > 120 for line in file.read_text().splitlines())] == []
 
 
 @pytest.mark.parametrize(("group", "name"), OPTIONS, ids=[f"{g}={n}" for g, n in OPTIONS])
@@ -100,26 +98,23 @@ def _added(group: str, place: str) -> dict[str, Any]:
     return {name: node[place.rpartition(".")[2].format(name=name)] for name in names}
 
 
-@pytest.mark.parametrize("name", choices("dataset", [CONF]))
-def test_every_dataset_takes_any_role(name: str) -> None:
-    for role in ("retain", "alternate"):
-        node = _added("dataset", f"data.{role}_{{name}}")[name]
-        assert construct(node, f"data.{role}").name
+@pytest.mark.parametrize("role", ["retain", "alternate"])
+def test_every_dataset_takes_any_role(role: str) -> None:
+    for name, node in _added("dataset", f"data.{role}_{{name}}").items():
+        assert construct(node, f"data.{role}").name, name
 
 
-@pytest.mark.parametrize("name", choices("metric", [CONF]))
-def test_every_metric_can_be_added(name: str) -> None:
-    node = _added("metric", "evaluation.metrics.extra_{name}")[name]
-    assert construct(node, "extra").version >= 1
+def test_every_metric_can_be_added() -> None:
+    for name, node in _added("metric", "evaluation.metrics.extra_{name}").items():
+        assert construct(node, "extra").version >= 1, name
 
 
-@pytest.mark.parametrize("name", choices("attack", [CONF]))
-def test_every_attack_can_be_added(name: str) -> None:
-    node = _added("attack", "evaluation.attacks.{name}")[name]
-    attack = construct(node, name)
-    assert attack.name == name  # what the head's command and the flat names say
-    assert (bool(attack.what), bool(attack.cost)) == (True, True)
-    assert set(node) - {"_target_"} == set(inspect.signature(type(attack)).parameters)  # no default is hidden
+def test_every_attack_can_be_added() -> None:
+    for name, node in _added("attack", "evaluation.attacks.{name}").items():
+        attack = construct(node, name)
+        assert attack.name == name  # what the head's command and the flat names say
+        assert (bool(attack.what), bool(attack.cost)) == (True, True), name
+        assert set(node) - {"_target_"} == set(inspect.signature(type(attack)).parameters), "no default is hidden"
 
 
 JUDGE_NEEDS: dict[str, dict[str, str]] = {
@@ -196,15 +191,11 @@ def test_what_a_loss_needs_is_asked_for(loss: str, message: str) -> None:
         requested(f"loss={loss}")
 
 
-@pytest.mark.parametrize(
-    ("loss", "solver"),
-    [
-        (name, {"mollm": "dual_space_mgda", "mollm_pair": "dual_space_mgda", "pdu": "primal_dual"}.get(name, WEIGHTED))
-        for name in choices("loss", [CONF])
-    ],
-)
-def test_a_loss_brings_its_solver(loss: str, solver: str) -> None:
-    assert composed("config", *_places()["loss", loss])["names"]["solver"] == solver
+def test_a_loss_brings_its_solver() -> None:
+    own = {"mollm": "dual_space_mgda", "mollm_pair": "dual_space_mgda", "pdu": "primal_dual"}
+    for loss in choices("loss", [CONF]):
+        brought = composed("config", *_places()["loss", loss])["names"]["solver"]
+        assert brought == own.get(loss, "weighted_sum"), loss
 
 
 @pytest.mark.parametrize("experiment", choices("experiment", [CONF]))
@@ -227,15 +218,12 @@ def test_one_yaml_is_one_callable(file: Path) -> None:
     assert node.keys() - {"_target_"} <= known.keys()
 
 
-@pytest.mark.parametrize(("name", "path"), MODELS.items())
-def test_models(name: str, path: str) -> None:
-    model = requested(*_places()["model", name]).model
-    assert model.path == path
-    assert (model.dtype == "bfloat16") == (model.adapter == "lora")  # full weights in bfloat16 round updates away
-
-
-def test_no_model_is_missing_here() -> None:
+def test_models() -> None:
     assert set(choices("model", [CONF])) == set(MODELS)
+    for name, path in MODELS.items():
+        model = requested(*_places()["model", name]).model
+        assert model.path == path
+        assert (model.dtype == "bfloat16") == (model.adapter == "lora")  # full weights in bfloat16 round updates away
 
 
 @pytest.mark.parametrize("command", [UNLEARN, FINETUNE, EVALUATE], ids=lambda command: command.name)

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
 import yaml
 
 from mollm_cli.configuration.choices import config_dir
@@ -40,13 +39,13 @@ def _stated() -> dict[str, Stated]:
 STATED = _stated()
 
 
-@pytest.mark.parametrize("target", STATED)
-def test_a_number_that_is_left_out_is_one_that_a_yaml_states(target: str) -> None:
-    module, _, name = target.rpartition(".")
-    arguments = inspect.signature(getattr(importlib.import_module(module), name)).parameters
-    silent = {key: arguments[key].default for key in STATED[target] if key in arguments}
-    numbers = {key: value for key, value in silent.items() if isinstance(value, int | float)}
-    assert {key: value for key, value in numbers.items() if value not in STATED[target][key]} == {}
+def test_a_number_that_is_left_out_is_one_that_a_yaml_states() -> None:
+    for target, stated in STATED.items():
+        module, _, name = target.rpartition(".")
+        arguments = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+        silent = {key: arguments[key].default for key in stated if key in arguments}
+        numbers = {key: value for key, value in silent.items() if isinstance(value, int | float)}
+        assert {key: value for key, value in numbers.items() if value not in stated[key]} == {}, target
 
 
 def test_hundreds_of_defaults_are_compared() -> None:

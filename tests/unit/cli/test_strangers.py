@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,15 @@ WAYS: tuple[tuple[str, ...], ...] = (("--check",), ("--plan",), ("--cfg", "job")
 CASES = [*((target, WAYS[0]) for target in TARGETS[:-1]), *((TARGETS[-1], way) for way in WAYS)]
 
 
+FEW = (CASES[0], (TARGETS[-1], WAYS[0]), (TARGETS[-1], WAYS[-1]))
+KINDS = [*(("tracker", *c) for c in CASES), *(("experiment", TARGETS[-1], w) for w in WAYS), ("list", *CASES[0])]
+
+
+def _each(cases: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """``cases``, of which most are slow: the others are what is looked at, and what is run."""
+    return [pytest.param(*case, marks=() if case[-2:] in FEW else pytest.mark.slow) for case in cases]
+
+
 @pytest.fixture
 def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package that leaves a file behind when it is as much as imported."""
@@ -50,10 +60,7 @@ def _file(folder: Path, name: str, text: str) -> list[str]:
     return ["--config-dir", str(folder / "theirs")]
 
 
-@pytest.mark.parametrize(
-    ("kind", "target", "way"),
-    [*(("tracker", *case) for case in CASES), *(("experiment", TARGETS[-1], way) for way in WAYS), ("list", *CASES[0])],
-)
+@pytest.mark.parametrize(("kind", "target", "way"), _each(KINDS))
 def test_code_of_a_yaml(kind: str, way: tuple[str, ...], target: str, trap: Path, tmp_path: Path, answer: Any) -> None:
     body = {
         "tracker": f"_target_: {target}\na: 1\n",
@@ -69,7 +76,7 @@ def test_code_of_a_yaml(kind: str, way: tuple[str, ...], target: str, trap: Path
     assert f"{line} --allow-code {target.partition('.')[0]}\n" in errors
 
 
-@pytest.mark.parametrize(("target", "way"), CASES)
+@pytest.mark.parametrize(("target", "way"), _each(CASES))
 def test_code_of_a_run_that_is_gone_on_with(
     target: str, way: tuple[str, ...], trap: Path, unfinished: Path, answer: Any
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.optimize import nnls
@@ -20,28 +22,27 @@ def random(k: int, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("k", range(1, MOST_ROWS + 1))
-@pytest.mark.parametrize("seed", range(6))
-def test_it_is_scipys_non_negative_least_squares(k: int, seed: int) -> None:
+def test_it_is_scipys_non_negative_least_squares(k: int) -> None:
     """min over l >= 0 of |G'l - Delta|^2 is the same problem; with independent rows its answer is one."""
-    rows, change = random(k, 12, seed)
-    found = smallest_correction(*problem(rows, change))
-    assert found == pytest.approx(nnls(rows.T, change)[0], abs=1e-9)
+    for seed in range(6):
+        rows, change = random(k, 12, seed)
+        found = smallest_correction(*problem(rows, change))
+        assert found == pytest.approx(nnls(rows.T, change)[0], abs=1e-9)
 
 
 @pytest.mark.parametrize("k", range(1, MOST_ROWS + 1))
-@pytest.mark.parametrize("n", [2, 3, 20])
-@pytest.mark.parametrize("seed", range(5))
-def test_the_optimality_conditions_hold(k: int, n: int, seed: int) -> None:
-    rows, change = random(k, n, seed)
-    matrix, changes = problem(rows, change)
-    found = smallest_correction(matrix, changes)
-    left = change - rows.T @ found
-    scale = np.linalg.norm(rows, axis=1) * np.linalg.norm(change)
-    assert (found >= 0).all()
-    assert (rows @ left <= 1e-9 * scale).all()  # nothing rises
-    assert abs(found @ (rows @ left)) <= 1e-9 * np.linalg.norm(change) ** 2  # only what would have risen is corrected
-    assert np.linalg.norm(left) <= np.linalg.norm(change) * (1 + 1e-12)  # a projection
-    assert correction_gap(matrix, changes, found) <= TOLERANCE
+def test_the_optimality_conditions_hold(k: int) -> None:
+    for n, seed in itertools.product((2, 3, 20), range(5)):
+        rows, change = random(k, n, seed)
+        matrix, changes = problem(rows, change)
+        found = smallest_correction(matrix, changes)
+        left = change - rows.T @ found
+        scale = np.linalg.norm(rows, axis=1) * np.linalg.norm(change)
+        assert (found >= 0).all()
+        assert (rows @ left <= 1e-9 * scale).all()  # nothing rises
+        assert abs(found @ (rows @ left)) <= 1e-9 * np.linalg.norm(change) ** 2  # only what would rise is corrected
+        assert np.linalg.norm(left) <= np.linalg.norm(change) * (1 + 1e-12)  # a projection
+        assert correction_gap(matrix, changes, found) <= TOLERANCE
 
 
 A, B = np.array([1.0, 0.0, 0.0]), np.array([0.6, 0.8, 0.0])
@@ -57,18 +58,17 @@ DEGENERATE = {
 
 
 @pytest.mark.parametrize("name", DEGENERATE)
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("exponent", [-15, -6, 0, 6, 15])
-def test_degenerate_and_badly_scaled_rows(name: str, seed: int, exponent: int) -> None:
-    change = np.random.default_rng(seed).standard_normal(3)
-    rows = np.array(DEGENERATE[name])
-    scale = 10.0 ** np.linspace(0, exponent, len(rows))
-    matrix, changes = problem(rows, change)
-    found = smallest_correction(matrix * np.outer(scale, scale), changes * scale)
-    assert np.isfinite(found).all()
-    assert (found >= 0).all()
-    assert correction_gap(matrix * np.outer(scale, scale), changes * scale, found) <= 1e-8
-    assert (rows @ (change - rows.T @ (found * scale)) <= 1e-8 * np.linalg.norm(change)).all()
+def test_degenerate_and_badly_scaled_rows(name: str) -> None:
+    for seed, exponent in itertools.product(range(4), (-15, -6, 0, 6, 15)):
+        change = np.random.default_rng(seed).standard_normal(3)
+        rows = np.array(DEGENERATE[name])
+        scale = 10.0 ** np.linspace(0, exponent, len(rows))
+        matrix, changes = problem(rows, change)
+        found = smallest_correction(matrix * np.outer(scale, scale), changes * scale)
+        assert np.isfinite(found).all()
+        assert (found >= 0).all()
+        assert correction_gap(matrix * np.outer(scale, scale), changes * scale, found) <= 1e-8
+        assert (rows @ (change - rows.T @ (found * scale)) <= 1e-8 * np.linalg.norm(change)).all()
 
 
 def test_float32_noise_in_the_matrix_does_not_blow_the_correction_up() -> None:

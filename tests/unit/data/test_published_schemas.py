@@ -141,21 +141,24 @@ def composed(tmp_path_factory):
     (folder / "base.yaml").write_text(f"hydra:\n  searchpath: ['file://{CONF}']\n")
 
     @cache
-    def _composed(name, *overrides):
+    def _composed(*overrides):
         with initialize_config_dir(str(folder), version_base="1.3"):
-            return compose("base", [f"+dataset={name}", *overrides])["dataset"]
+            return compose("base", list(overrides))
 
     return _composed
 
 
 @pytest.fixture
 def described(composed, tmp_path):
-    """The description of that name, reading these rows, with changes."""
+    """The description of that name, reading these rows, with changes. All of them are composed at once."""
 
     def _described(name, rows, *overrides):
         (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        node = composed(name, "dataset.path=ROWS", *overrides).copy()
-        if node.path == "ROWS":
+        if overrides:
+            node = composed(f"+dataset={name}", *overrides)["dataset"].copy()
+        else:
+            node = composed(*(f"+dataset@all.{each}={each}" for each in CASES))["all"][name].copy()
+        if not any(typed.startswith("dataset.path=") for typed in overrides):
             node.path = str(tmp_path / "rows.jsonl")
         return instantiate(node, _convert_="all")
 

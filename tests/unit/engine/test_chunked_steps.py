@@ -17,6 +17,10 @@ ROWS = {role: batch(seed, prefix=role) for seed, role in enumerate(("forget", "r
 READ = [name for name, loss in LOSSES.items() if any(loss.layer(role) is None for role in loss.roles)]
 
 
+BOTH = [pytest.param(WeightedSum, marks=pytest.mark.slow), DualSpaceMGDA]
+"""Without a Gram matrix and with one, which goes the longer way."""
+
+
 def batches(loss, size=4):
     return {role: split(ROWS[role], size) for role in loss.roles}
 
@@ -43,7 +47,7 @@ def stepped(monkeypatch, name, solver, rows, size):
 
 
 @pytest.mark.parametrize("name", READ)
-@pytest.mark.parametrize("solver", [WeightedSum, DualSpaceMGDA], ids=lambda s: s.name)
+@pytest.mark.parametrize("solver", BOTH)
 def test_chunks_take_the_same_steps(name, solver, monkeypatch):
     whole = stepped(monkeypatch, name, solver, 10_000, 4)
     for rows, size in ((5, 4), (1, 3)):

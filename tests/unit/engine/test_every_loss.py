@@ -47,6 +47,10 @@ PASSES = {  # forward passes of the model, of the reference
 }
 
 
+BOTH = [pytest.param(WeightedSum, marks=pytest.mark.slow), DualSpaceMGDA]
+"""Without a Gram matrix and with one, which goes the longer way."""
+
+
 def batches(loss, size=4):
     return {role: split(ROWS[role], size) for role in loss.roles}
 
@@ -68,7 +72,7 @@ def test_no_loss_is_missing_here():
 
 
 @pytest.mark.parametrize("name", LOSSES)
-@pytest.mark.parametrize("solver", [WeightedSum, DualSpaceMGDA], ids=lambda s: s.name)
+@pytest.mark.parametrize("solver", BOTH)
 def test_the_least_number_of_forward_passes(name, solver):
     model, loss, seen = llama(), LOSSES[name], {"model": 0, "reference": 0}
     step = stepper(model, loss, solver())
@@ -81,7 +85,7 @@ def test_the_least_number_of_forward_passes(name, solver):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-@pytest.mark.parametrize("solver", [WeightedSum, DualSpaceMGDA], ids=lambda s: s.name)
+@pytest.mark.parametrize("solver", BOTH)
 def test_micro_batches_give_the_same_step(name, solver):
     """Rows of different lengths: a mean of micro-batch means would show. So would pairs that are torn apart."""
     loss, ends = LOSSES[name], []
@@ -103,7 +107,7 @@ class FixedThroughGram(WeightedSum):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-@pytest.mark.parametrize("solver", [WeightedSum, FixedThroughGram])
+@pytest.mark.parametrize("solver", [pytest.param(WeightedSum, marks=pytest.mark.slow), FixedThroughGram])
 def test_the_step_is_that_of_the_plain_weighted_sum(name, solver):
     loss, model = LOSSES[name], opt()
     plain = copy.deepcopy(model)

@@ -54,8 +54,10 @@ def ending(model, tokenizer, prompts):
     raise AssertionError("no token ends these texts at different places")
 
 
-@pytest.mark.parametrize("span", [1, 3, 5])
-@pytest.mark.parametrize("batch_size", [2, 7])
+@pytest.mark.parametrize(
+    ("span", "batch_size"),
+    [(3, 2), *(pytest.param(*each, marks=pytest.mark.slow) for each in ((1, 7), (5, 2), (5, 7)))],
+)
 def test_rows_that_have_ended_leave_the_batch_and_change_no_other(
     tiny_model, tiny_tokenizer, prompts, monkeypatch, span, batch_size
 ):

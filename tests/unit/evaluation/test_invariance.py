@@ -127,7 +127,7 @@ def test_every_metric_has_a_value_here(expected):
     assert [flat for flat, value in expected.values.items() if value is None] == []
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 50])
+@pytest.mark.parametrize("batch_size", [2, *(pytest.param(size, marks=pytest.mark.slow) for size in (1, 50))])
 def test_batch_size_changes_no_metric(same_model, tiny_tokenizer, sets, oracle, expected, batch_size):
     suite = replace(SUITE, batch_size=batch_size)
     found = compute(scored(same_model, tiny_tokenizer, sets, suite), sets, suite, oracle, Clock())
@@ -136,7 +136,7 @@ def test_batch_size_changes_no_metric(same_model, tiny_tokenizer, sets, oracle, 
         assert [row.generation for row in rows] == [row.generation for row in expected.scored[name]]
 
 
-@pytest.mark.parametrize("batch_size", [3, 50])
+@pytest.mark.parametrize("batch_size", [50, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_long_row_beside_the_others_changes_no_metric_of_theirs(
     same_model, tiny_tokenizer, sets, oracle, expected, batch_size
 ):

@@ -90,7 +90,7 @@ def one_heavy_column(size):
 
 
 @pytest.mark.parametrize("make", [independent, equal, one_heavy_column])
-@pytest.mark.parametrize("buckets", [64, 256])
+@pytest.mark.parametrize("buckets", [64, pytest.param(256, marks=pytest.mark.slow)])
 def test_the_error_is_unbiased_and_within_its_bound(make, buckets):
     found, a, b, product = errors(make, buckets)
     bound = SPREAD * (a**2 * b**2 + product**2) / buckets

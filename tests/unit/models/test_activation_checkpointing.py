@@ -43,6 +43,7 @@ def kept_bytes(model):
     return sum(size for address, size in kept.items() if address not in weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adapter", ["none", "lora"])
 def test_steps_of_mollm_are_the_same(folder, adapter):
     found = []

@@ -57,6 +57,7 @@ def test_losses_and_gradients_are_those_of_the_plain_model():
                 assert torch.allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_all_layers_share_one_compilation():
     model, calls = llama(layers=4), []
 

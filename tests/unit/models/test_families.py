@@ -40,6 +40,8 @@ FAMILIES = {
     "gpt-neox": (GPTNeoXConfig, SIZE),
     "mistral": (MistralConfig, SIZE | {"num_key_value_heads": 2}),
 }
+FEW = ("llama-tied", "gpt2", "gemma2")
+"""Tied weights, Conv1D in place of Linear, capped logits; the others are the slow tests'."""
 
 
 @pytest.fixture
@@ -65,7 +67,9 @@ def _logits(model):
 
 
 @pytest.mark.parametrize("adapter", ["none", "lora"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family", [pytest.param(name, marks=() if name in FEW else pytest.mark.slow) for name in FAMILIES]
+)
 def test_a_family_is_trained_saved_and_loaded_again(family, adapter, written, tmp_path):
     loaded = load_model(Model(str(written(family)), adapter=adapter), 0)
     start = _logits(loaded.model).detach()

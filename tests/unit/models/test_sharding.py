@@ -89,6 +89,7 @@ def referred(folder, world: World):
     return found
 
 
+@pytest.mark.slow
 def test_references_of_a_sharded_model_are_its_start(tmp_path):
     folder = tmp_path / "reference"
     folder.mkdir()

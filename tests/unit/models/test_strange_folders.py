@@ -91,6 +91,7 @@ def test_ten_thousand_layers_are_refused_before_anything_is_built(where: dict[st
         load_tokenizer(Model(str(folder)))
 
 
+@pytest.mark.slow
 def test_what_takes_long_to_build_is_not_built_for_long(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rehearsed, "LAYERS_A_SECOND", 100_000)
     _edited(CONFIG, num_hidden_layers=10_000)(folder)

@@ -58,6 +58,7 @@ def test_terms_by_hand(usual):
     assert [each.name for each in found.phases] == ["loading", "evaluation", "reference", "step", "progress evaluation"]
 
 
+@pytest.mark.slow
 def test_three_rows_a_direction_and_the_guards_copy_against_one_gradient():
     exact, sketched = (terms(estimate(planned(direction=d, shapes=FEW))) for d in (Direction(), SKETCH))
     assert exact["gradients"] + exact["direction"] >= 5 * 4 * N
@@ -94,6 +95,7 @@ def test_a_file_of_another_type_is_there_while_it_is_loaded():
     assert "weight file" not in terms(estimate(half), "loading")
 
 
+@pytest.mark.slow
 def test_smaller_batches_take_less():
     whole, half = (planned(shapes=dict.fromkeys(("forget", "retain"), Shape(k, 64, 6 * k))) for k in (4, 1))
     assert terms(estimate(half))["activations"] < terms(estimate(whole))["activations"]
@@ -151,6 +153,7 @@ def test_paged_state_is_beside_the_card():
     assert [term.name for term in found.host] == ["optimizer state", "first step"]
 
 
+@pytest.mark.slow
 def test_activations_are_computed_again():
     wide = dict.fromkeys(("forget", "retain"), Shape(4, 64, 24))
     kept, again = (
@@ -198,7 +201,8 @@ def llama_3_8b(**changes):
     return replace(given, **changes)
 
 
-@pytest.mark.parametrize(("gram", "fits"), [("sketch", True), pytest.param("exact", False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("gram", "fits"), [("sketch", True), ("exact", False)])
+@pytest.mark.slow
 def test_eight_billion_parameters_fit_a_card_of_80_gb_without_gradient_rows(gram, fits):
     found = estimate(llama_3_8b(direction=Direction(gram=gram)))
     assert found.trained == 8_030_261_248

@@ -64,8 +64,9 @@ def test_uses_are_told_by_their_shapes():
     assert kept and ledger.most == {"gradients": 64, "logits": 12_000, "activations": 28}
 
 
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
-@pytest.mark.parametrize("config", [small(), GEMMA])
+@pytest.mark.parametrize(
+    ("config", "precision"), [(GEMMA, "bf16"), pytest.param(small(), "float32", marks=pytest.mark.slow)]
+)
 def test_the_passes_of_a_real_model_take_as_much(config, precision):
     """The same forward and backward pass on weights that are there."""
     given = planned(config=config, loss=ga(), solver=WeightedSum(), reference="none", shapes={"forget": LONG})
@@ -84,11 +85,11 @@ def test_the_passes_of_a_real_model_take_as_much(config, precision):
 @pytest.mark.parametrize(
     ("changes", "shape"),
     [
-        ({}, LONG),
         ({"solver": WeightedSum(), "device": "cpu"}, Shape(1, 4, 3)),
         *(
             pytest.param(*few, marks=pytest.mark.slow)
             for few in (
+                ({}, LONG),
                 ({"model": Model("random", adapter="lora"), "reference": "adapter_off"}, LONG),
                 ({"model": Model("random", activation_checkpointing=True), "reference": "copy"}, LONG),
                 ({"engine": Engine(batch_size=8)}, LONG),
@@ -112,6 +113,7 @@ def test_layers_that_differ_are_all_rehearsed():
     assert not rehearsal._alike(model)
 
 
+@pytest.mark.slow
 def test_more_micro_batches_keep_a_row_while_the_next_is_made():
     shapes, whole = dict.fromkeys(("forget", "retain"), Shape(1, 4, 3)), blueprint(Model("random"), small())
     one, two = (passes(planned(engine=Engine(batch_size=n), shapes=shapes), whole)[0] for n in (1, 2))

@@ -42,6 +42,7 @@ def gone_on(folder: Path, parallel: str, world: World):
     return {"lines": lines, "kept": None if model is None else numbers(model)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parallel", ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)])
 def test_a_point_goes_on_with_as_many_processes_and_with_others(tmp_path, parallel):
     alone = tmp_path / "alone"

@@ -125,7 +125,7 @@ def test_the_best_before_the_collapse_is_kept(tmp_path: Path) -> None:
     assert torch.equal(run.flat(), run.weights[1])
 
 
-@pytest.mark.parametrize("cut", [1, 3, 4, 5])
+@pytest.mark.parametrize("cut", [3, *(pytest.param(step, marks=pytest.mark.slow) for step in (1, 4, 5))])
 def test_resume_equals_uninterrupted_including_what_is_kept(cut: int, tmp_path: Path) -> None:
     whole, first, second = Run(tmp_path / "a"), Run(tmp_path / "b"), Run(tmp_path / "b")
     whole.go()

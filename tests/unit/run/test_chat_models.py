@@ -49,6 +49,7 @@ def test_an_option_that_no_template_reads(typed: str, tmp_path: Path) -> None:
     assert refused.code == 2 and "model.template_options.tone must be an option of the tokenizer's" in refused.err
 
 
+@pytest.mark.slow
 def test_what_is_told_of_a_template_and_of_start_tokens(tmp_path: Path) -> None:
     typed = _typed(tmp_path, "reasons")
     told = answer(UNLEARN, "--check", *typed)
