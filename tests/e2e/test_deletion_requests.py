@@ -49,6 +49,7 @@ def test_few_rows_at_any_batch_size(deletion: Any, limit: str, batch_size: int) 
     assert len(run.steps) == 2
 
 
+@pytest.mark.slow
 def test_nothing_of_the_text_and_no_id_is_told(deletion: Any) -> None:
     run = deletion(["u1", "carol@example.org"])
     assert run.code == 0, run.err

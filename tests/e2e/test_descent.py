@@ -9,6 +9,7 @@ import pytest
 from tests.support.cli import unlearn
 
 
+@pytest.mark.slow
 def test_a_run_tells_its_descent_record(tmp_path: Path) -> None:
     run = unlearn(tmp_path, "direction.metric=adam", "direction.verify=true", "optimizer.lr=1e-3")
     assert run.code == 0, run.err

@@ -44,6 +44,7 @@ def test_text_that_is_not_ordinary_leaves_no_trace(content: str, root: Path, two
         assert "generation" not in row["after"] and "probability" in row["after"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [

@@ -42,6 +42,7 @@ def _modes(folder: Path) -> set[int]:
     return {stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.rglob("*"))}
 
 
+@pytest.mark.slow
 def test_a_purged_machine_holds_no_text(root: Path, two_files: list[str], machine: Path) -> None:
     kinds = [f"data.{role}.content=harmful" for role in ("forget", "retain")]
     asked = ["evaluation.keep_text=true", "data.retain.answers_from=model", "loss=ga_kl", "engine.max_steps=1"]

@@ -12,7 +12,11 @@ from mollm_cli.configuration.programs import EVALUATE, FINETUNE, UNLEARN, Comman
 from mollm_cli.configuration.request import Request
 
 COMMANDS = pytest.mark.parametrize("command", [UNLEARN, FINETUNE, EVALUATE], ids=lambda command: command.name)
-EXAMPLES = [(c, line) for c in (UNLEARN, FINETUNE, EVALUATE) for line, _ in c.examples]
+EXAMPLES = [
+    pytest.param(command, line, id=f"{command.name} {line}", marks=pytest.mark.slow if number else ())
+    for command in (UNLEARN, FINETUNE, EVALUATE)
+    for number, (line, _) in enumerate(command.examples)
+]
 
 
 @COMMANDS
@@ -38,7 +42,7 @@ def test_five_examples_and_all_exit_codes(command: Command) -> None:
         assert any(row.split(maxsplit=1) == [code, meaning] for row in text.splitlines())
 
 
-@pytest.mark.parametrize(("command", "line"), EXAMPLES, ids=[f"{c.name} {line}" for c, line in EXAMPLES])
+@pytest.mark.parametrize(("command", "line"), EXAMPLES)
 def test_every_example_is_a_right_request(
     command: Command,
     line: str,

@@ -111,7 +111,9 @@ def test_a_sweep_of_gates_that_fail(answer: Answer) -> None:
     assert answer(UNLEARN, "-m", "seed=1,8")[0] == 3
 
 
-@pytest.mark.parametrize(("seed", "expected"), [(11, 130), (12, 143), (13, 129)])
+@pytest.mark.parametrize(
+    ("seed", "expected"), [(11, 130), *(pytest.param(*each, marks=pytest.mark.slow) for each in ((12, 143), (13, 129)))]
+)
 def test_an_interrupted_job_ends_the_sweep(seed: int, expected: int, answer: Answer) -> None:
     code, printed, _ = answer(UNLEARN, "-m", f"seed={seed},1")
     assert code == expected
