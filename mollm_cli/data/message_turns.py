@@ -90,13 +90,14 @@ def _turn(message: Any, place: int, reasoning: str | None, unread: Collection[st
     if not isinstance(message, Mapping):
         raise ValueError(f"messages with role and content, found {type(message).__name__} as message {place}")
     who = message.get("role", message.get("from"))
-    if not isinstance(who, str) or (who := who.strip().lower()) not in NAMES:
+    name = who.strip().lower() if isinstance(who, str) else ""
+    if name not in NAMES:
         raise ValueError(f"roles out of {', '.join(NAMES)}, found {told(who)} in message {place}")
-    role = NAMES[who]
+    role = NAMES[name]
     more = {key: message[key] for key in HANDED if message.get(key)}
     found = next((message[key] for key in ("content", "value", "text") if key in message), None)
-    if role == "assistant" and (calls := _older_calls(who, found, message.get(CALLS))):
-        more["tool_calls"], found = calls, "" if who == CALLS else found
+    if role == "assistant" and (calls := _older_calls(name, found, message.get(CALLS))):
+        more["tool_calls"], found = calls, "" if name == CALLS else found
     content = _content(found, place, empty=bool(role == "assistant" and more.get("tool_calls")))
     content = with_reasoning(content, _thought(message, place, reasoning, unread), reasoning)
     more["tool_calls"] = [_spelled_out(call) for call in more.get("tool_calls") or ()]

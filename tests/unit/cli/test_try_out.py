@@ -198,7 +198,7 @@ def test_on_a_terminal_a_refused_prompt_is_told_and_the_next_one_asked(
 
 def test_interrupted(trial: Echo, at_terminal: Ask, capsys: pytest.CaptureFixture[str]) -> None:
     assert at_terminal("who?", end=KeyboardInterrupt) == 130
-    told = "\nmollm-try: interrupted, answers are kept nowhere; start again with: mollm-try "
+    told = "\nmollm-try: interrupted, answers are kept nowhere; start again with: mollm-try"
     assert told in "\n" + capsys.readouterr().err
 
 

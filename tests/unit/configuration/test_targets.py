@@ -73,7 +73,7 @@ def test_nothing_else_is_even_imported(target: str) -> None:
     "target", ["mollm_cli.core.manifest.json.loads", "mollm_cli.launch.purge.purge", "mollm_cli.x", *sorted(LAUNCHERS)]
 )
 def test_of_ours_only_what_conf_names(target: str) -> None:
-    with pytest.raises(RequestError, match=r"must be one of the callables that conf/ names, found .*choices"):
+    with pytest.raises(RequestError, match=r"must be one of the callables that conf/ names, found .*the nearest of"):
         locate(target, "leaf")
 
 
