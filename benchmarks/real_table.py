@@ -75,6 +75,11 @@ def untrained(rows: Sequence[Row]) -> dict[str, Row]:
     return {name: [r for r in rows if r["method"] == name][-1] for name in (START, ORACLE) if _known(rows, name)}
 
 
+DRIFT = "drift: that KL + the largest change of what is held out, as a logarithm"
+"""Seconds are not among the few lines: a command's have its loading and its own evaluation in them, a loop's have not.
+"""
+
+
 def short(rows: Sequence[Row], tuning: int, title: str, typed: str) -> str:
     """The few lines that say most, of the methods that were run among SHORT, and what is typed to make them."""
     beside = untrained(rows)
@@ -86,8 +91,8 @@ def short(rows: Sequence[Row], tuning: int, title: str, typed: str) -> str:
         if all(name in beside[START]["columns"] for name in names)
     ]
     blank = [""] * len(beside)
-    counts = {"steps": "steps", "seconds": "s of processor, all it does"}
-    lines += [[words, *blank, *(_each(mine, name) for mine in there.values())] for name, words in counts.items()]
+    lines.append([DRIFT, *blank, *(_cell([row["drift"] for row in mine], "drift") for mine in there.values())])
+    lines.append(["steps", *blank, *(_each(mine, "steps") for mine in there.values())])
     seeds = max((len(mine) for mine in there.values()), default=0)
     head = f"{title}, at matched forgetting, each method at its best of three rates; seeds: {seeds}. `{typed}`"
     return "\n\n".join([head, table([["", *beside, *(f"`{method}`" for method in there)], *lines], right=True)])

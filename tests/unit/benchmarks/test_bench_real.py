@@ -110,7 +110,7 @@ def test_the_short_form_has_the_few_methods_and_the_columns_of_its_task(tmp_path
     assert (
         "| probes on it, levels 1 / 2 / 3 | 0.5000 / 0.5000 / 0.5000 | " in text and "0.5000 / 0.1000 / 0.5000" in text
     )
-    assert "| steps |  | 8 | 8 |" in lines and "| s of processor, all it does |  | 30 | 30 |" in lines
+    assert "| steps |  | 8 | 8 |" in lines and any(line.startswith("| drift: ") for line in lines)
     assert len(lines) == 12 and "authors" not in text
 
 
