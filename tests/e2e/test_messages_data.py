@@ -79,7 +79,7 @@ def test_safe_and_unsafe_answers_to_the_same_prompts_are_no_overlap(root: Path, 
     run = unlearn(root, "data=pku-safe", *paths, "direction.forget_target=null", "evaluation.keep_text=true")
     assert run.code == 0, run.err
     sets = {name: dataset["rows"] for name, dataset in run.manifest["datasets"].items()}
-    made = {"counterfactual": 18, "ordinary": 80}  # the yardstick, and what is held of everything else
+    made = {"counterfactual": 18, "ordinary": 60}  # the yardstick, and what is held of everything else
     made |= {"probes_in_few_words": 2}  # evaluation.limit; two words leave no blank
     assert sets == {"forget": 18, "retain": 18, "forget_test": 2, "retain_test": 2} | made
     samples = read_lines(run.run_dir / "samples.jsonl")
