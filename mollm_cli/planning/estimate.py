@@ -30,7 +30,7 @@ a CPU."""
 ADAPTERS = 32 * MIB
 """The library of adapters, and what it keeps for every layer."""
 KERNELS = 96 * MIB
-"""Kernels of half precision that a CPU compiles for every shape and keeps."""
+"""Kernels of half precision that a CPU compiles for every shape and keeps, where it has instructions for them."""
 TOKENIZER = 1280
 """Bytes per token of a tokenizer: a model that is read from a folder to be judged comes with a second one."""
 ALLOCATOR = 0.02
@@ -50,6 +50,12 @@ JUDGING = ("evaluation", "attacks")
 """Phases in which a checkpoint or an oracle is judged, with the tokenizer of its folder."""
 KEPT = 3
 """Weights of evaluations that lie in resume/ at a time where engine.keep chooses among them."""
+
+
+def compiles_half() -> bool:
+    """True of a processor on which products in bfloat16 are compiled; elsewhere they are made in float32."""
+    known = hasattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported")
+    return known and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def estimate(sizes: Sizes) -> MemoryPlan:
@@ -270,7 +276,9 @@ class _Parts:
             about = Term("CUDA", CUDA_CONTEXT + int(CUDA_ALLOCATOR * total), f"context, {CUDA_ALLOCATOR:.0%} of slack")
             return Phase(name, (*terms, about))
         size = self.sizes.base + LATER + (TOKENIZER * vocabulary_size(self.model) if name in JUDGING else 0)
-        size += (KERNELS if self.half else 0) + (ADAPTERS if self.sizes.model.adapter != "none" else 0)
+        size += (KERNELS if self.half and compiles_half() else 0) + (
+            ADAPTERS if self.sizes.model.adapter != "none" else 0
+        )
         own = [Term("process", size, "interpreter, libraries, rows, tokenizers")] if self.sizes.base else []
         return Phase(name, (*own, *terms, Term("allocator", int(ALLOCATOR * total), f"{ALLOCATOR:.0%} of slack")))
 
