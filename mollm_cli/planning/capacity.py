@@ -42,3 +42,9 @@ def _container() -> int | None:
     if not (limit.is_file() and used.is_file()) or not limit.read_text().strip().isdigit():
         return None
     return int(limit.read_text()) - int(used.read_text())
+
+
+def compiles_half() -> bool:
+    """True of a processor on which products in bfloat16 are compiled; elsewhere they are made in float32."""
+    known = hasattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported")
+    return known and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

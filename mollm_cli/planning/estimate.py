@@ -19,6 +19,7 @@ from mollm_cli.models.reference_cache import SHARD_BYTES
 from mollm_cli.models.trainable import restrict
 from mollm_cli.planning import formulas, rehearsal
 from mollm_cli.planning.blueprint import blueprint, quantised
+from mollm_cli.planning.capacity import compiles_half
 from mollm_cli.planning.formulas import gathered_bytes, part, reduced_bytes
 from mollm_cli.planning.memory_plan import MemoryPlan, Phase, Term
 from mollm_cli.planning.sizes import Shape, Sizes
@@ -50,12 +51,6 @@ JUDGING = ("evaluation", "attacks")
 """Phases in which a checkpoint or an oracle is judged, with the tokenizer of its folder."""
 KEPT = 3
 """Weights of evaluations that lie in resume/ at a time where engine.keep chooses among them."""
-
-
-def compiles_half() -> bool:
-    """True of a processor on which products in bfloat16 are compiled; elsewhere they are made in float32."""
-    known = hasattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported")
-    return known and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def estimate(sizes: Sizes) -> MemoryPlan:
