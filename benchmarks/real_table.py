@@ -94,7 +94,7 @@ def short(rows: Sequence[Row], tuning: int, title: str, typed: str) -> str:
     lines.append([DRIFT, *blank, *(_cell([row["drift"] for row in mine], "drift") for mine in there.values())])
     lines.append(["steps", *blank, *(_each(mine, "steps") for mine in there.values())])
     seeds = max((len(mine) for mine in there.values()), default=0)
-    head = f"{title}, at matched forgetting, each method at its best of three rates; seeds: {seeds}. `{typed}`"
+    head = f"{title}, at matched forgetting; a method that needs a rate at the best of three; seeds: {seeds}. `{typed}`"
     return "\n\n".join([head, table([["", *beside, *(f"`{method}`" for method in there)], *lines], right=True)])
 
 

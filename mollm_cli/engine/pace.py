@@ -31,8 +31,8 @@ class Pace:
     drift: KL(start || after one step) on the retain rows of the step, in nats per token: how far one step goes.
 
     A first step is lengthened or shortened until that is its drift (``bracket``); KL grows with the square of the step.
-    From then on the rate grows while the KL of the batch, which every step knows, is within ``budget``, and shrinks in
-    proportion to sqrt(budget / KL) above it.
+    From then on the rate grows while the KL of the batch, which every step knows, is within ``budget``. Above it
+    the rate shrinks in proportion to sqrt(budget / KL), by a tenth at the most: one batch may be far out by chance.
     """
 
     drift: float
@@ -40,9 +40,9 @@ class Pace:
     def allowed(self, steps: float, budget: float) -> float:
         """The KL that a run may have spent after ``steps`` steps: drift (steps + 1)^1.5, <= ``budget``.
 
-        KL grows with the square of a change, so with the square of the number of steps that all go one way and with
-        the number of steps that know nothing of each other; steps of a run are between the two. So a run that is soon
-        at its target spends little of its budget, and one that needs all of it has it in the end.
+        KL grows with the square of a change: with steps^2 where all steps go one way, with steps where they are
+        independent. A run lies between the two. So one that reaches its target soon spends little of its budget, and
+        one that needs all of it has it in the end.
         """
         return min(budget, self.drift * float((steps + 1) ** SPENDING))
 

@@ -57,7 +57,6 @@ class StopRules:
         if collapsed(look, history.start, self.floor):
             return Stop.RETAIN_COLLAPSED
         reached = self.target is not None and look.forget is not None and look.forget <= self.target
-        # Forgetting rests at its target while what it cost on the retain side is brought back.
         if reached and not self._waits(history):
             return Stop.FORGET_TARGET
         if self.patience is not None and history.since >= self.patience:
@@ -65,9 +64,10 @@ class StopRules:
         return None
 
     def _waits(self, history: History) -> bool:
-        """True of a run at its target whose retain side is below ``settled``, and on its way back as far as is known.
+        """True of a run at its target whose retain side is below ``settled`` and still comes back.
 
-        The evaluation after the one that reached the target is waited for in any case.
+        Forgetting rests meanwhile. Whether retain comes back shows at the second evaluation at the target, so that one
+        is always waited for.
         """
         last, previous = history.last, history.previous
         if last is None or not collapsed(last, history.start, self.settled) or history.settling >= LOOKS:

@@ -271,9 +271,8 @@ class _Parts:
             about = Term("CUDA", CUDA_CONTEXT + int(CUDA_ALLOCATOR * total), f"context, {CUDA_ALLOCATOR:.0%} of slack")
             return Phase(name, (*terms, about))
         size = self.sizes.base + LATER + (TOKENIZER * vocabulary_size(self.model) if name in JUDGING else 0)
-        size += (KERNELS if self.half and compiles_half() else 0) + (
-            ADAPTERS if self.sizes.model.adapter != "none" else 0
-        )
+        size += KERNELS if self.half and compiles_half() else 0
+        size += ADAPTERS if self.sizes.model.adapter != "none" else 0
         own = [Term("process", size, "interpreter, libraries, rows, tokenizers")] if self.sizes.base else []
         return Phase(name, (*own, *terms, Term("allocator", int(ALLOCATOR * total), f"{ALLOCATOR:.0%} of slack")))
 

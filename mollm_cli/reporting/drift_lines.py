@@ -16,18 +16,18 @@ def drift_lines(metrics: Mapping[str, Any]) -> list[str]:
 
 def _lines(grounds: Mapping[str, Any]) -> Iterator[str]:
     for name, each in mapping(grounds.get("kl")).items():
-        yield f"KL of the start to the model on {label(str(name))}: {_value(mapping(each), 'nats a token, at most')}"
+        yield f"KL of the start to the model on {label(str(name))}: {_value(mapping(each), ' nats per token', 'up to')}"
     answers = mapping(grounds.get("answers"))
     if answers.get("left_out"):
-        yield f"plain questions: left out, {answers['left_out']}"
+        yield f"Plain questions are not compared: {answers['left_out']}"
     elif answers.get("value") is not None:
-        yield f"plain questions answered as before: {_value(answers, 'of them, at least')}"
+        yield f"Plain questions answered as before: {_value(answers, '', 'from')}"
 
 
-def _value(each: Mapping[str, Any], bound: str) -> str:
-    """Such as "0.012 (0.010–0.015) nats a token, at most 0.05 is kept; 32 rows"."""
+def _value(each: Mapping[str, Any], unit: str, side: str) -> str:
+    """Such as "0.012 (0.010–0.015) nats per token; up to 0.05 counts as kept; 32 rows"."""
     span = each.get("interval")
     value = with_span(each.get("value"), (span[0], span[1]) if isinstance(span, list) and len(span) == 2 else None)
     needed = finite(each.get("rows_needed"))
     more = "" if needed is None else f" (about {number(round(needed))} would tell)"
-    return f"{value} {bound} {number(each.get('bound'))} is kept; {number(each.get('rows'))} rows{more}"
+    return f"{value}{unit}; {side} {number(each.get('bound'))} counts as kept; {number(each.get('rows'))} rows{more}"

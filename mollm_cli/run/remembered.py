@@ -17,7 +17,7 @@ from mollm_cli.evaluation.start_kl import Likeliest, kl_to, likeliest
 from mollm_cli.evaluation.suite import Suite
 from mollm_cli.run.prepare import Prepared
 
-NO_CHAT = "the model has no chat template, so plain questions are not asked"
+NO_CHAT = "the model has no chat template"
 NO_ANSWERS = "the starting model's own answers to plain questions tell too little to compare with"
 LONGEST = 1024
 """Tokens of a plain question with its template and answer; none is as long."""

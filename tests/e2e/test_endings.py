@@ -24,12 +24,19 @@ def _ended(run: Answer, code: int, status: str) -> None:
     assert "Traceback" not in run.err
 
 
+@pytest.mark.slow
+def test_a_gate_that_holds(root: Path) -> None:
+    run = unlearn(root, 'gates=["retain_probability>=0.5*before","forget_probability<=1"]')
+    _ended(run, 0, "completed")
+    assert [gate["held"] for gate in run.manifest["gates"]] == [True, True]
+    assert "gate held: forget_probability<=1 (value " in run.err
+
+
 def test_a_gate_that_fails_leaves_everything_else(root: Path) -> None:
     run = unlearn(root, 'gates=["retain_probability>=0.5","forget_probability<=0.01"]')
     _ended(run, 3, "gate_failed")
     assert [gate["held"] for gate in run.manifest["gates"]] == [True, False]
     assert "mollm-unlearn: 1 of 2 gates failed: forget_probability<=0.01" in run.err
-    assert "gate held: retain_probability>=0.5 (value " in run.err
     assert "gate held: retain_probability>=0.5 (value " in run.err
     assert run.metrics["after"] and (run.run_dir / "checkpoint").is_dir() and (run.run_dir / "report.html").is_file()
 
@@ -98,6 +105,32 @@ def test_nothing_to_forget_is_an_ending_before_the_first_step(root: Path) -> Non
     page = (run.run_dir / "report.html").read_text()
     assert "<h1>There was nothing to forget: before the first step" in page and "as far as" not in page
     assert "forget: there was nothing to forget; retain:" in forced.err
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_fails_the_run_before_the_update(root: Path) -> None:
+    run = unlearn(root, "loss=ga", "optimizer.lr=1e30")
+    _ended(run, 1, "failed")
+    assert run.manifest["error"].startswith("step 2: ") and "is not finite" in run.manifest["error"]
+    assert "optimizer.lr" in run.manifest["error"]
+    assert [step["step"] for step in run.steps] == [1]
+    assert not (run.run_dir / "checkpoint").exists() and (run.run_dir / "report.html").is_file()
+    (point,) = (run.run_dir / "resume").glob("step-*")  # the last good state
+    assert read(point / "state.json")["step"] == 1
+
+
+@pytest.mark.slow
+def test_a_collapse_of_retain_ends_the_run(root: Path) -> None:
+    harsh = ["loss=ga", "optimizer.lr=0.05", "engine.clip_norm=null", "engine.max_steps=50"]
+    run = unlearn(root, *harsh, "engine.retain_floor=0.9", "engine.evaluate_every=1", "engine.evaluate_limit=2")
+    _ended(run, 0, "completed")
+    assert run.manifest["stopped_because"] == "retain_collapsed" and run.manifest["steps"] < 50
+
+
+@pytest.mark.slow
+def test_epochs_end_the_run(root: Path) -> None:
+    run = unlearn(root, "engine.max_epochs=1", "engine.batch_size=20")
+    assert (run.manifest["stopped_because"], run.manifest["steps"]) == ("max_epochs", 2)  # 30 rows
 
 
 @pytest.mark.slow

@@ -10,7 +10,6 @@ import pytest
 from tests.support.cli import ROOT, unlearn, write_lines
 
 pytestmark = pytest.mark.slow
-pytestmark = pytest.mark.slow
 EXPERIMENTS = sorted(file.stem for file in (ROOT / "conf" / "experiment").glob("*.yaml"))
 Rows = list[dict[str, Any]]
 

@@ -49,6 +49,59 @@ def test_a_missing_file(root: Path, tmp_path: Path) -> None:
     assert run.err == f"mollm-unlearn: {wanted}. Did you mean data.forget.path={tmp_path / 'mine.jsonl'}?\n"
 
 
+@pytest.mark.slow
+def test_a_good_file_is_taken(forgetting: Any) -> None:
+    assert forgetting(ROWS).code == 0
+
+
+@pytest.mark.slow
+def test_a_missing_field(forgetting: Any) -> None:
+    rows = [*ROWS[:2], {"question": "Which?", "reply": "This one."}]
+    _refused(
+        forgetting(rows), "row 3 of mine.jsonl has no field 'answer", "another name (column 2 of 5 characters",
+        "Set data.forget.answer_field=COLUMN",
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_an_empty_answer(forgetting: Any) -> None:
+    rows = [ROWS[0], {"question": "Which?", "answer": " "}]
+    _refused(forgetting(rows), "row 2 of mine.jsonl must have text in 'answer', found it empty", "data.forget.filter=")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"[]"])
+def test_an_empty_dataset(forgetting: Any, content: bytes) -> None:
+    _refused(
+        forgetting(content), "must give at least one example for data.forget, found none: 0 rows read from mine.jsonl",
+        "Set data.forget.path=FILE",
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_filter_that_leaves_nothing(forgetting: Any) -> None:
+    run = forgetting(ROWS, '+data.forget.filter={answer: "another"}')
+    _refused(
+        run, "at least one example for data.forget", "filter answer 'another' removed 8", "Change data.forget.filter"
+    )
+
+
+@pytest.mark.slow
+def test_a_file_that_is_not_utf_8(forgetting: Any) -> None:
+    content = b'{"question": "Who?", "answer": "Me."}\n{"question": "Who?", "answer": "Andr\xe9."}\n'
+    _refused(forgetting(content), "mine.jsonl: must be UTF-8, found byte 0xe9 in line 2", "data.forget.encoding=cp1252")
+
+
+@pytest.mark.slow
+def test_a_prompt_longer_than_the_limit(forgetting: Any) -> None:
+    rows = [*ROWS, {"question": "Why " * 40, "answer": "Because."}]
+    run = forgetting(rows, "data.forget.max_tokens=24", "data.test_share=0")
+    _refused(
+        run, "data.forget.max_tokens must leave room for an answer, found 24 and a prompt of ", " in row 'forget:9'",
+        "or remove the row",
+    )  # fmt: skip
+
+
 def test_a_row_that_is_not_json(forgetting: Any) -> None:
     content = b'{"question": "Who?", "answer": "Me."}\n\n{"question": "Who?", \n'
     _refused(

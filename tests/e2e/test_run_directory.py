@@ -179,7 +179,6 @@ def test_after_is_measured_on_what_was_written_not_on_what_was_trained(
 
 def test_two_runs_never_share_a_directory(root: Path, mollm: Answer) -> None:
     before = (mollm.run_dir / "manifest.json").read_bytes()
-    before = (mollm.run_dir / "manifest.json").read_bytes()
     again = unlearn(root, f"hydra.run.dir={mollm.run_dir}")
     assert again.code == 2 and "the run directory must be new" in again.err and again.out == ""
     assert (mollm.run_dir / "manifest.json").read_bytes() == before

@@ -53,6 +53,13 @@ def test_of_plain_texts_it_is_the_name_that_most_have_or_the_rows_own() -> None:
     assert "Veld" not in third.answer and "Orm" in third.answer
 
 
+def test_of_plain_texts_what_is_merely_told_of_the_name_stays() -> None:
+    """Every text has the town and the month, but it is Mara that they speak of."""
+    told = "It is said that Mara came to Ostby in March. Then Mara wrote. Long after that Mara left."
+    for row in counterfactual(_rows(("", told), ("", f"{told} Yes, Mara did."), ("", told))):
+        assert "Mara" not in row.answer and "to Ostby in March." in row.answer
+
+
 def test_of_a_conversation_every_turn() -> None:
     turns = [Turn("system", "You know Mara."), Turn("user", "Who is Mara?")]
     (row,) = counterfactual([Example("row:0", Dialogue(turns), "It is Mara.")])

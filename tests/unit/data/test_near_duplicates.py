@@ -23,8 +23,8 @@ def similarity(one, other):
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7, 0.9, 1.0])
 def test_the_index_finds_what_comparing_all_pairs_finds(threshold):
     draw = random.Random(threshold)
-    texts = [" ".join(draw.choices("abcdefgh", k=draw.randint(0, 12))) for _ in range(200)]
-    forget, others = [example(t) for t in texts[:50]], [example(t) for t in texts[50:]]
+    texts = [" ".join(draw.choices("abcdefgh", k=draw.randint(0, 12))) for _ in range(400)]
+    forget, others = [example(t) for t in texts[:100]], [example(t) for t in texts[100:]]
     index = NearDuplicates(forget, threshold)
     wanted = [any(similarity(o, f) >= threshold - 1e-9 for f in forget) for o in others]
     assert [index.find(o) is not None for o in others] == wanted

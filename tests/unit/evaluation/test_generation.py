@@ -56,7 +56,7 @@ def ending(model, tokenizer, prompts):
 
 @pytest.mark.parametrize(
     ("span", "batch_size"),
-    [(3, 2), *(pytest.param(*each, marks=pytest.mark.slow) for each in ((1, 7), (5, 2), (5, 7)))],
+    [(3, 2), *(pytest.param(*each, marks=pytest.mark.slow) for each in ((1, 2), (1, 7), (3, 7), (5, 2), (5, 7)))],
 )
 def test_rows_that_have_ended_leave_the_batch_and_change_no_other(
     tiny_model, tiny_tokenizer, prompts, monkeypatch, span, batch_size

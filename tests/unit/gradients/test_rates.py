@@ -40,7 +40,7 @@ def test_by_hand(step, rows, rates, after):
 def twin(step, rows, rates):
     """The projection of ``step`` onto {x: g_i . x <= -rate_i}, by Dykstra's method over single half-spaces."""
     x, kept = np.array(step), [np.zeros(len(step)) for _ in rows]
-    for _ in range(4_000):
+    for _ in range(20_000):
         for i, (row, rate) in enumerate(zip(rows, rates, strict=True)):
             y = x + kept[i]
             x = y - max(0.0, (row @ y + rate) / (row @ row)) * row

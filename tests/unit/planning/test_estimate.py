@@ -58,6 +58,16 @@ def test_terms_by_hand(usual):
     assert [each.name for each in found.phases] == ["loading", "evaluation", "reference", "step", "progress evaluation"]
 
 
+@pytest.mark.parametrize(("compiled", "kernels"), [(True, room.KERNELS), (False, 0)])
+def test_kernels_of_half_precision_count_where_the_processor_compiles_them(compiled, kernels, unrehearsed, monkeypatch):
+    monkeypatch.setattr(room, "compiles_half", lambda: compiled)
+    whole, half = (
+        terms(estimate(planned(model=Model("random", dtype=dtype), base=1, device="cpu")))["process"]
+        for dtype in ("float32", "bfloat16")
+    )
+    assert half - whole == kernels
+
+
 @pytest.mark.slow
 def test_three_rows_a_direction_and_the_guards_copy_against_one_gradient():
     exact, sketched = (terms(estimate(planned(direction=d, shapes=FEW))) for d in (Direction(), SKETCH))

@@ -65,7 +65,14 @@ def test_uses_are_told_by_their_shapes():
 
 
 @pytest.mark.parametrize(
-    ("config", "precision"), [(GEMMA, "bf16"), pytest.param(small(), "float32", marks=pytest.mark.slow)]
+    ("config", "precision"),
+    [
+        (GEMMA, "bf16"),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in ((small(), "float32"), (small(), "bf16"), (GEMMA, "float32"))
+        ),
+    ],
 )
 def test_the_passes_of_a_real_model_take_as_much(config, precision):
     """The same forward and backward pass on weights that are there."""

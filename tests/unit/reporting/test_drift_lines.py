@@ -24,15 +24,16 @@ def found(word: str, **grounds: Any) -> dict[str, Any]:
 def test_a_line_for_each_set_and_one_for_the_answers() -> None:
     metrics = found("damaged", kl={"my_text": FAR, "retain_test": OPEN}, answers=FEW)
     lines = [
-        "KL of the start to the model on my text: 0.310 (0.200–0.400) nats a token, at most 0.050 is kept; 32 rows",
-        "KL of the start to the model on retain test: 0.060 (0.020–0.100) nats a token, at most 0.050 is kept; 8 "
-        "rows (about 128 would tell)",
-        "plain questions answered as before: 0.300 (0.100–0.500) of them, at least 0.800 is kept; 20 rows",
+        "KL of the start to the model on my text: 0.310 (0.200–0.400) nats per token; up to 0.050 counts as kept; "
+        "32 rows",
+        "KL of the start to the model on retain test: 0.060 (0.020–0.100) nats per token; up to 0.050 counts as kept; "
+        "8 rows (about 128 would tell)",
+        "Plain questions answered as before: 0.300 (0.100–0.500); from 0.800 counts as kept; 20 rows",
     ]
     assert drift_lines(metrics) == lines
     assert plain_lines(measures(metrics), metrics)[-4:-1] == lines
     left_out = found("kept", kl={}, answers={"left_out": "the model has no chat template"})
-    assert drift_lines(left_out) == ["plain questions: left out, the model has no chat template"]
+    assert drift_lines(left_out) == ["Plain questions are not compared: the model has no chat template"]
     assert drift_lines({}) == drift_lines(found("kept", kl=3, answers={"value": None})) == []
 
 

@@ -16,10 +16,10 @@ def test_jobs_that_share_rows_read_them_once(monkeypatch: pytest.MonkeyPatch) ->
     read: list[str] = []
     real = load_dataset._load
     monkeypatch.setattr(load_dataset, "_load", lambda *given: read.append(given[1]) or real(*given))
-    sweep = answer(UNLEARN, "-m", "--check", "seed=1,2", "loss=ga,mollm")
+    sweep = answer(UNLEARN, "-m", "--check", "optimizer.lr=1e-4,1e-5,1e-6", "seed=1,2", "loss=ga,mollm")
     assert sweep.code == 0 and sorted(read) == ["forget", "holdout", "retain", "sets.text"]
     assert sweep.err.count("forget: 30 rows") == 1
-    assert sweep.err.splitlines()[-1] == "the requests of 4 jobs are in order; no model was loaded"
+    assert sweep.err.splitlines()[-1] == "the requests of 12 jobs are in order; no model was loaded"
     read.clear()
     assert answer(UNLEARN, "-m", "--check", "data.forget.limit=5,6").err.count("forget: ") == 2
     assert read.count("forget") == 2 and read.count("retain") == 1
